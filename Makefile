@@ -1,0 +1,52 @@
+# peerkit: `make demo` shows what it does, `make test` checks everything.
+# The other targets are steps of these two; CONTRIBUTING.md says when to use which.
+
+CARGO ?= cargo
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+LIB_DIR := $(TARGET)/release
+SONAME := libpeerkit.so.0
+LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
+
+.PHONY: help demo test test-deps lint lib header go-peer bench clean
+
+help:
+	@echo "make demo       build everything and watch real peers find, lose and remember each other"
+	@echo "make test       all checks and tests, as CI runs them"
+	@echo "make lib        $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
+	@echo "make header     generate include/peerkit.h anew"
+	@echo "make bench      benchmarks; the tables go to benches/RESULTS.md"
+	@echo "make test-deps  install what the tests need and this machine lacks"
+
+demo: lib
+	@scripts/demo
+
+test: test-deps lint lib go-peer
+	$(CARGO) test --all-features
+
+test-deps:
+	@scripts/test-deps
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+	@scripts/deny
+
+# One compilation for both: crate-type is given here and not in Cargo.toml so that LTO works
+# (docs/adr/0003-crate-type.md).
+lib:
+	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib -- $(LINK_ARGS)
+	@ln -sf libpeerkit.so $(LIB_DIR)/$(SONAME)
+
+header:
+	PEERKIT_UPDATE=1 $(CARGO) test --all-features --test header
+
+go-peer:
+	cd tests/interop/go && go build -o bin/interop .
+
+bench: lib go-peer
+	@scripts/bench
+
+clean:
+	$(CARGO) clean
+	rm -rf tests/interop/go/bin

@@ -1,0 +1,462 @@
+/*
+ * watch: a peer you can watch. It prints what happens in plain words and obeys commands on stdin,
+ * waiting for both at once with epoll, as a program with a main loop of its own would.
+ *
+ *   watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]...
+ *
+ *   connect ADDRESS-OR-ID   disconnect ID   peers   stats   stop   quit
+ *
+ * `stop` stops the peer and ends the program once the last event is printed, as the end of stdin does;
+ * `quit` leaves at once. With --name each line begins with "NAME | ". Without --data-dir nothing is
+ * remembered. The first lines say "listen ADDRESS", one for each address others can connect to.
+ *
+ * A real program would use a JSON library; the few lines of JSON reading here keep the example whole.
+ */
+#define _POSIX_C_SOURCE 200809L
+#include <peerkit.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#define TIMEOUT_MS 10000
+#define TEXT_MAX 256
+#define CONFIG_MAX 8192
+#define LINE_MAX_BYTES 4096
+
+static const char *our_name = "";
+
+/* ---- Output: whole lines, marked with our name ---- */
+
+static void say(const char *format, ...)
+{
+    va_list args;
+
+    if (*our_name)
+        printf("%s | ", our_name);
+    va_start(args, format);
+    vprintf(format, args);
+    va_end(args);
+    putchar('\n');
+}
+
+/* ---- Reading the replies ---- */
+
+/* The bytes of one JSON value inside a reply. */
+struct span {
+    const char *at, *end;
+};
+
+/* Just past the value that begins at p: brackets are counted, strings are skipped. */
+static const char *past_value(const char *p)
+{
+    int depth = 0;
+
+    for (; *p; p++) {
+        if (*p == '"') {
+            for (p++; *p && *p != '"'; p++)
+                if (*p == '\\' && p[1])
+                    p++;
+            if (!*p)
+                return p;
+        } else if (*p == '{' || *p == '[') {
+            depth++;
+        } else if (*p == '}' || *p == ']') {
+            if (--depth < 0)
+                return p;
+        } else if (depth == 0 && *p == ',') {
+            return p;
+        }
+        if (depth == 0 && (*p == '"' || *p == '}' || *p == ']'))
+            return p + 1;
+    }
+    return p;
+}
+
+/* The value of the first `"key":` in here. Inside a JSON string the second quote would have a
+ * backslash before it, so remote text can't be mistaken for a key. */
+static struct span field(struct span in, const char *key)
+{
+    char quoted[TEXT_MAX];
+    struct span none = {NULL, NULL};
+    const char *p;
+
+    snprintf(quoted, sizeof quoted, "\"%s\":", key);
+    p = in.at ? strstr(in.at, quoted) : NULL;
+    if (p == NULL || p >= in.end)
+        return none;
+    p += strlen(quoted);
+    return (struct span){p, past_value(p)};
+}
+
+/* The next element of an array; `rest` starts as the array and shrinks. */
+static int next_element(struct span *rest, struct span *element)
+{
+    const char *p = rest->at;
+
+    while (p && p < rest->end && (*p == '[' || *p == ','))
+        p++;
+    if (p == NULL || p >= rest->end || *p == ']')
+        return 0;
+    element->at = p;
+    rest->at = element->end = past_value(p);
+    return 1;
+}
+
+/* JSON escapes the control characters below U+0020, not DEL and U+0080 to U+009F. */
+static void disarm(char *s)
+{
+    for (; *s; s++)
+        if (*s == 0x7f || (*s == '\xc2' && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0))
+            *s = '?';
+}
+
+/* A value as text: strings without their quotes, `otherwise` for null or nothing. Escapes stay as they
+ * are on purpose: a remote's agent string must not send control characters to our terminal. */
+static const char *text(struct span v, const char *otherwise, char buf[TEXT_MAX])
+{
+    int quoted = v.at != NULL && *v.at == '"';
+    int length = v.at ? (int)(v.end - v.at) - 2 * quoted : 0;
+
+    if (v.at == NULL || strncmp(v.at, "null", 4) == 0)
+        return otherwise;
+    snprintf(buf, TEXT_MAX, "%.*s", length, v.at + quoted);
+    disarm(buf);
+    return buf;
+}
+
+static struct span whole(const char *reply)
+{
+    return (struct span){reply, reply + strlen(reply)};
+}
+
+static int succeeded(const char *reply)
+{
+    return strncmp(reply, "{\"success\":true", 15) == 0;
+}
+
+/* Prints why a reply is a failure; returns whether it is a success. */
+static int explain(const char *what, const char *reply)
+{
+    char error[TEXT_MAX], code[TEXT_MAX];
+
+    if (succeeded(reply))
+        return 1;
+    say("%s failed: %s (%s)", what, text(field(whole(reply), "error"), "?", error),
+        text(field(whole(reply), "code"), "?", code));
+    return 0;
+}
+
+/* ---- What happens, in plain words ---- */
+
+static void print_event(struct span event)
+{
+    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX];
+    const char *kind = text(field(event, "event"), "?", a);
+    const char *peer = text(field(event, "peer_id"), "nobody", b);
+
+    if (strcmp(kind, "peer_connected") == 0) {
+        int inbound = strcmp(text(field(event, "direction"), "", c), "inbound") == 0;
+        say("connected: %s %s, over %s", inbound ? "we were called by" : "we called", peer,
+            text(field(event, "transport"), "?", d));
+    } else if (strcmp(kind, "peer_identified") == 0) {
+        say("identified: %s runs %s", peer, text(field(event, "agent_version"), "something it keeps to itself", c));
+    } else if (strcmp(kind, "peer_disconnected") == 0) {
+        say("disconnected: %s, because: %s", peer, text(field(event, "reason"), "?", c));
+    } else if (strcmp(kind, "peer_discovered") == 0) {
+        say("discovered: %s, source: %s", peer, text(field(event, "source"), "?", c));
+    } else if (strcmp(kind, "dial_failed") == 0) {
+        say("could not reach %s: %s", peer, text(field(event, "error"), "?", c));
+    } else if (strcmp(kind, "listen_addr") == 0) {
+        int active = strcmp(text(field(event, "active"), "true", c), "true") == 0;
+        say("%s on %s", active ? "now listening" : "no longer listening", text(field(event, "address"), "?", d));
+    } else if (strcmp(kind, "stopped") == 0) {
+        say("stopped");
+    } else {
+        say("%s: %s", kind, peer);
+    }
+}
+
+/* Prints what is queued; 0 once there will be no more. */
+static int print_events(peerkit_events_t events)
+{
+    char *reply = peerkit_events_next(events, 0);
+    char lagged[TEXT_MAX];
+    int more = succeeded(reply);
+
+    if (more) {
+        struct span rest = field(whole(reply), "events"), event;
+        const char *lost = text(field(whole(reply), "lagged"), "0", lagged);
+
+        if (strcmp(lost, "0") != 0)
+            say("we were too slow: %s events were lost", lost);
+        while (next_element(&rest, &event))
+            print_event(event);
+    }
+    peerkit_string_free(reply);
+    return more;
+}
+
+/* ---- Commands ---- */
+
+static void print_peer(struct span row)
+{
+    char id[TEXT_MAX], connected[TEXT_MAX], over[TEXT_MAX], ms[TEXT_MAX], agent[TEXT_MAX];
+    int is_connected = strcmp(text(field(row, "connected"), "false", connected), "true") == 0;
+
+    say("  %-53s %-10s %-5s %-9.9s %s", text(field(row, "peer_id"), "?", id), is_connected ? "connected" : "away",
+        text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
+        text(field(row, "agent_version"), "-", agent));
+}
+
+static void list_peers(peerkit_t node)
+{
+    char *reply = peerkit_list_peers(node, NULL);
+    struct span rest = field(whole(reply), "peers"), row;
+
+    if (explain("peers", reply)) {
+        say("  %-53s %-10s %-5s %-9s %s", "PEER", "STATE", "OVER", "PING MS", "AGENT");
+        while (next_element(&rest, &row))
+            print_peer(row);
+    }
+    peerkit_string_free(reply);
+}
+
+static void print_stats(peerkit_t node)
+{
+    char *reply = peerkit_get_peer_stats(node, NULL);
+    struct span stats = field(whole(reply), "stats");
+    char total[TEXT_MAX], connected[TEXT_MAX], uptime[TEXT_MAX];
+
+    if (explain("stats", reply))
+        say("stats: %s peers known, %s connected, running for %.1f s", text(field(stats, "total_peers"), "?", total),
+            text(field(stats, "connected_peers"), "?", connected),
+            strtod(text(field(stats, "uptime_seconds"), "0", uptime), NULL));
+    peerkit_string_free(reply);
+}
+
+/* An address, or the id of a peer that is known. Events queue up meanwhile: peerkit doesn't wait for us. */
+static void connect_to(peerkit_t node, const char *target)
+{
+    int is_address = *target == '/';
+    char *reply = peerkit_connect_peer(node, is_address ? NULL : target, is_address ? target : NULL, NULL, TIMEOUT_MS);
+    char id[TEXT_MAX], ms[TEXT_MAX];
+
+    if (explain("connect", reply))
+        say("connect: %s answered after %.1f ms", text(field(whole(reply), "peer_id"), "?", id),
+            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL));
+    peerkit_string_free(reply);
+}
+
+static void disconnect_from(peerkit_t node, const char *id)
+{
+    char *reply = peerkit_disconnect_peer(node, id, NULL, TIMEOUT_MS);
+    char was[TEXT_MAX];
+
+    if (explain("disconnect", reply))
+        say("disconnect: %s", strcmp(text(field(whole(reply), "was_connected"), "", was), "true") == 0
+                                  ? "done" : "we weren't connected");
+    peerkit_string_free(reply);
+}
+
+/* The `stopped` event then ends the main loop. */
+static void stop(peerkit_t node)
+{
+    char *reply = peerkit_stop(node, TIMEOUT_MS);
+
+    explain("stop", reply);
+    peerkit_string_free(reply);
+}
+
+static void obey(peerkit_t node, char *line)
+{
+    char *argument = strchr(line, ' ');
+
+    if (argument)
+        *argument++ = '\0';
+    if (strcmp(line, "connect") == 0 && argument)
+        connect_to(node, argument);
+    else if (strcmp(line, "disconnect") == 0 && argument)
+        disconnect_from(node, argument);
+    else if (strcmp(line, "peers") == 0)
+        list_peers(node);
+    else if (strcmp(line, "stats") == 0)
+        print_stats(node);
+    else if (strcmp(line, "stop") == 0)
+        stop(node);
+    else if (strcmp(line, "quit") == 0)
+        exit(0);
+    else if (*line)
+        say("commands: connect ADDRESS-OR-ID, disconnect ID, peers, stats, stop, quit");
+}
+
+/* Obeys every whole line that has arrived, and tells after each what happened meanwhile; 0 at the end of
+ * stdin. read, not stdio: epoll doesn't see what stdio has already taken. */
+static int read_commands(peerkit_t node, peerkit_events_t events)
+{
+    static char buffer[LINE_MAX_BYTES];
+    static size_t used;
+    char *newline;
+    ssize_t n = read(STDIN_FILENO, buffer + used, sizeof buffer - 1 - used);
+
+    if (n <= 0)
+        return n < 0 && errno == EINTR;
+    used += (size_t)n;
+    buffer[used] = '\0';
+    while ((newline = memchr(buffer, '\n', used)) != NULL) {
+        size_t length = (size_t)(newline - buffer) + 1;
+
+        *newline = '\0';
+        obey(node, buffer);
+        print_events(events);
+        used -= length;
+        memmove(buffer, buffer + length, used);
+    }
+    if (used == sizeof buffer - 1) {
+        say("that line is too long");
+        used = 0;
+    }
+    return 1;
+}
+
+/* ---- Start and the main loop ---- */
+
+/* Appends `"text"` to the configuration, escaped. */
+static void append_quoted(char config[CONFIG_MAX], const char *value)
+{
+    size_t at = strlen(config);
+
+    if (at + 6 * strlen(value) + 3 > CONFIG_MAX) {
+        fprintf(stderr, "watch: the options are too long\n");
+        exit(2);
+    }
+    config[at++] = '"';
+    for (; *value; value++) {
+        if ((unsigned char)*value < 0x20) {
+            at += (size_t)sprintf(config + at, "\\u%04x", *value);
+            continue;
+        }
+        if (*value == '"' || *value == '\\')
+            config[at++] = '\\';
+        config[at++] = *value;
+    }
+    config[at++] = '"';
+    config[at] = '\0';
+}
+
+static void append(char config[CONFIG_MAX], const char *raw)
+{
+    size_t at = strlen(config);
+
+    snprintf(config + at, CONFIG_MAX - at, "%s", raw);
+}
+
+static void usage(void)
+{
+    fprintf(stderr, "usage: watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]...\n");
+    exit(2);
+}
+
+/* {"profile":...,"data_dir":...,"listen":[...]} of the options given. */
+static void configure(int argc, char **argv, char config[CONFIG_MAX])
+{
+    const char *profile = "offline", *data_dir = NULL;
+    int listens = 0;
+
+    for (int i = 1; i < argc; i += 2) {
+        if (i + 1 == argc)
+            usage();
+        if (strcmp(argv[i], "--name") == 0)
+            our_name = argv[i + 1];
+        else if (strcmp(argv[i], "--data-dir") == 0)
+            data_dir = argv[i + 1];
+        else if (strcmp(argv[i], "--profile") == 0)
+            profile = argv[i + 1];
+        else if (strcmp(argv[i], "--listen") != 0)
+            usage();
+    }
+    strcpy(config, "{\"profile\":");
+    append_quoted(config, profile);
+    if (data_dir) {
+        append(config, ",\"data_dir\":");
+        append_quoted(config, data_dir);
+    }
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], "--listen") != 0)
+            continue;
+        append(config, listens++ ? "," : ",\"listen\":[");
+        append_quoted(config, argv[i + 1]);
+    }
+    append(config, listens ? "]}" : "}");
+}
+
+static void print_addresses(peerkit_t node)
+{
+    char *reply = peerkit_status(node);
+    struct span rest = field(whole(reply), "listen_addrs"), address;
+    char buf[TEXT_MAX];
+
+    while (next_element(&rest, &address))
+        say("listen %s", text(address, "?", buf));
+    peerkit_string_free(reply);
+}
+
+static void watch_fd(int epoll, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = fd};
+
+    /* Files and /dev/null can't be waited for (EPERM): then there are no commands, only events. */
+    if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event) < 0 && errno != EPERM) {
+        perror("watch: epoll_ctl");
+        exit(1);
+    }
+}
+
+/* Runs until the peer has stopped and its last event is printed. The events descriptor is peerkit's:
+ * we wait for it, and never read or close it. */
+static void main_loop(peerkit_t node, peerkit_events_t events)
+{
+    int epoll = epoll_create1(EPOLL_CLOEXEC), running = 1;
+
+    watch_fd(epoll, peerkit_events_fd(events));
+    watch_fd(epoll, STDIN_FILENO);
+    while (running) {
+        struct epoll_event ready;
+
+        if (epoll_wait(epoll, &ready, 1, -1) < 1)
+            continue;
+        if (ready.data.fd != STDIN_FILENO) {
+            running = print_events(events);
+        } else if (!read_commands(node, events)) {
+            epoll_ctl(epoll, EPOLL_CTL_DEL, STDIN_FILENO, NULL);
+            stop(node);
+        }
+    }
+    close(epoll);
+}
+
+int main(int argc, char **argv)
+{
+    char config[CONFIG_MAX];
+    peerkit_t node;
+    peerkit_events_t events;
+    char *reply;
+
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    configure(argc, argv, config);
+    reply = peerkit_start(config, TIMEOUT_MS, &node);
+    if (!explain("start", reply))
+        return 1;
+    peerkit_string_free(reply);
+    reply = peerkit_events_open(node, NULL, &events);
+    if (!explain("events", reply))
+        return 1;
+    peerkit_string_free(reply);
+    print_addresses(node);
+    main_loop(node, events);
+    peerkit_string_free(peerkit_events_close(events));
+    return 0;
+}

@@ -1,0 +1,130 @@
+//! What the user changes in the book. A change is planned against the book, made durable by the
+//! store, and only then applied, so that nothing is acknowledged that a crash could lose.
+//!
+//! The store's thread (`store.rs`) drives this; it is also the only one that writes to disk, so an
+//! observation that is flushed can't overwrite a change that memory doesn't show yet.
+
+use std::sync::Arc;
+
+use super::Book;
+use super::record::Record;
+use crate::clock::Timestamp;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::Source;
+use crate::{Multiaddr, PeerId};
+
+/// A change the user asks for.
+#[derive(Debug, Clone)]
+pub(crate) enum UserChange {
+    /// Add a peer, or addresses to a known one.
+    Add {
+        /// The peer.
+        id: PeerId,
+        /// Where to reach it.
+        addrs: Vec<Multiaddr>,
+        /// The time of the change.
+        now: Timestamp,
+    },
+    /// Forget a peer.
+    Remove {
+        /// The peer.
+        id: PeerId,
+    },
+}
+
+impl UserChange {
+    pub(crate) fn id(&self) -> &PeerId {
+        match self {
+            UserChange::Add { id, .. } | UserChange::Remove { id } => id,
+        }
+    }
+}
+
+/// What has to be on disk before a change may be applied.
+#[derive(Debug, Clone)]
+pub(crate) enum DirtyItem {
+    /// Write the record.
+    Put(Arc<Record>),
+    /// Delete the peer's row.
+    Delete(PeerId),
+}
+
+impl Book {
+    /// What `change` would write, without changing anything. `reserved` new records are planned
+    /// but not applied yet.
+    pub(crate) fn plan(&self, change: &UserChange, reserved: usize) -> Result<DirtyItem> {
+        match change {
+            UserChange::Add { id, addrs, now } => {
+                let record = self.plan_add(id, addrs, *now, reserved)?;
+                Ok(DirtyItem::Put(Arc::new(record)))
+            }
+            UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
+            UserChange::Remove { id } => Err(Error::new(
+                ErrorKind::PeerNotFound,
+                format!("the book has no peer {id}"),
+            )),
+        }
+    }
+
+    /// Applies a change that is durable. Returns the record as it is now, or as it was if removed.
+    pub(crate) fn apply(&self, change: &UserChange) -> Option<Arc<Record>> {
+        match change {
+            UserChange::Add { id, addrs, now } => self.apply_add(id, addrs, *now),
+            UserChange::Remove { id } => {
+                let mut state = self.state.write();
+                let removed = state.find(id).and_then(|slot| state.remove(slot));
+                state.forget_deleted(id);
+                removed
+            }
+        }
+    }
+
+    fn plan_add(
+        &self,
+        id: &PeerId,
+        addrs: &[Multiaddr],
+        now: Timestamp,
+        reserved: usize,
+    ) -> Result<Record> {
+        let state = self.state.read();
+        let mut record = match state.get(id) {
+            Some(record) => Record::clone(record),
+            None if state.room() > reserved => Record::new(*id),
+            None => return Err(full(state.max_peers())),
+        };
+        drop(state);
+        add_by_user(&mut record, addrs, now);
+        Ok(record)
+    }
+
+    /// Merges anew instead of taking the planned record: observations may have come in between.
+    fn apply_add(&self, id: &PeerId, addrs: &[Multiaddr], now: Timestamp) -> Option<Arc<Record>> {
+        let mut state = self.state.write();
+        let slot = match state.find(id) {
+            Some(slot) => slot,
+            None => {
+                state.make_room();
+                state.insert(Record::new(*id), true)
+            }
+        };
+        state.update(slot, |record| add_by_user(record, addrs, now));
+        state.set_stored(slot);
+        state.forget_deleted(id);
+        state.at(slot as usize).cloned()
+    }
+}
+
+fn add_by_user(record: &mut Record, addrs: &[Multiaddr], now: Timestamp) {
+    record.sources.insert(Source::User);
+    record.first_seen = record.first_seen.or(Some(now));
+    record.learn(addrs, Source::User, now);
+}
+
+fn full(max_peers: usize) -> Error {
+    Error::new(
+        ErrorKind::LimitReached,
+        format!("the book holds max_peers ({max_peers}) records and all of them must stay"),
+    )
+    .with("max_peers", max_peers as u64)
+    .with_hint("remove peers that are no longer needed, or raise limits.max_peers")
+}

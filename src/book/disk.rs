@@ -1,0 +1,281 @@
+//! The database file: creating, opening, checking and writing `book.redb`, and which error each way
+//! of failing is.
+//!
+//! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
+//! `peers` a row for each record. Only `store.rs` calls this, from one thread.
+
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable,
+    TableDefinition, TableError,
+};
+
+use super::change::DirtyItem;
+use super::codec;
+use super::record::Record;
+use crate::error::{Error, ErrorKind, Result};
+
+/// What this code writes and the newest it reads.
+const FORMAT_VERSION: u64 = 1;
+/// redb's page cache. Rows are read once, at start, so it need not be large.
+const CACHE_BYTES: usize = 16 << 20;
+
+const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
+const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
+
+/// The open database.
+pub(super) struct Disk {
+    path: PathBuf,
+    /// Closed after a failed write: redb refuses everything until the file is opened anew.
+    database: Option<Database>,
+}
+
+impl Disk {
+    /// Opens the file, or makes it where there is none, and reads every record.
+    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
+        // Whatever redb panics at, it does because of what stands in the file.
+        let opened = catch_unwind(AssertUnwindSafe(|| {
+            let exists = path
+                .try_exists()
+                .map_err(|error| io_error(path, "find", &error))?;
+            if !exists {
+                create(path)?;
+            }
+            let database = open_existing(path, true)?;
+            let records = load(&database, path)?;
+            Ok((database, records))
+        }));
+        let (database, records) =
+            opened.unwrap_or_else(|_| Err(corrupt(path, "reading it panicked")))?;
+        Ok((
+            Disk {
+                path: path.to_owned(),
+                database: Some(database),
+            },
+            records,
+        ))
+    }
+
+    /// Writes the items in one transaction. When this returns, they survive a crash.
+    pub(super) fn write(&mut self, items: &[DirtyItem]) -> Result<()> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => open_existing(&self.path, false)?,
+        };
+        let written = catch_unwind(AssertUnwindSafe(|| write(&database, items)));
+        match written {
+            Ok(Ok(())) => {
+                self.database = Some(database);
+                Ok(())
+            }
+            Ok(Err(error)) => Err(storage_error(&self.path, "write", error)),
+            Err(_) => Err(Error::new(
+                ErrorKind::Storage,
+                format!("writing the peer book {} panicked", self.path.display()),
+            )
+            .with("path", self.path.display().to_string())),
+        }
+    }
+
+    /// Closes the file and gives up its lock.
+    pub(super) fn close(self) -> Result<()> {
+        match self.database.map(Database::close) {
+            Some(Err(error)) => Err(database_error(&self.path, "close", error)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Makes the file under another name first, so that a crash meanwhile leaves no half-made book.
+fn create(path: &Path) -> Result<()> {
+    let fresh = path.with_extension("redb.new");
+    let io = |error: io::Error| io_error(path, "create", &error);
+    match fs::remove_file(&fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
+        _ => {}
+    }
+    let database = Database::create(&fresh).map_err(|e| database_error(path, "create", e))?;
+    set_up(&database).map_err(|error| storage_error(path, "create", error))?;
+    database
+        .close()
+        .map_err(|error| database_error(path, "create", error))?;
+    File::open(&fresh)
+        .and_then(|file| file.sync_all())
+        .map_err(io)?;
+    fs::rename(&fresh, path).map_err(io)?;
+    // The rename itself is durable only once the directory is; only Unix lets one open it.
+    #[cfg(unix)]
+    if let Some(directory) = path.parent() {
+        let directory = if directory.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            directory
+        };
+        File::open(directory)
+            .and_then(|directory| directory.sync_all())
+            .map_err(io)?;
+    }
+    Ok(())
+}
+
+fn set_up(database: &Database) -> Result<(), redb::Error> {
+    let transaction = database.begin_write()?;
+    transaction
+        .open_table(META)?
+        .insert("format_version", FORMAT_VERSION)?;
+    transaction.open_table(PEERS)?;
+    transaction.commit()?;
+    Ok(())
+}
+
+/// `check` verifies every page's checksum, so that damage is an error and not missing records.
+fn open_existing(path: &Path, check: bool) -> Result<Database> {
+    let length = fs::metadata(path)
+        .map_err(|error| io_error(path, "open", &error))?
+        .len();
+    if length == 0 {
+        return Err(corrupt(path, "it is empty"));
+    }
+    Builder::new()
+        .set_cache_size(CACHE_BYTES)
+        .set_check_integrity_on_open(check)
+        .open(path)
+        .map_err(|error| database_error(path, "open", error))
+}
+
+fn load(database: &Database, path: &Path) -> Result<Vec<Record>> {
+    let failed = |error: redb::Error| storage_error(path, "read", error);
+    let transaction = database
+        .begin_read()
+        .map_err(|error| failed(error.into()))?;
+    let meta = transaction
+        .open_table(META)
+        .map_err(|error| table_error(path, error))?;
+    let version = meta
+        .get("format_version")
+        .map_err(|error| failed(error.into()))?;
+    match version.map(|version| version.value()) {
+        Some(FORMAT_VERSION) => {}
+        Some(newer) if newer > FORMAT_VERSION => return Err(too_new(path, newer)),
+        Some(found) => return Err(corrupt(path, &format!("format_version is {found}"))),
+        None => return Err(corrupt(path, "it has no format_version")),
+    }
+    let peers = transaction
+        .open_table(PEERS)
+        .map_err(|error| table_error(path, error))?;
+    let mut records = Vec::new();
+    for row in peers.iter().map_err(|error| failed(error.into()))? {
+        let (key, value) = row.map_err(|error| failed(error.into()))?;
+        let record = codec::decode(key.value(), value.value());
+        records.push(record.map_err(|why| corrupt(path, &why))?);
+    }
+    Ok(records)
+}
+
+fn write(database: &Database, items: &[DirtyItem]) -> Result<(), redb::Error> {
+    let mut transaction = database.begin_write()?;
+    // With one phase, damage to the newest state would silently bring back the one before it.
+    transaction.set_two_phase_commit(true);
+    {
+        let mut peers = transaction.open_table(PEERS)?;
+        for item in items {
+            match item {
+                DirtyItem::Put(record) => {
+                    let value = codec::encode(record).map_err(io::Error::from)?;
+                    peers.insert(record.id.to_bytes().as_slice(), value.as_slice())?;
+                }
+                DirtyItem::Delete(id) => {
+                    peers.remove(id.to_bytes().as_slice())?;
+                }
+            }
+        }
+    }
+    transaction.commit()?;
+    Ok(())
+}
+
+fn corrupt(path: &Path, why: &str) -> Error {
+    let path = path.display();
+    Error::new(ErrorKind::StorageCorrupt, format!("the peer book {path} is damaged: {why}"))
+        .with("path", path.to_string())
+        .with_hint(format!(
+            "move {path} away to start with an empty book, or restore a copy; identity.key is not affected"
+        ))
+}
+
+fn too_new(path: &Path, found: u64) -> Error {
+    let path = path.display();
+    Error::new(
+        ErrorKind::StorageVersion,
+        format!(
+            "the peer book {path} has format {found}; this peerkit reads up to {FORMAT_VERSION}"
+        ),
+    )
+    .with("path", path.to_string())
+    .with("found", found)
+    .with("supported", FORMAT_VERSION)
+}
+
+fn io_error(path: &Path, doing: &str, error: &io::Error) -> Error {
+    let full = error.kind() == io::ErrorKind::StorageFull;
+    let why = if full {
+        format!("no space left on the device ({error})")
+    } else {
+        error.to_string()
+    };
+    let built = Error::new(
+        ErrorKind::Storage,
+        format!("can't {doing} the peer book {}: {why}", path.display()),
+    )
+    .with("path", path.display().to_string());
+    if full {
+        built.with_hint("free some space; what isn't written yet is kept and tried again")
+    } else {
+        built
+    }
+}
+
+fn database_error(path: &Path, doing: &str, error: DatabaseError) -> Error {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Error::new(
+            ErrorKind::DataDirLocked,
+            format!("the peer book {} is open elsewhere", path.display()),
+        )
+        .with("path", path.display().to_string()),
+        DatabaseError::UpgradeRequired(format) => corrupt(
+            path,
+            &format!("its redb file format {format} is not one peerkit ever wrote"),
+        ),
+        other => storage_error(path, doing, other.into()),
+    }
+}
+
+fn table_error(path: &Path, error: TableError) -> Error {
+    match error {
+        TableError::Storage(error) => storage_error(path, "read", error.into()),
+        other => corrupt(path, &other.to_string()),
+    }
+}
+
+/// Tells damage of the file from trouble with the device.
+fn storage_error(path: &Path, doing: &str, error: redb::Error) -> Error {
+    match &error {
+        redb::Error::Io(io) => match io.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                corrupt(path, &io.to_string())
+            }
+            _ => io_error(path, doing, io),
+        },
+        redb::Error::Corrupted(why) => corrupt(path, why),
+        redb::Error::RepairAborted => corrupt(path, "it can't be repaired"),
+        other => Error::new(
+            ErrorKind::Storage,
+            format!("can't {doing} the peer book {}: {other}", path.display()),
+        )
+        .with("path", path.display().to_string()),
+    }
+}

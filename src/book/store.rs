@@ -1,0 +1,367 @@
+//! The thread that keeps the book on disk. It makes the user's changes durable and applies them
+//! before it answers, and writes what the worker observed behind, every few seconds.
+//!
+//! The facade calls [`StoreHandle`]; each call has a deadline. The database itself is in `disk.rs`.
+//! With no data directory the same handle applies changes at once and nothing is written.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{
+    Receiver, RecvTimeoutError, SendTimeoutError, Sender, TrySendError, bounded,
+};
+use parking_lot::Mutex;
+
+use super::Book;
+use super::change::{DirtyItem, UserChange};
+use super::disk::Disk;
+use super::record::Record;
+use crate::PeerId;
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long an observation may stay in memory only.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(4);
+/// Records in one transaction, so that a commit never waits long behind a flush.
+const FLUSH_BATCH: usize = 1000;
+/// User changes in one transaction.
+const COMMIT_BATCH: usize = 64;
+/// Calls waiting for the thread.
+const QUEUE: usize = 256;
+
+/// What a user's change did: the record as it is now, or as it was before it was removed.
+pub(crate) type Changed = Option<Arc<Record>>;
+
+enum Command {
+    Commit(UserChange, Sender<Result<Changed>>),
+    #[cfg(test)]
+    Flush(Sender<Result<()>>),
+    Close(Sender<Result<()>>),
+}
+
+/// An opened book on disk, before its thread runs.
+pub(crate) struct Store {
+    disk: Disk,
+}
+
+impl Store {
+    /// Opens `path`, or makes it where there is none, and reads its records.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
+        let (disk, records) = Disk::open(path)?;
+        Ok((Store { disk }, records))
+    }
+
+    /// Starts the thread `peerkit-store` through `spawn`, which gets its name and what it runs.
+    pub(crate) fn spawn(
+        self,
+        book: Arc<Book>,
+        spawn: impl FnOnce(&str, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
+    ) -> Result<StoreHandle> {
+        let (commands, queue) = bounded(QUEUE);
+        let last_error = Arc::new(Mutex::new(None));
+        let thread = StoreThread {
+            disk: Some(self.disk),
+            book: Arc::clone(&book),
+            queue,
+            deferred: VecDeque::new(),
+            next_flush: Instant::now() + FLUSH_INTERVAL,
+            behind: false,
+            last_error: Arc::clone(&last_error),
+        };
+        let running = spawn("peerkit-store", Box::new(move || thread.run())).map_err(|error| {
+            Error::new(
+                ErrorKind::Storage,
+                format!("can't start the store's thread: {error}"),
+            )
+        })?;
+        let kind = Kind::Disk {
+            commands,
+            thread: Arc::new(Mutex::new(Some(running))),
+        };
+        Ok(StoreHandle {
+            book,
+            kind,
+            last_error,
+        })
+    }
+}
+
+/// The way to the store. Cheap to clone; dropping it stops nothing until the last one is gone.
+#[derive(Clone)]
+pub(crate) struct StoreHandle {
+    book: Arc<Book>,
+    kind: Kind,
+    last_error: Arc<Mutex<Option<Error>>>,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Disk {
+        commands: Sender<Command>,
+        thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    },
+    /// True once closed.
+    Memory(Arc<Mutex<bool>>),
+}
+
+impl StoreHandle {
+    /// A store that writes nothing.
+    pub(crate) fn in_memory(book: Arc<Book>) -> Self {
+        let kind = Kind::Memory(Arc::new(Mutex::new(false)));
+        StoreHandle {
+            book,
+            kind,
+            last_error: Arc::default(),
+        }
+    }
+
+    /// Makes a user's change durable, applies it to the book and returns what it did. After a
+    /// timeout the change may still come about.
+    pub(crate) fn commit(&self, change: UserChange, deadline: Instant) -> Result<Changed> {
+        match &self.kind {
+            Kind::Disk { commands, .. } => {
+                ask(commands, |reply| Command::Commit(change, reply), deadline)
+            }
+            Kind::Memory(closed) => {
+                // Held throughout, so that no two changes are planned against the same book.
+                let closed = closed.lock();
+                if *closed {
+                    return Err(store_closed());
+                }
+                self.book.plan(&change, 0)?;
+                Ok(self.book.apply(&change))
+            }
+        }
+    }
+
+    /// Writes everything that isn't on disk yet.
+    #[cfg(test)]
+    pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
+        match &self.kind {
+            Kind::Disk { commands, .. } => ask(commands, Command::Flush, deadline),
+            Kind::Memory(closed) => {
+                if *closed.lock() {
+                    Err(store_closed())
+                } else {
+                    Ok(())
+                }
+            }
+        }
+    }
+
+    /// Writes everything, ends the thread and gives up the file's lock; false if that was done
+    /// before. After an error other than `timeout` the thread has ended all the same.
+    pub(crate) fn close(&self, deadline: Instant) -> Result<bool> {
+        let (commands, thread) = match &self.kind {
+            Kind::Disk { commands, thread } => (commands, thread),
+            Kind::Memory(closed) => return Ok(!std::mem::replace(&mut *closed.lock(), true)),
+        };
+        let (reply, answer) = bounded(1);
+        let answer = match commands.send_deadline(Command::Close(reply), deadline) {
+            Ok(()) => receive(&answer, deadline),
+            Err(SendTimeoutError::Timeout(_)) => Err(too_late()),
+            Err(SendTimeoutError::Disconnected(_)) => Err(store_closed()),
+        };
+        match answer {
+            Err(error) if error.kind() == ErrorKind::Closed => return Ok(false),
+            Err(error) if error.kind() == ErrorKind::Timeout => return Err(error),
+            _ => {}
+        }
+        // The answer is the last thing the thread does, so this doesn't wait.
+        if let Some(running) = thread.lock().take() {
+            let _ended_either_way = running.join();
+        }
+        answer.map(|()| true)
+    }
+
+    /// Why the last write failed, if it did; for the warnings in status.
+    pub(crate) fn last_error(&self) -> Option<Error> {
+        self.last_error.lock().clone()
+    }
+}
+
+fn ask<T>(
+    commands: &Sender<Command>,
+    command: impl FnOnce(Sender<Result<T>>) -> Command,
+    deadline: Instant,
+) -> Result<T> {
+    let (reply, answer) = bounded(1);
+    commands
+        .try_send(command(reply))
+        .map_err(|error| match error {
+            TrySendError::Full(_) => Error::new(ErrorKind::Busy, "the store's queue is full"),
+            TrySendError::Disconnected(_) => store_closed(),
+        })?;
+    receive(&answer, deadline)
+}
+
+fn receive<T>(answer: &Receiver<Result<T>>, deadline: Instant) -> Result<T> {
+    answer
+        .recv_deadline(deadline)
+        .map_err(|error| match error {
+            RecvTimeoutError::Timeout => too_late(),
+            RecvTimeoutError::Disconnected => store_closed(),
+        })?
+}
+
+fn too_late() -> Error {
+    Error::new(
+        ErrorKind::Timeout,
+        "the disk didn't take it in time; it may still come about",
+    )
+}
+
+fn store_closed() -> Error {
+    Error::new(ErrorKind::Closed, "the peer book is closed")
+}
+
+struct StoreThread {
+    disk: Option<Disk>,
+    book: Arc<Book>,
+    queue: Receiver<Command>,
+    /// Taken from the queue while something else was under way.
+    deferred: VecDeque<Command>,
+    next_flush: Instant,
+    /// Whether observations are kept back that the disk refused; a commit that gets through doesn't
+    /// make that warning untrue.
+    behind: bool,
+    last_error: Arc<Mutex<Option<Error>>>,
+}
+
+impl StoreThread {
+    fn run(mut self) {
+        let closing = loop {
+            // Checked first, so that a stream of commits doesn't put the flush off for ever.
+            if Instant::now() >= self.next_flush {
+                let _kept_in_last_error = self.flush();
+            }
+            let command = match self.deferred.pop_front() {
+                Some(command) => Ok(command),
+                None => self.queue.recv_deadline(self.next_flush),
+            };
+            match command {
+                Ok(Command::Commit(change, reply)) => self.commit_group(change, reply),
+                #[cfg(test)]
+                Ok(Command::Flush(reply)) => drop(reply.send(self.flush())),
+                Ok(Command::Close(reply)) => break Some(reply),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break None,
+            }
+        };
+        let flushed = self.flush();
+        let closed = self.disk.take().map_or(Ok(()), Disk::close);
+        // Whoever still waits gets `closed` when these drop, before the close is answered.
+        drop(self);
+        if let Some(reply) = closing {
+            drop(reply.send(flushed.and(closed)));
+        }
+    }
+
+    /// Makes this change and those that wait behind it durable in one transaction.
+    fn commit_group(&mut self, change: UserChange, reply: Sender<Result<Changed>>) {
+        let mut group: Vec<(UserChange, Sender<Result<Changed>>)> = Vec::new();
+        let mut items = Vec::new();
+        let mut planned = Some((change, reply));
+        while let Some((change, reply)) = planned.take() {
+            match self.book.plan(&change, self.new_peers(&items)) {
+                Ok(item) => {
+                    items.push(item);
+                    group.push((change, reply));
+                }
+                Err(error) => drop(reply.send(Err(error))),
+            }
+            if group.len() < COMMIT_BATCH {
+                planned = self.next_commit(&group);
+            }
+        }
+        match self.write(&items) {
+            Ok(()) => {
+                for (change, reply) in group {
+                    drop(reply.send(Ok(self.book.apply(&change))));
+                }
+            }
+            Err(error) => {
+                for (_, reply) in group {
+                    drop(reply.send(Err(error.clone())));
+                }
+            }
+        }
+    }
+
+    fn new_peers(&self, planned: &[DirtyItem]) -> usize {
+        let is_new = |item: &&DirtyItem| match item {
+            DirtyItem::Put(record) => self.book.get(&record.id).is_none(),
+            DirtyItem::Delete(_) => false,
+        };
+        planned.iter().filter(is_new).count()
+    }
+
+    /// The next waiting change, if it may go into this group: a second change of the same peer
+    /// has to be planned after the first is applied.
+    fn next_commit(
+        &mut self,
+        group: &[(UserChange, Sender<Result<Changed>>)],
+    ) -> Option<(UserChange, Sender<Result<Changed>>)> {
+        let next = self
+            .deferred
+            .pop_front()
+            .or_else(|| self.queue.try_recv().ok())?;
+        let in_group = |id: &PeerId| group.iter().any(|(change, _)| change.id() == id);
+        match next {
+            Command::Commit(change, reply) if !in_group(change.id()) => Some((change, reply)),
+            other => {
+                self.deferred.push_front(other);
+                None
+            }
+        }
+    }
+
+    /// Writes everything that is dirty now, in batches, and serves commits between them.
+    fn flush(&mut self) -> Result<()> {
+        self.next_flush = Instant::now() + FLUSH_INTERVAL;
+        // Fixed beforehand: what becomes dirty meanwhile waits for the next flush.
+        let batches = self.book.dirty_len().div_ceil(FLUSH_BATCH);
+        for batch in 0..batches {
+            let items = self.book.take_dirty(FLUSH_BATCH);
+            if items.is_empty() {
+                break;
+            }
+            if let Err(error) = self.write(&items) {
+                self.book.mark_dirty_again(items);
+                self.behind = true;
+                return Err(error);
+            }
+            if batch + 1 < batches {
+                self.serve_commits();
+            }
+        }
+        if std::mem::take(&mut self.behind) {
+            *self.last_error.lock() = None;
+        }
+        Ok(())
+    }
+
+    fn serve_commits(&mut self) {
+        if let Some((change, reply)) = self.next_commit(&[]) {
+            self.commit_group(change, reply);
+        }
+    }
+
+    fn write(&mut self, items: &[DirtyItem]) -> Result<()> {
+        if items.is_empty() {
+            return Ok(());
+        }
+        let written = self
+            .disk
+            .as_mut()
+            .map_or_else(|| Err(store_closed()), |disk| disk.write(items));
+        match &written {
+            Err(error) => *self.last_error.lock() = Some(error.clone()),
+            Ok(()) if !self.behind => *self.last_error.lock() = None,
+            Ok(()) => {}
+        }
+        written
+    }
+}

@@ -1,0 +1,259 @@
+//! What single values must satisfy, and the defaults that depend on the machine: listen addresses,
+//! address lists, limits, and the keys whose feature isn't built yet.
+//!
+//! Called by `settings` alone.
+
+use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
+
+use multiaddr::Protocol;
+
+use super::keys::{Config, Limits};
+use super::read::invalid;
+use super::values::{ApiAddress, DhtMode, Profile};
+use crate::Multiaddr;
+use crate::addr::{parse_address, transport_of};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::reply::LimitsInForce;
+
+/// The longest list of addresses in any key.
+const MAX_ADDRESSES: usize = 32;
+
+/// Few enough for the usual 1024 file descriptors of a process that has its own, pending ones included.
+const MAX_CONNECTIONS: u32 = 512;
+/// One each way over TCP and QUIC.
+const MAX_PER_PEER: u32 = 4;
+/// In each direction.
+const MAX_PENDING: u32 = 128;
+/// A handshake costs about a millisecond: a tenth of a core at most goes to strangers.
+const MAX_INBOUND_PER_S: u32 = 100;
+/// About 100 MB of memory when full.
+const MAX_PEERS: u32 = 100_000;
+
+/// The limits in force, defaults filled in and each within its bounds.
+pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
+    Ok(LimitsInForce {
+        max_connections: limit(
+            "max_connections",
+            given.max_connections,
+            MAX_CONNECTIONS,
+            100_000,
+        )?,
+        max_per_peer: limit("max_per_peer", given.max_per_peer, MAX_PER_PEER, 1_000)?,
+        max_pending: limit("max_pending", given.max_pending, MAX_PENDING, 10_000)?,
+        max_inbound_per_s: limit(
+            "max_inbound_per_s",
+            given.max_inbound_per_s,
+            MAX_INBOUND_PER_S,
+            100_000,
+        )?,
+        max_peers: limit("max_peers", given.max_peers, MAX_PEERS, 10_000_000)?,
+    })
+}
+
+fn limit(key: &str, given: Option<u32>, default: u32, most: u32) -> Result<u32> {
+    let key = format!("limits.{key}");
+    Ok(bounded(
+        &key,
+        given.map_or(default.into(), u64::from),
+        1,
+        most.into(),
+    )? as u32)
+}
+
+/// The value, if it's within its bounds.
+pub(super) fn bounded(key: &str, value: u64, least: u64, most: u64) -> Result<u64> {
+    if (least..=most).contains(&value) {
+        return Ok(value);
+    }
+    Err(invalid(
+        key,
+        format!("it must be from {least} to {most}, not {value}"),
+    ))
+}
+
+/// A text that we send to every peer.
+pub(super) fn agent_version(given: Option<String>) -> Result<String> {
+    const MAX_BYTES: usize = 256;
+
+    let text = given.unwrap_or_else(|| format!("peerkit/{}", env!("CARGO_PKG_VERSION")));
+    if text.is_empty() || text.len() > MAX_BYTES {
+        return Err(invalid(
+            "agent_version",
+            format!("it must have 1 to {MAX_BYTES} bytes"),
+        ));
+    }
+    if text.contains(char::is_control) {
+        return Err(invalid(
+            "agent_version",
+            "it must not have control characters",
+        ));
+    }
+    Ok(text)
+}
+
+/// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
+pub(super) fn unbuilt(config: &Config) -> Result<()> {
+    let discovery = config.discovery.clone().unwrap_or_default();
+    let limits = config.limits.clone().unwrap_or_default();
+    let wants = |api: &Option<ApiAddress>| match api {
+        None | Some(ApiAddress::On(false)) => false,
+        Some(ApiAddress::On(true)) => true,
+        Some(ApiAddress::At(address)) => !address.is_empty(),
+    };
+    let asked = [
+        ("discovery.mdns", discovery.mdns == Some(true)),
+        (
+            "discovery.dht",
+            discovery.dht.is_some_and(|dht| dht != DhtMode::Off),
+        ),
+        ("discovery.gossip", discovery.gossip == Some(true)),
+        ("discovery.interval_s", discovery.interval_s.is_some()),
+        (
+            "bootstrap",
+            config
+                .bootstrap
+                .as_ref()
+                .is_some_and(|list| !list.is_empty()),
+        ),
+        ("bootstrap_from_ipfs", wants(&config.bootstrap_from_ipfs)),
+        (
+            "bootstrap_from_cluster",
+            wants(&config.bootstrap_from_cluster),
+        ),
+        ("limits.low_water", limits.low_water.is_some()),
+        ("limits.high_water", limits.high_water.is_some()),
+        ("control_socket", config.control_socket == Some(true)),
+        ("protocol_prefix", config.protocol_prefix.is_some()),
+        ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
+        (
+            "pinset_sync_interval",
+            config.pinset_sync_interval.is_some(),
+        ),
+    ];
+    let Some((key, _)) = asked.into_iter().find(|(_, asked)| *asked) else {
+        return Ok(());
+    };
+    let message = format!(
+        "`{key}`: its feature isn't built yet in peerkit {}",
+        env!("CARGO_PKG_VERSION")
+    );
+    Err(Error::new(ErrorKind::Unsupported, message)
+        .with("key", key)
+        .with_hint(format!("leave `{key}` out")))
+}
+
+/// The addresses a profile listens at when none are given: each of TCP and, without a swarm key,
+/// QUIC, on IPv4 and where the machine has it IPv6.
+pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Multiaddr> {
+    let (v4, v6) = match profile {
+        Profile::Offline => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
+        Profile::Lan | Profile::Internet => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
+    };
+    let hosts = [
+        Some(Protocol::Ip4(v4)),
+        has_ipv6(v6).then_some(Protocol::Ip6(v6)),
+    ];
+    let mut addresses = Vec::new();
+    for host in hosts.into_iter().flatten() {
+        addresses.push(Multiaddr::from_iter([host.clone(), Protocol::Tcp(0)]));
+        if !private_network {
+            addresses.push(Multiaddr::from_iter([
+                host,
+                Protocol::Udp(0),
+                Protocol::QuicV1,
+            ]));
+        }
+    }
+    addresses
+}
+
+/// Binding is the only reliable test: IPv6 may be compiled in, yet switched off.
+fn has_ipv6(ip: Ipv6Addr) -> bool {
+    UdpSocket::bind((ip, 0)).is_ok()
+}
+
+/// Reads and checks the addresses given to listen at.
+pub(super) fn listen(given: &[String], private_network: bool) -> Result<Vec<Multiaddr>> {
+    let addresses = read_addresses("listen", given)?;
+    for address in &addresses {
+        listenable(address, private_network)?;
+    }
+    Ok(addresses)
+}
+
+fn listenable(address: &Multiaddr, private_network: bool) -> Result<()> {
+    let refused = |why: &str| {
+        Err(invalid("listen", format!("{address} {why}")).with("multiaddr", address.to_string()))
+    };
+    let past_the_swarm_key = address.iter().any(|part| {
+        matches!(
+            part,
+            Protocol::QuicV1 | Protocol::Quic | Protocol::Ws(_) | Protocol::Wss(_)
+        )
+    });
+    if private_network && past_the_swarm_key {
+        return refused("can't be used with `swarm_key`: only TCP has pre-shared keys");
+    }
+    match transport_of(address) {
+        Some(_) if is_name(address) => {
+            refused("names a host; give the IP address of an interface, or 0.0.0.0 for all")
+        }
+        Some(_) => Ok(()),
+        None => {
+            let message = format!(
+                "`listen`: {address} isn't TCP or QUIC (/udp/…/quic-v1), which are all there is yet"
+            );
+            Err(Error::new(ErrorKind::Unsupported, message)
+                .with("key", "listen")
+                .with("multiaddr", address.to_string()))
+        }
+    }
+}
+
+fn is_name(address: &Multiaddr) -> bool {
+    !matches!(
+        address.iter().next(),
+        Some(Protocol::Ip4(_) | Protocol::Ip6(_))
+    )
+}
+
+/// Reads a key that holds addresses to tell, or not to tell.
+pub(super) fn addresses(key: &str, given: &Option<Vec<String>>) -> Result<Vec<Multiaddr>> {
+    read_addresses(key, given.as_deref().unwrap_or_default())
+}
+
+/// Reads a list of whole addresses without a peer id.
+fn read_addresses(key: &str, given: &[String]) -> Result<Vec<Multiaddr>> {
+    if given.len() > MAX_ADDRESSES {
+        return Err(invalid(
+            key,
+            format!(
+                "{} addresses are too many; at most {MAX_ADDRESSES}",
+                given.len()
+            ),
+        ));
+    }
+    given.iter().map(|text| own_address(key, text)).collect()
+}
+
+fn own_address(key: &str, text: &str) -> Result<Multiaddr> {
+    let read = parse_address(text)
+        .map_err(|error| invalid(key, error.message()).with("multiaddr", text))?;
+    if read.peer_id.is_some() {
+        let why = format!("{text} has a /p2p/ part; it is one's own address");
+        return Err(invalid(key, why).with("multiaddr", text));
+    }
+    if read
+        .addr
+        .iter()
+        .any(|part| matches!(part, Protocol::Ipcidr(_)))
+    {
+        let message = format!(
+            "`{key}`: {text} is an address range, which isn't built yet; give single addresses"
+        );
+        return Err(Error::new(ErrorKind::Unsupported, message)
+            .with("key", key)
+            .with("multiaddr", text));
+    }
+    Ok(read.addr)
+}

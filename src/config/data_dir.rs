@@ -1,0 +1,235 @@
+//! The data directory: made, judged and locked, before anything in it is read.
+//!
+//! One live peerkit owns it at a time, by an OS lock on its file `lock`, which the system drops when
+//! the process dies. What the files in it mean is for `read`, `identity` and the book's store.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+use super::read::FileConfig;
+use crate::error::{Error, ErrorKind, Result};
+
+const LOCK_FILE: &str = "lock";
+const CONFIG_FILE: &str = "config.json";
+const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
+
+/// How often, and how long apart, the holder's pid is read while it isn't written yet.
+const PID_READS: u32 = 5;
+const PID_READ_PAUSE: Duration = Duration::from_millis(10);
+
+/// A data directory that is ours until it is dropped.
+#[derive(Debug)]
+pub(crate) struct DataDir {
+    path: PathBuf,
+    lock: File,
+    owner: u32,
+}
+
+impl DataDir {
+    /// Makes the directory where it's missing, refuses one that others may write, and locks it.
+    ///
+    /// # Errors
+    /// `storage` with `detail.path`; `data_dir_locked` with the holder's `detail.pid`, null if unknown.
+    pub(crate) fn open(path: &Path) -> Result<DataDir> {
+        create(path)?;
+        refuse_foreign_writers(path)?;
+        let mut lock = open_lock(&path.join(LOCK_FILE))
+            .map_err(|error| storage_error(path, "the data directory can't be written", &error))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(locked(path, &mut lock)),
+            Err(TryLockError::Error(error)) => {
+                return Err(storage_error(
+                    path,
+                    "the data directory can't be locked",
+                    &error,
+                ));
+            }
+        }
+        let owner = std::process::id();
+        let data_dir = DataDir {
+            path: path.to_owned(),
+            lock,
+            owner,
+        };
+        // Only now: until the lock is ours, the number in it is somebody else's.
+        write_pid(&data_dir.lock, owner)
+            .map_err(|error| storage_error(path, "the data directory can't be written", &error))?;
+        Ok(data_dir)
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Reads `config.json`; None where there is none.
+    pub(crate) fn read_config(&self) -> Result<Option<FileConfig>> {
+        let path = self.path.join(CONFIG_FILE);
+        let refused = |why: &str| {
+            let message = format!("{} {why}", path.display());
+            Error::new(ErrorKind::ConfigInvalid, message).with("path", path.display().to_string())
+        };
+        match fs::metadata(&path) {
+            Ok(metadata) if !metadata.is_file() => return Err(refused("is no regular file")),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => {
+                return Err(storage_error(
+                    &path,
+                    "the configuration can't be read",
+                    &error,
+                ));
+            }
+        }
+        let mut text = Vec::new();
+        File::open(&path)
+            .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text))
+            .map_err(|error| storage_error(&path, "the configuration can't be read", &error))?;
+        if text.len() as u64 > MAX_CONFIG_BYTES {
+            return Err(refused("is longer than 1 MiB"));
+        }
+        FileConfig::parse(path, &text).map(Some)
+    }
+
+    /// Another descriptor of the same lock, as a forked child would have.
+    #[cfg(test)]
+    pub(super) fn clone_lock(&self) -> File {
+        self.lock
+            .try_clone()
+            .unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// Gives the directory up. Dropping does the same.
+    pub(crate) fn close(self) {}
+}
+
+impl Drop for DataDir {
+    fn drop(&mut self) {
+        // A forked child shares our descriptor: it keeps the lock alive unless we undo it, and must
+        // not undo it for its parent.
+        if std::process::id() == self.owner {
+            let _ = self.lock.set_len(0);
+            let _ = self.lock.unlock();
+        }
+    }
+}
+
+fn create(path: &Path) -> Result<()> {
+    let mut builder = DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+        .create(path)
+        .map_err(|error| storage_error(path, "the data directory can't be made", &error))
+}
+
+#[cfg(unix)]
+fn refuse_foreign_writers(path: &Path) -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+
+    let metadata = fs::metadata(path)
+        .map_err(|error| storage_error(path, "the data directory can't be read", &error))?;
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o022 == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "the data directory {} may be written by other users (mode {mode:o})",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::Storage, message)
+        .with("path", path.display().to_string())
+        .with_hint("chmod 700 the directory, or use one of your own"))
+}
+
+#[cfg(not(unix))]
+fn refuse_foreign_writers(_: &Path) -> Result<()> {
+    Ok(())
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(format!("{pid}\n").as_bytes())
+}
+
+/// The error for a directory that somebody else has locked.
+fn locked(path: &Path, lock: &mut File) -> Error {
+    let pid = holder(lock);
+    let who = match pid {
+        Some(pid) if pid == std::process::id() => {
+            "another copy of peerkit in this process".to_owned()
+        }
+        Some(pid) => format!("process {pid}"),
+        None => "another process".to_owned(),
+    };
+    let message = format!("the data directory {} is in use by {who}", path.display());
+    Error::new(ErrorKind::DataDirLocked, message)
+        .with("path", path.display().to_string())
+        .with("pid", pid)
+}
+
+/// The pid in the lock file. Its holder writes it just after locking, so one look may be too early.
+fn holder(lock: &mut File) -> Option<u32> {
+    const MAX_PID_BYTES: u64 = 32;
+
+    for attempt in 0..PID_READS {
+        if attempt > 0 {
+            sleep(PID_READ_PAUSE);
+        }
+        let mut text = String::new();
+        lock.rewind().ok()?;
+        lock.take(MAX_PID_BYTES).read_to_string(&mut text).ok()?;
+        if text.ends_with('\n') {
+            return text.trim().parse().ok();
+        }
+    }
+    None
+}
+
+/// The error for what the disk or its permissions refuse.
+pub(super) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
+    let (why, hint) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (
+            "permission denied",
+            "give your user write access to it, or use another data_dir",
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => (
+            "its file system is read-only",
+            "use a data_dir that can be written",
+        ),
+        io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
+        io::ErrorKind::QuotaExceeded => (
+            "its disk quota is used up",
+            "free some space, then start again",
+        ),
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
+            "it, or something above it, is a file instead of a directory",
+            "use another data_dir",
+        ),
+        _ => ("", "use another data_dir if this one can't be mended"),
+    };
+    let why = if why.is_empty() {
+        error.to_string()
+    } else {
+        why.to_owned()
+    };
+    Error::new(
+        ErrorKind::Storage,
+        format!("{what} ({}): {why}", path.display()),
+    )
+    .with("path", path.display().to_string())
+    .with_hint(hint)
+}

@@ -1,0 +1,175 @@
+//! Who this node is: the private key from the configuration, from the data directory, or new.
+//!
+//! A key file that can't be used is an error and never replaced: a node that silently becomes someone
+//! else is worse than one that doesn't start. Called by `config::open` under the directory's lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use libp2p::identity::Keypair;
+
+use super::data_dir::{DataDir, storage_error};
+use super::secret::{KeySource, decode_base64, read_key_file};
+use super::settings::Settings;
+use crate::error::{Error, ErrorKind, Result};
+
+const KEY_FILE: &str = "identity.key";
+/// Where a new key is written before it gets its name.
+const NEW_KEY_FILE: &str = "identity.key.new";
+
+/// The node's key.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    /// The key pair.
+    pub keypair: Keypair,
+    /// What is worth knowing about the key's file.
+    pub warning: Option<String>,
+}
+
+/// The node's key: from the configuration, else from the data directory, else a new one, which is on
+/// disk when this returns. A key in the configuration leaves the data directory's as it is.
+pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> Result<Identity> {
+    if let Some(source) = &settings.identity {
+        let warning = match source {
+            KeySource::Text(_) => None,
+            KeySource::File { file } => readable_by_others(file),
+        };
+        return Ok(Identity {
+            keypair: keypair_from(source)?,
+            warning,
+        });
+    }
+    let Some(data_dir) = data_dir else {
+        return Ok(generated(Keypair::generate_ed25519()));
+    };
+    let path = data_dir.path().join(KEY_FILE);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let keypair = Keypair::generate_ed25519();
+            write_key(data_dir.path(), &keypair)?;
+            Ok(generated(keypair))
+        }
+        // Anything but "not there" is told by reading it: a dangling link, too, is not replaced.
+        _ => Ok(Identity {
+            keypair: keypair_from_file(&path)?,
+            warning: readable_by_others(&path),
+        }),
+    }
+}
+
+fn generated(keypair: Keypair) -> Identity {
+    Identity {
+        keypair,
+        warning: None,
+    }
+}
+
+/// The key that `identity` in the configuration stands for.
+pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
+    match source {
+        KeySource::File { file } => keypair_from_file(file),
+        KeySource::Text(text) => keypair_from_text(text).ok_or_else(|| {
+            Error::new(
+                ErrorKind::Identity,
+                "`identity` is no private key in base64 of its protobuf",
+            )
+            .with("key", "identity")
+            .with_hint("give the text of Identity.PrivKey in Kubo's config, or {\"file\": path}")
+        }),
+    }
+}
+
+fn keypair_from_file(path: &Path) -> Result<Keypair> {
+    let refused = |why: String| {
+        Error::new(
+            ErrorKind::Identity,
+            format!("the private key in {} {why}", path.display()),
+        )
+        .with("path", path.display().to_string())
+        .with_hint("put the right key back; peerkit makes a new one only where there is no file")
+    };
+    let bytes = read_key_file(path).map_err(|error| refused(format!("can't be read: {error}")))?;
+    if bytes.is_empty() {
+        return Err(refused("is an empty file".to_owned()));
+    }
+    if bytes.starts_with(b"-----BEGIN") {
+        let why = "is in PEM; libp2p's protobuf is needed (`ipfs key export --format=libp2p-protobuf-cleartext`)";
+        return Err(refused(why.to_owned()));
+    }
+    let text = str::from_utf8(&bytes).ok();
+    text.and_then(keypair_from_text)
+        .or_else(|| Keypair::from_protobuf_encoding(&bytes).ok())
+        .ok_or_else(|| {
+            refused("is damaged: it holds neither a protobuf nor base64 of one".to_owned())
+        })
+}
+
+fn keypair_from_text(text: &str) -> Option<Keypair> {
+    Keypair::from_protobuf_encoding(&decode_base64(text.trim())?).ok()
+}
+
+/// Writes a new key so that after a crash it is there whole or not at all.
+fn write_key(dir: &Path, keypair: &Keypair) -> Result<()> {
+    let bytes = keypair.to_protobuf_encoding().map_err(|error| {
+        Error::new(
+            ErrorKind::Identity,
+            format!("the new private key can't be encoded: {error}"),
+        )
+    })?;
+    let text = BASE64_STANDARD.encode(bytes) + "\n";
+    let new = dir.join(NEW_KEY_FILE);
+    let path = dir.join(KEY_FILE);
+    let written = write_private(&new, text.as_bytes())
+        .and_then(|()| fs::rename(&new, &path))
+        .and_then(|()| sync_dir(dir));
+    written.map_err(|error| {
+        let _ = fs::remove_file(&new);
+        storage_error(&path, "the new private key can't be written", &error)
+    })
+}
+
+/// Writes a file of our user alone, through to the disk.
+fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    // One left by a crash: it never got its name, so nobody knows the key in it.
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+/// Makes a rename in `dir` last. Elsewhere than on Unix a directory can't be opened for it.
+fn sync_dir(dir: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(dir)?.sync_all()
+    } else {
+        Ok(())
+    }
+}
+
+#[cfg(unix)]
+fn readable_by_others(path: &Path) -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+
+    let mode = fs::metadata(path).ok()?.mode() & 0o777;
+    (mode & 0o077 != 0).then(|| {
+        format!(
+            "the private key in {} is open to other users (mode {mode:o}); chmod 600 it",
+            path.display()
+        )
+    })
+}
+
+#[cfg(not(unix))]
+fn readable_by_others(_: &Path) -> Option<String> {
+    None
+}

@@ -1,0 +1,74 @@
+//! Configuration: what a user may set ([`Config`]), and what follows from it.
+//!
+//! `keys` is the user's side, with `values` and `secret` for what keys hold and `read` for their JSON.
+//! `settings` puts defaults, profile, file and call together; `check` holds what it asks of single
+//! values, `conflicts` what a second start is compared by. `data_dir` and `identity` are what start finds on disk. [`open`] runs them in order, for
+//! `process`. Nothing here knows the network.
+
+mod check;
+mod conflicts;
+mod data_dir;
+mod identity;
+mod keys;
+mod read;
+mod secret;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use libp2p::identity::Keypair;
+
+pub use keys::{Config, Discovery, Limits, Log};
+pub use secret::KeySource;
+pub use settings::MAX_TIMEOUT;
+pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
+
+pub(crate) use data_dir::DataDir;
+use identity::{Identity, load_identity};
+pub(crate) use settings::Settings;
+
+use crate::error::Result;
+
+/// What a start has to go on.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    /// Every setting, resolved and checked.
+    pub settings: Settings,
+    /// The data directory, locked; None where nothing is written.
+    pub data_dir: Option<DataDir>,
+    /// Who this node is.
+    pub keypair: Keypair,
+}
+
+/// Checks the configuration, locks the data directory, reads `config.json` and the identity.
+/// Blocks on the disk; on failure the lock is released.
+pub(crate) fn open(config: &Config) -> Result<Opened> {
+    // Once without the file, so that a bad call is refused before it leaves a directory behind.
+    let mut settings = Settings::resolve(config, None)?;
+    let data_dir = settings
+        .data_dir
+        .as_deref()
+        .map(DataDir::open)
+        .transpose()?;
+    if let Some(file) = data_dir
+        .as_ref()
+        .map(DataDir::read_config)
+        .transpose()?
+        .flatten()
+    {
+        let path = file.path.display().to_string();
+        settings = Settings::resolve(config, Some(file)).map_err(|error| {
+            error
+                .with("path", path)
+                .with_hint("the config.json in the data directory is part of this configuration")
+        })?;
+    }
+    let Identity { keypair, warning } = load_identity(&settings, data_dir.as_ref())?;
+    settings.warnings.extend(warning);
+    Ok(Opened {
+        settings,
+        data_dir,
+        keypair,
+    })
+}

@@ -1,0 +1,176 @@
+//! Secrets as the configuration gives them: a text or a file that holds it. Their `Debug` shows
+//! neither, and no error quotes them.
+//!
+//! Used for the private key (read in `identity`) and the swarm key (read here, for `settings`).
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use schemars::JsonSchema;
+use serde_json::Value;
+
+use super::keys::KeyValue;
+use super::read::{Unknown, invalid};
+use crate::error::{Error, Result};
+
+/// The longest key file read. An RSA key of 16384 bits has about 12 KiB in base64.
+const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
+const SWARM_KEY_BYTES: usize = 32;
+
+/// A secret: its text, or the file that holds it. Of the text, `Debug` shows nothing.
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum KeySource {
+    /// The text itself.
+    Text(String),
+    /// Read at start.
+    File {
+        /// Where it is. In `config.json`, relative to the data directory.
+        file: PathBuf,
+    },
+}
+
+impl KeySource {
+    /// The secret is in this file.
+    pub fn file(path: impl Into<PathBuf>) -> Self {
+        KeySource::File { file: path.into() }
+    }
+
+    pub(super) fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            KeySource::Text(_) => None,
+            KeySource::File { file } => Some(file),
+        }
+    }
+}
+
+impl From<String> for KeySource {
+    fn from(text: String) -> Self {
+        KeySource::Text(text)
+    }
+}
+
+impl From<&str> for KeySource {
+    fn from(text: &str) -> Self {
+        KeySource::Text(text.to_owned())
+    }
+}
+
+impl fmt::Debug for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KeySource::Text(_) => f.write_str("Text(redacted)"),
+            KeySource::File { file } => f.debug_tuple("File").field(file).finish(),
+        }
+    }
+}
+
+impl KeyValue for KeySource {
+    fn read(value: Value, key: &str, _: &mut Unknown<'_>) -> Result<Self> {
+        let wrong = || invalid(key, r#"it must be a text or {"file": path}"#);
+        match value {
+            Value::String(text) => Ok(KeySource::Text(text)),
+            Value::Object(object) => match object.get("file") {
+                Some(Value::String(path)) if object.len() == 1 => Ok(KeySource::file(path)),
+                _ => Err(wrong()),
+            },
+            _ => Err(wrong()),
+        }
+    }
+}
+
+/// The pre-shared key of a private network.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct SwarmKey([u8; SWARM_KEY_BYTES]);
+
+impl SwarmKey {
+    /// Its bytes, for the transport alone.
+    pub(crate) fn bytes(&self) -> [u8; SWARM_KEY_BYTES] {
+        self.0
+    }
+
+    /// Reads `swarm_key`.
+    pub(super) fn load(source: &KeySource) -> Result<SwarmKey> {
+        let refused = |why: String| invalid("swarm_key", why);
+        match source {
+            KeySource::Text(text) => parse_swarm_key(text).map_err(|why| refused(why.to_owned())),
+            KeySource::File { file } => {
+                let at_path = |error: Error| error.with("path", file.display().to_string());
+                let bytes = read_key_file(file).map_err(|error| {
+                    at_path(refused(format!(
+                        "{} can't be read: {error}",
+                        file.display()
+                    )))
+                })?;
+                let text = str::from_utf8(&bytes).map_err(|_| "it is no text");
+                text.and_then(parse_swarm_key)
+                    .map_err(|why| at_path(refused(format!("in {}, {why}", file.display()))))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for SwarmKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SwarmKey(redacted)")
+    }
+}
+
+fn parse_swarm_key(text: &str) -> Result<SwarmKey, &'static str> {
+    let mut lines = text.trim().lines().map(str::trim_end);
+    if lines.next() != Some("/key/swarm/psk/1.0.0/") {
+        return Err("its first line must be /key/swarm/psk/1.0.0/");
+    }
+    let encoding = lines.next();
+    let key = lines.next().ok_or("it must have three lines")?;
+    if lines.next().is_some() {
+        return Err("it must have three lines");
+    }
+    let bytes = match encoding {
+        Some("/base16/") => multibase::Base::Base16Lower
+            .decode(key.to_ascii_lowercase())
+            .ok(),
+        Some("/base64/") => decode_base64(key),
+        _ => return Err("its second line must be /base16/ or /base64/"),
+    };
+    let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
+    bytes
+        .map(SwarmKey)
+        .ok_or("its third line must be a key of 32 bytes: 64 characters in base16")
+}
+
+/// Decodes base64 with or without padding: both are met in the wild.
+pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
+    const ANY_PADDING: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+
+    GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING)
+        .decode(text)
+        .ok()
+}
+
+/// Reads a file that holds a key: a regular file (a pipe would block the start) of bounded size.
+pub(super) fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "not a regular file",
+        ));
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_KEY_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            "too long for a key",
+        ));
+    }
+    Ok(bytes)
+}

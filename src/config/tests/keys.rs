@@ -1,0 +1,178 @@
+//! Reading the keys, from JSON and by builder.
+
+use serde_json::{Value, json};
+
+use super::{KEY, SWARM_KEY, config, refused, settings};
+use crate::config::read::known_keys;
+use crate::config::*;
+use crate::error::ErrorKind;
+
+#[test]
+fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+    for (value, key, nearest) in [
+        (json!({"limts": {}}), "limts", json!("limits")),
+        (
+            json!({"limits": {"max_conections": 1}}),
+            "limits.max_conections",
+            json!("limits.max_connections"),
+        ),
+        (
+            json!({"max_peers": 1}),
+            "max_peers",
+            json!("limits.max_peers"),
+        ),
+        (json!({"mdns": true}), "mdns", json!("discovery.mdns")),
+        (json!({"dataDir": "/x"}), "dataDir", json!("data_dir")),
+        (json!({"configdir": "/x"}), "configdir", json!("config_dir")),
+        (
+            json!({"log": {"levl": "info"}}),
+            "log.levl",
+            json!("log.level"),
+        ),
+        (json!({"zebra": null}), "zebra", Value::Null),
+    ] {
+        let error = refused(value.clone());
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{value}");
+        assert_eq!(error.detail()["key"], json!(key), "{value}");
+        assert_eq!(error.detail()["nearest"], nearest, "{value}");
+        assert!(
+            error.message().starts_with(&format!("unknown key `{key}`")),
+            "{error}"
+        );
+    }
+    let error = refused(json!({"limts": {}}));
+    assert_eq!(
+        error.message(),
+        "unknown key `limts`, did you mean `limits`?"
+    );
+}
+
+#[test]
+fn a_huge_unknown_key_costs_nothing() {
+    let key = "x".repeat(500_000);
+    let error = refused(json!({ key: 1 }));
+    assert!(error.message().len() < 200);
+}
+
+#[test]
+fn a_value_of_the_wrong_type_is_refused_by_its_key() {
+    for (value, key) in [
+        (json!({"data_dir": 1}), "data_dir"),
+        (json!({"identity": 1}), "identity"),
+        (json!({"identity": {"path": "x"}}), "identity"),
+        (json!({"swarm_key": []}), "swarm_key"),
+        (json!({"profile": "wan"}), "profile"),
+        (json!({"listen": "/ip4/127.0.0.1/tcp/0"}), "listen"),
+        (json!({"listen": [null]}), "listen"),
+        (json!({"limits": 5}), "limits"),
+        (json!({"limits": {"max_peers": -1}}), "limits.max_peers"),
+        (json!({"limits": {"max_peers": 1.5}}), "limits.max_peers"),
+        (json!({"limits": {"max_peers": "many"}}), "limits.max_peers"),
+        (
+            json!({"limits": {"max_peers": 5_000_000_000_u64}}),
+            "limits.max_peers",
+        ),
+        (json!({"log": {"level": "loud"}}), "log.level"),
+        (json!({"discovery": {"dht": false}}), "discovery.dht"),
+        (json!({"bootstrap_from_ipfs": 1}), "bootstrap_from_ipfs"),
+        (json!({"idle_timeout_s": true}), "idle_timeout_s"),
+        (json!({"config_dir": "/a", "data_dir": "/b"}), "config_dir"),
+        (
+            json!({"discovery_interval": 3, "discovery": {"interval_s": 3}}),
+            "discovery_interval",
+        ),
+        (
+            json!({"discovery_interval": 3, "discovery": 1}),
+            "discovery",
+        ),
+    ] {
+        let error = refused(value.clone());
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{value}");
+        assert_eq!(error.detail()["key"], json!(key), "{value}: {error}");
+        assert!(error.message().contains(key), "{error}");
+    }
+}
+
+#[test]
+fn what_is_no_json_object_is_refused() {
+    for text in ["", "null", "[]", "1", "{", "{}x", "\"\""] {
+        assert_eq!(
+            Config::from_json(text).unwrap_err().kind(),
+            ErrorKind::ConfigInvalid,
+            "{text}"
+        );
+    }
+    assert_eq!(Config::from_json(" {} ").unwrap(), Config::new());
+}
+
+#[test]
+fn null_is_as_good_as_not_given_for_every_key() {
+    for key in known_keys() {
+        let value = match key.split_once('.') {
+            None => json!({ key: null }),
+            Some((outer, inner)) => json!({ outer: { inner: null } }),
+        };
+        let read = settings(value);
+        assert_eq!(read.limits, settings(json!({})).limits);
+    }
+    assert_eq!(
+        config(json!({"identity": null, "limits": null, "config_dir": null})),
+        Config::new()
+    );
+}
+
+#[test]
+fn builder_and_json_say_the_same() {
+    let built = Config::new()
+        .data_dir("/var/lib/x")
+        .identity(KeySource::file("/k"))
+        .profile(Profile::Internet)
+        .listen(["/ip4/127.0.0.1/tcp/0"])
+        .discovery(Discovery::new().mdns(false).dht(DhtMode::Off))
+        .limits(Limits::new().max_peers(7))
+        .log(Log::new().level(LogLevel::Debug).file("/l"))
+        .idle_timeout_s(5);
+    let read = config(json!({
+        "config_dir": "/var/lib/x", "identity": {"file": "/k"}, "profile": "internet",
+        "listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": {"mdns": false, "dht": "off"},
+        "limits": {"max_peers": 7}, "log": {"level": "debug", "file": "/l"}, "idle_timeout_s": 5,
+    }));
+    assert_eq!(built, read);
+}
+
+#[test]
+fn the_json_schema_names_every_key() {
+    let schema = serde_json::to_string(&schemars::schema_for!(Config)).unwrap();
+    let aliases = ["config_dir", "discovery_interval"];
+    for key in known_keys().filter(|key| !aliases.contains(&key.as_str())) {
+        let last = key.rsplit('.').next().unwrap();
+        assert!(schema.contains(&format!("\"{last}\"")), "{key}");
+    }
+}
+
+#[test]
+fn secrets_show_in_no_debug_output_and_no_error() {
+    let secret = KEY.trim_end_matches('=');
+    let given = Config::new().identity(KEY).swarm_key(SWARM_KEY);
+    let resolved = Settings::resolve(&given, None).unwrap();
+    for shown in [format!("{given:?}"), format!("{resolved:?}")] {
+        assert!(
+            !shown.contains(secret) && !shown.contains("0123456789abcdef"),
+            "{shown}"
+        );
+        assert!(!shown.contains("69, 103"), "{shown}");
+        assert!(shown.contains("redacted"));
+    }
+    for bad in [
+        json!({"swarm_key": "0123456789abcdef"}),
+        json!({"swarm_key": {"text": "0123456789abcdef"}}),
+        json!({"identity": ["0123456789abcdef"]}),
+    ] {
+        let error = refused(bad);
+        assert!(!format!("{error:?} {error}").contains("0123456789abcdef"));
+    }
+    let bad = KeySource::from("0123456789abcdef");
+    let error = open(&Config::new().identity(bad)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Identity);
+    assert!(!format!("{error:?} {error}").contains("0123456789abcdef"));
+}

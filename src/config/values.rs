@@ -1,0 +1,75 @@
+//! The kinds of value that keys have beside numbers and texts. Secrets have a module of their own.
+//!
+//! `keys` says which key takes which; nothing here has a behaviour of its own.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::keys::KeyValue;
+use super::read::{Unknown, invalid};
+use crate::error::Result;
+
+/// A set of defaults for other keys.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    /// Loopback listeners; nothing unsolicited leaves the machine.
+    Offline,
+    /// All interfaces and mDNS; remotes with public addresses are refused.
+    #[default]
+    Lan,
+    /// The public network: DHT, relays, hole punching, port mapping.
+    Internet,
+}
+
+/// How this node takes part in the DHT.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DhtMode {
+    /// Not at all.
+    Off,
+    /// It asks and doesn't answer.
+    Client,
+    /// It asks and answers.
+    Server,
+    /// A server where it can be reached, else a client.
+    Auto,
+}
+
+/// How much is logged.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What looks wrong, too.
+    Warn,
+    /// What happens, too.
+    #[default]
+    Info,
+    /// How it happens, too.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// The API of a daemon beside this node: false for none, true for the local default, or an address.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(untagged)]
+pub enum ApiAddress {
+    /// None, or the local default.
+    On(bool),
+    /// This one.
+    At(String),
+}
+
+impl KeyValue for ApiAddress {
+    fn read(value: Value, key: &str, _: &mut Unknown<'_>) -> Result<Self> {
+        match value {
+            Value::Bool(on) => Ok(ApiAddress::On(on)),
+            Value::String(address) => Ok(ApiAddress::At(address)),
+            _ => Err(invalid(key, "it must be true, false or an address")),
+        }
+    }
+}

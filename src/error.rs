@@ -1,0 +1,205 @@
+//! The one catalogue of error codes and the one error type.
+//!
+//! Everything that can go wrong in peerkit is an [`Error`] with an [`ErrorKind`]; the kind's
+//! [`as_str`](ErrorKind::as_str) is the `code` in every JSON reply, so C, Rust, the command line
+//! and MCP speak of the same thing by the same name. No other module defines a code.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+macro_rules! error_kinds {
+    ($( $(#[doc = $doc:expr])+ $variant:ident = $code:literal, retryable: $retry:literal, hint: $hint:expr; )+) => {
+        /// What went wrong, coarsely. New kinds may be added in any release.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        #[non_exhaustive]
+        pub enum ErrorKind {
+            $( $(#[doc = $doc])+ $variant, )+
+        }
+
+        impl ErrorKind {
+            /// Every kind there is, in catalogue order.
+            pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
+
+            /// The stable code, as it stands in the `code` field of a JSON reply.
+            pub const fn as_str(self) -> &'static str {
+                match self { $( ErrorKind::$variant => $code, )+ }
+            }
+
+            /// Whether the same call may succeed later with nothing changed by the caller.
+            pub const fn retryable(self) -> bool {
+                match self { $( ErrorKind::$variant => $retry, )+ }
+            }
+
+            /// What a person can do about it, where there is one answer for the whole kind.
+            pub const fn hint(self) -> Option<&'static str> {
+                match self { $( ErrorKind::$variant => $hint, )+ }
+            }
+        }
+    };
+}
+
+error_kinds! {
+    /// A parameter is missing, of the wrong type, out of range, unknown, or contradicts another.
+    InvalidArgument = "invalid_argument", retryable: false, hint: None;
+    /// The handle is zero, stale, or of another kind.
+    InvalidHandle = "invalid_handle", retryable: false, hint: Some("get a live handle from peerkit_start or peerkit_current");
+    /// The text is no libp2p peer id in any form.
+    InvalidPeerId = "invalid_peer_id", retryable: false, hint: Some("a peer id looks like 12D3KooW…, 16Uiu2…, Qm…, bafz… or k51…");
+    /// The text is no multiaddr that a peer could be reached at.
+    InvalidMultiaddr = "invalid_multiaddr", retryable: false, hint: Some("an address looks like /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…");
+    /// `call` was given a name that is no operation.
+    UnknownMethod = "unknown_method", retryable: false, hint: None;
+    /// The feature exists in the contract but not in this build.
+    Unsupported = "unsupported", retryable: false, hint: None;
+    /// No manager runs in this process.
+    NotRunning = "not_running", retryable: false, hint: Some("call peerkit_start first");
+    /// The configuration contradicts itself, or a value is of the wrong shape.
+    ConfigInvalid = "config_invalid", retryable: false, hint: None;
+    /// The manager already runs with another value for a key this start names.
+    ConfigConflict = "config_conflict", retryable: false, hint: Some("start without these keys, or stop the running manager first");
+    /// The private key can't be read or is damaged.
+    Identity = "identity", retryable: false, hint: None;
+    /// Another live peerkit owns the data directory.
+    DataDirLocked = "data_dir_locked", retryable: true, hint: Some("stop the process named in detail.pid, or use another data_dir");
+    /// The data directory can't be written, is full, or is open to others.
+    Storage = "storage", retryable: true, hint: None;
+    /// The peer book on disk is damaged.
+    StorageCorrupt = "storage_corrupt", retryable: false, hint: None;
+    /// The peer book on disk was written by a newer peerkit.
+    StorageVersion = "storage_version", retryable: false, hint: Some("use the peerkit that wrote it, or another data_dir");
+    /// An address to listen on can't be had.
+    ListenFailed = "listen_failed", retryable: true, hint: Some("choose a free port, or port 0 to let the system choose");
+    /// The book has no such peer.
+    PeerNotFound = "peer_not_found", retryable: false, hint: Some("add_peer or connect_peer with an address makes a peer known");
+    /// No address of the peer is known.
+    NoAddresses = "no_addresses", retryable: false, hint: Some("give a multiaddr beside the peer id");
+    /// The peer or address is this node itself.
+    SelfDial = "self_dial", retryable: false, hint: None;
+    /// The operation needs a connection and there is none.
+    NotConnected = "not_connected", retryable: false, hint: Some("call connect_peer first");
+    /// Every address was tried and failed; `detail.attempts` says why.
+    DialFailed = "dial_failed", retryable: true, hint: Some("detail.attempts lists each address with the stage it failed at");
+    /// No address answered in time.
+    DialTimeout = "dial_timeout", retryable: true, hint: Some("the addresses may be stale, or a firewall drops the packets");
+    /// Whoever answered is not the peer that was asked for.
+    WrongPeerId = "wrong_peer_id", retryable: false, hint: Some("the address belongs to another peer now; detail.attempts says which");
+    /// The address or peer is not allowed by the profile or a block list.
+    Blocked = "blocked", retryable: false, hint: None;
+    /// A configured limit is reached.
+    LimitReached = "limit_reached", retryable: true, hint: None;
+    /// The remote broke a protocol or doesn't speak it.
+    Protocol = "protocol", retryable: false, hint: None;
+    /// The command queue is full.
+    Busy = "busy", retryable: true, hint: Some("wait for calls in flight to end, then try again");
+    /// The deadline passed.
+    Timeout = "timeout", retryable: true, hint: None;
+    /// The caller cancelled the call by its token.
+    Cancelled = "cancelled", retryable: true, hint: None;
+    /// The manager stopped, or the subscription was closed, while the call waited.
+    Closed = "closed", retryable: false, hint: None;
+    /// This process is a forked child of the one that started the manager.
+    Forked = "forked", retryable: false, hint: Some("a forked child can't use its parent's manager: exec first, or start peerkit only in the child");
+    /// The call came from one of peerkit's own threads.
+    Reentrant = "reentrant", retryable: false, hint: None;
+    /// peerkit has a bug: the call panicked.
+    Panic = "panic", retryable: false, hint: Some("this is a bug in peerkit; stop and start again");
+    /// The worker died of a panic earlier.
+    Dead = "dead", retryable: false, hint: Some("call stop, then start again");
+}
+
+impl fmt::Display for ErrorKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Why an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
+#[derive(Clone)]
+pub struct Error(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    hint: Option<String>,
+    detail: Map<String, Value>,
+}
+
+/// `Result` with peerkit's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// An error of `kind` whose `message` tells a person what happened.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Error(Box::new(Inner {
+            kind,
+            message: message.into(),
+            hint: None,
+            detail: Map::new(),
+        }))
+    }
+
+    /// Adds a machine-readable fact under `detail`.
+    pub(crate) fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
+        self.0.detail.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// Replaces the kind's general hint by one for this case.
+    pub(crate) fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// What went wrong, coarsely.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// What happened, for a person; may quote addresses and file names, never a secret.
+    pub fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// Whether the same call may succeed later.
+    pub fn retryable(&self) -> bool {
+        self.0.kind.retryable()
+    }
+
+    /// What to do about it, if there is something to be done.
+    pub fn hint(&self) -> Option<&str> {
+        self.0.hint.as_deref().or(self.0.kind.hint())
+    }
+
+    /// Machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
+    pub fn detail(&self) -> &Map<String, Value> {
+        &self.0.detail
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Error")
+            .field("kind", &self.0.kind)
+            .field("message", &self.0.message)
+            .field("detail", &self.0.detail)
+            .finish()
+    }
+}
+
+impl std::error::Error for Error {}
+
+/// Shorthand for the most frequent kind.
+pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}

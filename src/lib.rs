@@ -1,0 +1,63 @@
+//! peerkit: an embeddable, sync-first libp2p peer manager.
+//!
+//! A program that links it gets a real libp2p node in its own process. Every call blocks with a
+//! deadline; there is no async runtime to own and no daemon to run. There is one manager in a
+//! process: [`PeerManager::start`] gives it to whoever asks.
+//!
+//! ```
+//! # fn main() -> peerkit::Result<()> {
+//! use std::time::Duration;
+//! use peerkit::params::{ConnectPeer, ListPeers};
+//! use peerkit::{Config, PeerManager, Profile};
+//!
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+//!
+//! let nobody = ConnectPeer::new().multiaddr("/ip4/127.0.0.1/tcp/1");
+//! let error = manager.connect_peer(nobody, Duration::from_secs(5)).unwrap_err();
+//! println!("{}: {error} {:?}", error.kind(), error.detail()["attempts"]);
+//!
+//! for peer in manager.list_peers(ListPeers::new().filter_connected(true))?.peers {
+//!     println!("{} {:?}", peer.peer_id, peer.latency_ms);
+//! }
+//! manager.stop(Duration::ZERO)?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To read the source: [`PeerManager`] (`manager`) is the facade; it reads the `book` and sends
+//! commands to the `worker`, which owns the swarm; `run` is what both share; `process` holds the
+//! one slot; `ops` is the table of operations and `ffi` their C face.
+
+mod addr;
+mod book;
+mod clock;
+pub mod config;
+mod error;
+mod events;
+mod ffi;
+mod handle;
+mod log;
+mod manager;
+mod model;
+pub mod ops;
+mod os;
+mod process;
+mod run;
+mod worker;
+
+pub use self::addr::parse_peer_id;
+pub use self::clock::Timestamp;
+pub use self::config::{Config, MAX_TIMEOUT, Profile};
+pub use self::error::{Error, ErrorKind, Result};
+pub use self::manager::{Events, PeerManager};
+pub use self::model::{
+    Attempt, ConnectionInfo, DialStage, Direction, LastDisconnect, LastError, PeerInfo, PeerRow,
+    Policy, Source, Text, TransportKind, event, params, reply,
+};
+pub use libp2p::PeerId;
+pub use multiaddr::Multiaddr;
+
+/// The version of the library.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+/// The version of the C ABI; it rises when a program compiled against an older header could break.
+pub const ABI_VERSION: u32 = 1;

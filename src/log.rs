@@ -1,0 +1,46 @@
+//! Logs: nothing unless the configuration asks, and then only from our own thread, so that the
+//! host program's own subscriber and its global state are left alone.
+
+use std::fs::OpenOptions;
+use std::sync::Mutex;
+
+use tracing::Level;
+use tracing::subscriber::DefaultGuard;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::config::{LogLevel, Settings};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Sends what the calling thread logs to where the settings say, until the guard is dropped.
+pub(crate) fn start(settings: &Settings) -> Result<Option<DefaultGuard>> {
+    let Some(log) = &settings.log else {
+        return Ok(None);
+    };
+    let writer = match &log.file {
+        None => BoxMakeWriter::new(std::io::stderr),
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            BoxMakeWriter::new(Mutex::new(file.map_err(|error| {
+                Error::new(ErrorKind::ConfigInvalid, format!("can't write the log file: {error}"))
+                    .with("key", "log.file")
+                    .with("path", path.display().to_string())
+            })?))
+        }
+    };
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(level(log.level))
+        .with_ansi(false)
+        .with_writer(writer)
+        .finish();
+    Ok(Some(tracing::subscriber::set_default(subscriber)))
+}
+
+fn level(level: LogLevel) -> Level {
+    match level {
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
+    }
+}

@@ -1,0 +1,116 @@
+//! What subscriptions deliver: one flat object for each event.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Direction, Source, Text, TransportKind};
+use crate::clock::Timestamp;
+use crate::error::ErrorKind;
+
+/// Why the last connection to a peer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The user asked for it.
+    LocalRequest,
+    /// The remote closed it, or its process went away.
+    RemoteClosed,
+    /// The remote stopped answering pings, or QUIC heard nothing of it.
+    PingDead,
+    /// Nothing used it for `idle_timeout_s`.
+    Idle,
+    /// A connection limit.
+    Limit,
+    /// Given up in favour of more useful peers.
+    Trimmed,
+    /// The peer was blocked.
+    Blocked,
+    /// The manager stopped.
+    Shutdown,
+    /// Anything else; the event's `error` says what.
+    Error,
+}
+
+/// One event. In JSON, `event` names the kind and the kind's fields stand beside `seq`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Event {
+    /// Rises by one with each event of a run; a gap is told by `lagged`.
+    pub seq: u64,
+    /// When it happened.
+    pub timestamp: Timestamp,
+    /// The peer it is about; null where it is about this node.
+    pub peer_id: Option<Text>,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "event", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum EventKind {
+    /// A peer the book didn't know.
+    PeerDiscovered {
+        /// How it became known.
+        source: Source,
+        /// Its addresses.
+        multiaddrs: Vec<Text>,
+    },
+    /// The first connection to a peer.
+    PeerConnected {
+        /// The remote's address.
+        address: Text,
+        /// Who opened it.
+        direction: Direction,
+        /// What it runs over.
+        transport: TransportKind,
+    },
+    /// The peer told who it is.
+    PeerIdentified {
+        /// Its implementation. Untrusted text from the remote.
+        agent_version: Option<Text>,
+        /// The protocols it speaks. Untrusted text from the remote.
+        protocols: std::sync::Arc<[Text]>,
+    },
+    /// The last connection to a peer ended.
+    PeerDisconnected {
+        /// Why.
+        reason: DisconnectReason,
+        /// True where the reason is concluded from how the connection broke, not told.
+        inferred: bool,
+        /// What the transport said.
+        error: Option<String>,
+    },
+    /// A dial failed at every address.
+    DialFailed {
+        /// The code the caller got.
+        code: ErrorKind,
+        /// What happened, for a person.
+        error: String,
+        /// Why peerkit dialled.
+        source: Source,
+    },
+    /// We listen on an address, or don't any longer.
+    ListenAddr {
+        /// The address.
+        address: Text,
+        /// False where the address went away.
+        active: bool,
+    },
+    /// The manager stopped; the last event of a run.
+    Stopped {
+        /// What ended the run: `closed` for a stop, `dead` after a panic.
+        code: ErrorKind,
+    },
+}
+
+/// A batch pulled from a subscription.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct EventBatch {
+    /// Up to 64 events, oldest first.
+    pub events: Vec<std::sync::Arc<Event>>,
+    /// How many older events were lost before these because the reader was slow.
+    pub lagged: u64,
+}

@@ -1,0 +1,291 @@
+//! The table of operations: each is defined once, here, from a name, a parameter struct, a reply
+//! struct and a method of [`PeerManager`]. The C functions, `peerkit_call` and, in the hosts, the
+//! MCP tools, REST routes and commands are thin views of it.
+
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::manager::{PeerManager, check_timeout};
+use crate::model::params::*;
+use crate::model::reply::*;
+
+/// The most a reply may take, in bytes.
+pub const MAX_REPLY: usize = 16 << 20;
+
+/// What calling an operation does to the world.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Effect {
+    /// Answers from memory, at once.
+    Reads,
+    /// Touches the network or the disk, and may take up to its timeout.
+    Acts,
+}
+
+/// An operation of the catalogue.
+#[derive(Debug, Clone, Copy)]
+pub struct Operation {
+    /// The canonical name, such as `list_peers`.
+    pub name: &'static str,
+    /// Other names it is known by.
+    pub aliases: &'static [&'static str],
+    /// What it does, in a sentence.
+    pub summary: &'static str,
+    /// What calling it does to the world.
+    pub effect: Effect,
+    params: fn(&mut SchemaGenerator) -> Schema,
+    reply: fn(&mut SchemaGenerator) -> Schema,
+    run: fn(&PeerManager, Map<String, Value>, Duration) -> Result<String>,
+}
+
+impl Operation {
+    /// The JSON Schema of its parameters.
+    pub fn params_schema(&self) -> Schema {
+        schema(self.params)
+    }
+
+    /// The JSON Schema of its reply, without the envelope.
+    pub fn reply_schema(&self) -> Schema {
+        schema(self.reply)
+    }
+
+    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
+    pub fn call(&self, manager: &PeerManager, params: Map<String, Value>, timeout: Duration) -> String {
+        let run = || {
+            check_timeout(timeout)?;
+            (self.run)(manager, params, timeout)
+        };
+        run().unwrap_or_else(|error| self.failure(&error))
+    }
+
+    /// The reply that says why the operation failed.
+    pub fn failure(&self, error: &Error) -> String {
+        failure(self.name, error, &self.reply_schema())
+    }
+}
+
+macro_rules! operations {
+    ($( $effect:ident $name:ident [$($alias:literal),*] ($($params:ty)?) -> $reply:ty, $summary:literal; )+) => {
+        const CATALOGUE: &[Operation] = &[ $( Operation {
+            name: stringify!($name),
+            aliases: &[$($alias),*],
+            summary: $summary,
+            effect: Effect::$effect,
+            params: <operations!(@params $($params)?)>::json_schema,
+            reply: <$reply>::json_schema,
+            run: |manager, params, timeout| {
+                let params = parse::<operations!(@params $($params)?)>(params)?;
+                let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
+                success(stringify!($name), &reply)
+            },
+        }, )+ ];
+    };
+    (@params) => { NoParams };
+    (@params $params:ty) => { $params };
+    (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
+        let _ = ($params, $timeout);
+        $manager.$name()
+    }};
+    (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, $t:ty) => {{
+        let _ = $timeout;
+        $manager.$name($params)
+    }};
+    (@call Acts $manager:ident.$name:ident, $params:ident, $timeout:ident, $t:ty) => {
+        $manager.$name($params, $timeout)
+    };
+}
+
+operations! {
+    Reads status []() -> Status,
+        "The state of this node: its id, addresses, version and warnings.";
+    Reads get_peers [](GetPeers) -> Peers,
+        "Peers by connection status and text, most recently heard of first.";
+    Reads list_peers [](ListPeers) -> PeerPage,
+        "A page of peers, filtered and sorted.";
+    Reads get_peer ["get_peer_info"](GetPeer) -> PeerReply,
+        "Everything known of a peer.";
+    Reads search_peers [](SearchPeers) -> SearchResult,
+        "Peers whose id, addresses, protocols or agent contain a text.";
+    Acts connect_peer [](ConnectPeer) -> Connected,
+        "Connects to a peer by id, address or both, and waits until it has accepted.";
+    Acts disconnect_peer [](DisconnectPeer) -> Disconnected,
+        "Closes all connections to a peer.";
+    Acts ping_peer [](PingPeer) -> Pinged,
+        "Measures the round trip time to a connected peer.";
+    Acts add_peer [](AddPeer) -> PeerReply,
+        "Makes a peer known, or adds addresses to one.";
+    Acts remove_peer [](RemovePeer) -> Removed,
+        "Disconnects a peer and forgets everything about it.";
+    Reads get_peer_stats []() -> StatsReply,
+        "The statistics of this node.";
+    Reads get_peers_summary []() -> Summary,
+        "Totals, protocols, the last events and the statistics.";
+}
+
+/// All operations.
+pub fn catalogue() -> &'static [Operation] {
+    CATALOGUE
+}
+
+/// The operation of a name or alias.
+pub fn find(name: &str) -> Result<&'static Operation> {
+    let known = |op: &&Operation| op.name == name || op.aliases.contains(&name);
+    CATALOGUE.iter().find(known).ok_or_else(|| {
+        let quoted: String = name.chars().take(64).collect();
+        let error = Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
+        match nearest(name, CATALOGUE.iter().map(|op| op.name)) {
+            Some(near) => error.with("nearest", near).with_hint(format!("did you mean `{near}`?")),
+            None => error,
+        }
+    })
+}
+
+fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    of(&mut settings.into_generator())
+}
+
+/// Reads a parameter struct; an unknown key is named together with the nearest known one.
+pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>) -> Result<P> {
+    let keys: Vec<String> = params.keys().cloned().collect();
+    serde_json::from_value(Value::Object(params)).map_err(|error| {
+        let known = property_names(&schema(P::json_schema));
+        let message = error.to_string();
+        let unknown = keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+        let Some(unknown) = unknown else {
+            return invalid_argument(format!("the parameters are not right: {message}"));
+        };
+        let unknown_key = format!("unknown parameter `{}`", unknown.chars().take(64).collect::<String>());
+        match nearest(unknown, known.iter().map(String::as_str)) {
+            Some(near) => invalid_argument(format!("{unknown_key}; did you mean `{near}`?"))
+                .with("key", unknown.as_str())
+                .with("nearest", near),
+            None => invalid_argument(unknown_key).with("key", unknown.as_str()),
+        }
+    })
+}
+
+fn property_names(schema: &Schema) -> Vec<String> {
+    let properties = schema.get("properties").and_then(Value::as_object);
+    properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+}
+
+/// The known name that is most like the one given.
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
+}
+
+const CATEGORY: &str = "peer";
+const SOURCE: &str = "peerkit";
+
+#[derive(Serialize)]
+struct Success<'a, R> {
+    success: bool,
+    method: &'a str,
+    category: &'a str,
+    /// Null, and there at all, only where existing dashboards print it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<()>,
+    #[serde(flatten)]
+    reply: &'a R,
+    source: &'a str,
+}
+
+/// The JSON of a success.
+pub(crate) fn success<R: Serialize>(method: &str, reply: &R) -> Result<String> {
+    let envelope = Success {
+        success: true,
+        method,
+        category: CATEGORY,
+        error: matches!(method, "connect_peer" | "disconnect_peer").then_some(()),
+        reply,
+        source: SOURCE,
+    };
+    let json = serde_json::to_string(&envelope).map_err(|error| {
+        Error::new(ErrorKind::Panic, format!("the reply can't be written as JSON: {error}"))
+    })?;
+    if json.len() > MAX_REPLY {
+        return Err(Error::new(
+            ErrorKind::LimitReached,
+            format!("the reply would take {} bytes; at most {MAX_REPLY} are given", json.len()),
+        )
+        .with_hint("ask for fewer peers at a time"));
+    }
+    Ok(json)
+}
+
+/// The JSON of a failure of a call that would have answered with `reply`: its top-level arrays
+/// are there, empty, so that a caller which only iterates needs no special case.
+pub(crate) fn failure(method: &str, error: &Error, reply: &Schema) -> String {
+    let mut json = Map::new();
+    json.insert("success".into(), false.into());
+    json.insert("method".into(), method.into());
+    json.insert("category".into(), CATEGORY.into());
+    json.insert("error".into(), error.message().into());
+    json.insert("code".into(), error.kind().as_str().into());
+    json.insert("retryable".into(), error.retryable().into());
+    json.insert("hint".into(), error.hint().into());
+    json.insert("detail".into(), error.detail().clone().into());
+    for name in array_names(reply) {
+        json.entry(name).or_insert_with(|| Value::Array(Vec::new()));
+    }
+    json.insert("source".into(), SOURCE.into());
+    Value::Object(json).to_string()
+}
+
+/// [`failure`] for a function outside the catalogue.
+pub(crate) fn failure_of<R: JsonSchema>(method: &str, error: &Error) -> String {
+    failure(method, error, &schema(R::json_schema))
+}
+
+fn array_names(reply: &Schema) -> Vec<String> {
+    let properties = reply.get("properties").and_then(Value::as_object);
+    let arrays = properties.into_iter().flatten();
+    let arrays = arrays.filter(|(_, schema)| schema.get("type").and_then(Value::as_str) == Some("array"));
+    arrays.map(|(name, _)| name.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENVELOPE: &[&str] =
+        &["success", "method", "category", "error", "code", "retryable", "hint", "detail", "source"];
+
+    #[test]
+    fn no_reply_field_is_called_like_an_envelope_field() {
+        for op in catalogue() {
+            for name in property_names(&op.reply_schema()) {
+                assert!(!ENVELOPE.contains(&name.as_str()), "{}: {name}", op.name);
+            }
+        }
+    }
+
+    #[test]
+    fn failures_have_the_empty_arrays_of_the_success() {
+        let error = invalid_argument("no");
+        let reply: Value = serde_json::from_str(&find("get_peers").unwrap().failure(&error)).unwrap();
+        assert_eq!(reply["peers"], Value::Array(Vec::new()));
+        assert_eq!(reply["code"], "invalid_argument");
+    }
+
+    #[test]
+    fn names_and_aliases_are_found_and_near_misses_suggested() {
+        assert_eq!(find("get_peer_info").unwrap().name, "get_peer");
+        assert_eq!(find("list_peer").unwrap_err().detail()["nearest"], "list_peers");
+    }
+
+    #[test]
+    fn an_unknown_parameter_is_named_with_the_nearest() {
+        let params = serde_json::json!({ "limti": 3 });
+        let error = parse::<ListPeers>(params.as_object().unwrap().clone()).unwrap_err();
+        assert_eq!(error.detail()["key"], "limti");
+        assert_eq!(error.detail()["nearest"], "limit");
+    }
+}

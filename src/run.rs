@@ -1,0 +1,268 @@
+//! One run of the manager: what the facade, the worker and the process slot share, and the thread
+//! that lives as long as the run does.
+//!
+//! The thread does everything that takes time: it opens the data directory and the book, starts
+//! the node, serves, and at the end writes the book and gives the directory back. Starting waits
+//! for its word; stopping asks it to end and waits for that.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::Sender;
+use libp2p::identity::Keypair;
+use parking_lot::{Condvar, Mutex, RwLock};
+
+use crate::book::{Book, Store, StoreHandle};
+use crate::config::{self, Config, DataDir, Opened, Settings};
+use crate::error::{ErrorKind, Result};
+use crate::events::Hub;
+use crate::model::Text;
+use crate::model::event::{DisconnectReason, EventKind};
+use crate::model::reply::{State, Status};
+use crate::worker::command::{Command, CommandQueue};
+use crate::worker::{self, Listening, Traffic};
+use crate::{Multiaddr, PeerId, addr, clock, log, os};
+
+/// The peer book's file in the data directory.
+const BOOK_FILE: &str = "book.redb";
+/// How long the end of a run may take to write what was observed.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A run, from its start to its end and beyond: handles to it outlive it.
+pub(crate) struct Run {
+    pub handle: u64,
+    pub settings: Settings,
+    pub peer_id: PeerId,
+    pub peer_text: Text,
+    pub book: Arc<Book>,
+    pub store: StoreHandle,
+    pub hub: Hub,
+    pub commands: CommandQueue,
+    pub traffic: Arc<Traffic>,
+    started: Instant,
+    warnings: Vec<String>,
+    listen_addrs: RwLock<Vec<Multiaddr>>,
+    state: Mutex<State>,
+    state_changed: Condvar,
+    condemned: AtomicBool,
+}
+
+impl Run {
+    pub(crate) fn state(&self) -> State {
+        match *self.state.lock() {
+            State::Running if self.condemned.load(Ordering::Relaxed) => State::Dead,
+            state => state,
+        }
+    }
+
+    fn set_state(&self, state: State) {
+        *self.state.lock() = state;
+        self.state_changed.notify_all();
+    }
+
+    pub(crate) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// Lets a dead run count as stopped.
+    pub(crate) fn bury(&self) {
+        self.set_state(State::Stopped);
+    }
+
+    /// Makes the run end as dead: a call in it has panicked.
+    pub(crate) fn condemn(&self) {
+        self.condemned.store(true, Ordering::Relaxed);
+        let _ = self.commands.send(Command::Stop);
+    }
+
+    /// Asks the run to end and waits for that until `deadline`. Gives the state it then has.
+    pub(crate) fn stop(&self, deadline: Instant) -> State {
+        let mut state = self.state.lock();
+        if *state == State::Running {
+            *state = State::Stopping;
+            self.state_changed.notify_all();
+        }
+        // A full queue holds commands the worker is about to take, so there will be room.
+        while *state == State::Stopping && self.commands.send(Command::Stop).is_err_and(is_busy) {
+            if self.state_changed.wait_for(&mut state, Duration::from_millis(10)).timed_out()
+                && Instant::now() >= deadline
+            {
+                return *state;
+            }
+        }
+        while *state == State::Stopping {
+            if self.state_changed.wait_until(&mut state, deadline).timed_out() {
+                break;
+            }
+        }
+        *state
+    }
+
+    /// Notes a listen address as come or gone.
+    pub(crate) fn listen_addr(&self, address: Multiaddr, active: bool) {
+        let text = addr::with_peer_id(&address, &self.peer_id).to_string();
+        {
+            let mut addresses = self.listen_addrs.write();
+            addresses.retain(|known| *known != address);
+            if active {
+                addresses.push(address);
+            }
+        }
+        let address = text.into();
+        self.hub.publish(None, EventKind::ListenAddr { address, active });
+    }
+
+    /// Whether the address is one this node listens on.
+    pub(crate) fn listens_on(&self, address: &Multiaddr) -> bool {
+        self.listen_addrs.read().contains(address)
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let listen_addrs = self.listen_addrs.read();
+        let listen_addrs = listen_addrs.iter().map(|address| addr::with_peer_id(address, &self.peer_id).to_string());
+        let mut warnings = self.warnings.clone();
+        warnings.extend(self.store.last_error().map(|error| {
+            format!("what was observed of peers is not on disk yet: {error}")
+        }));
+        Status {
+            state: self.state(),
+            peer_id: self.peer_text.clone(),
+            listen_addrs: listen_addrs.collect(),
+            version: crate::VERSION.to_owned(),
+            abi_version: crate::ABI_VERSION,
+            uptime_seconds: self.uptime().as_secs_f64(),
+            data_dir: self.settings.data_dir.as_ref().map(|path| path.display().to_string()),
+            profile: self.settings.profile,
+            warnings,
+        }
+    }
+}
+
+fn is_busy(error: crate::Error) -> bool {
+    error.kind() == ErrorKind::Busy
+}
+
+/// Whom a run's thread tells of its start and its end.
+pub(crate) struct Host {
+    /// The run is up. Called before `ready`.
+    pub started: fn(&Arc<Run>),
+    /// Gets the run, or why there is none. A run whose receiver is gone ends at once.
+    pub ready: Sender<Result<Arc<Run>>>,
+    /// The very last thing the thread does.
+    pub ended: fn(),
+}
+
+/// Starts the thread of a run.
+pub(crate) fn spawn(handle: u64, config: Config, host: Host) -> Result<()> {
+    let body = move || {
+        if let Err(error) = live(handle, &config, &host) {
+            let _ = host.ready.send(Err(error));
+        }
+        (host.ended)();
+    };
+    let spawned = os::spawn("peerkit", Box::new(body));
+    spawned.map(drop).map_err(|error| {
+        crate::Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
+    })
+}
+
+/// The life of a run, from opening its directory to giving it back.
+fn live(handle: u64, config: &Config, host: &Host) -> Result<()> {
+    let Opened {
+        settings,
+        data_dir,
+        keypair,
+    } = config::open(config)?;
+    let _log = log::start(&settings)?;
+    let book = Arc::new(Book::new(settings.limits.max_peers as usize));
+    let store = open_store(data_dir.as_ref(), &book)?;
+    let ended = serve(handle, settings, &keypair, Arc::clone(&book), store.clone(), host);
+
+    book.disconnect_all(clock::now(), DisconnectReason::Shutdown);
+    let closed = store.close(Instant::now() + CLOSE_TIMEOUT);
+    if let Some(data_dir) = data_dir {
+        data_dir.close();
+    }
+    match ended {
+        Ok(Some((run, state))) => {
+            let code = match state {
+                State::Dead => ErrorKind::Dead,
+                _ => ErrorKind::Closed,
+            };
+            run.set_state(state);
+            run.hub.publish(None, EventKind::Stopped { code });
+            Ok(())
+        }
+        Ok(None) => closed.map(drop),
+        Err(error) => Err(error),
+    }
+}
+
+fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandle> {
+    let Some(data_dir) = data_dir else {
+        return Ok(StoreHandle::in_memory(Arc::clone(book)));
+    };
+    let (store, records) = Store::open(&data_dir.path().join(BOOK_FILE))?;
+    book.load(records);
+    store.spawn(Arc::clone(book), os::spawn)
+}
+
+/// Runs the node until it is stopped or panics. Gives the run and the state it is to end in, or
+/// none where the start was given up before it was ready.
+fn serve(
+    handle: u64,
+    settings: Settings,
+    keypair: &Keypair,
+    book: Arc<Book>,
+    store: StoreHandle,
+    host: &Host,
+) -> Result<Option<(Arc<Run>, State)>> {
+    let peer_id = keypair.public().to_peer_id();
+    let (queue, commands) = CommandQueue::new();
+    let traffic = Arc::new(Traffic::default());
+    let (for_worker, counters) = (settings.clone(), Arc::clone(&traffic));
+    let mut started = None;
+    let on_ready = |listening: Listening| {
+        let run = Arc::new(Run {
+            handle,
+            peer_id,
+            peer_text: peer_id.to_string().into(),
+            book,
+            store,
+            hub: Hub::default(),
+            commands: queue,
+            traffic,
+            started: Instant::now(),
+            warnings: [settings.warnings.clone(), listening.warnings].concat(),
+            listen_addrs: RwLock::new(Vec::new()),
+            state: Mutex::new(State::Running),
+            state_changed: Condvar::new(),
+            condemned: AtomicBool::new(false),
+            settings,
+        });
+        for address in listening.addresses {
+            run.listen_addr(address, true);
+        }
+        started = Some(Arc::clone(&run));
+        (host.started)(&run);
+        if host.ready.send(Ok(Arc::clone(&run))).is_err() {
+            run.set_state(State::Stopping);
+            return None;
+        }
+        Some(run)
+    };
+    // The worker's state is dropped by the unwinding, never looked at again.
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        worker::run(keypair, &for_worker, counters, commands, on_ready)
+    }));
+    match (outcome, started) {
+        (Ok(Ok(())), started) => Ok(started.map(|run| {
+            let condemned = run.condemned.load(Ordering::Relaxed);
+            (run, if condemned { State::Dead } else { State::Stopped })
+        })),
+        (Ok(Err(error)), _) => Err(error),
+        (Err(_panic), Some(run)) => Ok(Some((run, State::Dead))),
+        (Err(_panic), None) => Err(crate::Error::new(ErrorKind::Panic, "peerkit panicked while starting")),
+    }
+}

@@ -1,0 +1,70 @@
+//! The node's protocols, and the swarm that runs them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::identity::Keypair;
+use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
+use libp2p::identify;
+
+use super::gate::Gate;
+use super::layers::DialTerms;
+use super::traffic::Traffic;
+use super::{ping, transport};
+use crate::config::Settings;
+use crate::error::Result;
+
+/// What identify announces as the protocol family, as Kubo and go-libp2p do.
+const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
+/// Addresses dialled at once for one peer.
+const DIAL_CONCURRENCY: std::num::NonZeroU8 = std::num::NonZeroU8::new(8).unwrap();
+/// Long enough to be never; the swarm adds it to the present moment.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The protocols every connection speaks. Gates stand first: what they refuse, no other sees.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    gate: Gate,
+    limits: connection_limits::Behaviour,
+    blocked: allow_block_list::Behaviour<BlockedPeers>,
+    identify: identify::Behaviour,
+    pub(super) ping: ping::Behaviour,
+}
+
+/// A swarm that listens nowhere yet.
+pub(super) fn swarm(
+    keypair: &Keypair,
+    settings: &Settings,
+    terms: DialTerms,
+    traffic: Arc<Traffic>,
+) -> Result<Swarm<Behaviour>> {
+    let transport = transport::build(keypair, settings, terms, traffic)?;
+    let limits = &settings.limits;
+    let behaviour = Behaviour {
+        gate: Gate::new(settings.local_only(), limits.max_inbound_per_s),
+        limits: connection_limits::Behaviour::new(
+            ConnectionLimits::default()
+                .with_max_established(Some(limits.max_connections))
+                .with_max_established_per_peer(Some(limits.max_per_peer))
+                .with_max_pending_incoming(Some(limits.max_pending))
+                .with_max_pending_outgoing(Some(limits.max_pending)),
+        ),
+        blocked: allow_block_list::Behaviour::default(),
+        identify: identify::Behaviour::new(
+            identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
+                .with_agent_version(settings.agent_version.clone())
+                .with_push_listen_addr_updates(true)
+                // The peer book is the one place that remembers addresses.
+                .with_cache_size(0)
+                // With addresses to keep to ourselves, the worker announces the others itself.
+                .with_hide_listen_addrs(!settings.no_announce.is_empty()),
+        ),
+        ping: ping::Behaviour::default(),
+    };
+    let config = Config::with_tokio_executor()
+        .with_dial_concurrency_factor(DIAL_CONCURRENCY)
+        .with_idle_connection_timeout(settings.idle_timeout.unwrap_or(NEVER));
+    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config))
+}

@@ -1,0 +1,247 @@
+//! The calls that wait for something: their deadlines and tokens, and the stories of disconnect
+//! and ping. A connect's story is in `connect`.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::command::{Reply, Terms};
+use super::connect::Connecting;
+use super::dial::millis;
+use super::ping::{Event as PingEvent, Outcome, PingFailure};
+use super::{Timer, Worker};
+use crate::PeerId;
+use crate::error::{Error, ErrorKind};
+use crate::model::Text;
+use crate::model::event::DisconnectReason;
+use crate::model::reply::{Connected, Pinged};
+
+/// Calls that may wait at once.
+const MAX_WAITING: usize = 4096;
+
+/// Every waiting call, by a number that is never used twice.
+#[derive(Default)]
+pub(super) struct Calls {
+    last: u64,
+    waiting: HashMap<u64, Call>,
+}
+
+pub(super) struct Call {
+    pub deadline: Instant,
+    cancel_token: Option<u64>,
+    pub kind: Kind,
+}
+
+pub(super) enum Kind {
+    Connect(Connecting, Reply<Connected>),
+    Disconnect(PeerId, Reply<bool>),
+    Ping(Pinging, Reply<Pinged>),
+}
+
+/// How far a `ping_peer` is.
+pub(super) struct Pinging {
+    peer: PeerId,
+    text: Text,
+    count: u32,
+    sent: u32,
+    rtts_ms: Vec<f64>,
+}
+
+impl Call {
+    fn fail(self, error: Error) {
+        match self.kind {
+            Kind::Connect(_, reply) => reply.send(Err(error)),
+            Kind::Disconnect(_, reply) => reply.send(Err(error)),
+            Kind::Ping(_, reply) => reply.send(Err(error)),
+        }
+    }
+}
+
+impl Calls {
+    pub(super) fn take(&mut self, id: u64) -> Option<Call> {
+        self.waiting.remove(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Call> {
+        self.waiting.get_mut(&id)
+    }
+
+    /// The waiting connects, with their numbers.
+    pub(super) fn connecting(&self) -> impl Iterator<Item = (u64, &Connecting)> {
+        self.waiting.iter().filter_map(|(id, call)| match &call.kind {
+            Kind::Connect(connecting, _) => Some((*id, connecting)),
+            _ => None,
+        })
+    }
+
+    fn matching(&self, wanted: impl Fn(&Call) -> bool) -> Vec<u64> {
+        self.waiting.iter().filter(|(_, call)| wanted(call)).map(|(id, _)| *id).collect()
+    }
+}
+
+impl Worker {
+    /// Notes a call as waiting. One too many is answered `busy`, one without time left `timeout`.
+    pub(super) fn wait<T>(
+        &mut self,
+        terms: Terms<T>,
+        kind: impl FnOnce(Reply<T>) -> Kind,
+    ) -> Option<u64> {
+        if self.calls.waiting.len() >= MAX_WAITING {
+            let error = Error::new(ErrorKind::Busy, format!("{MAX_WAITING} calls wait already"));
+            terms.reply.send(Err(error));
+            return None;
+        }
+        self.calls.last += 1;
+        let id = self.calls.last;
+        self.timers.set(terms.deadline, Timer::Deadline(id));
+        let call = Call {
+            deadline: terms.deadline,
+            cancel_token: terms.cancel_token,
+            kind: kind(terms.reply),
+        };
+        self.calls.waiting.insert(id, call);
+        Some(id)
+    }
+
+    /// Takes a call that is about to be answered.
+    pub(super) fn take_call(&mut self, id: u64) -> Option<Call> {
+        let call = self.calls.take(id)?;
+        self.timers.clear(call.deadline, Timer::Deadline(id));
+        Some(call)
+    }
+
+    fn fail_call(&mut self, id: u64, error: Error) {
+        if let Some(call) = self.take_call(id) {
+            call.fail(error);
+        }
+    }
+
+    pub(super) fn on_deadline(&mut self, id: u64) {
+        match self.calls.get_mut(id).map(|call| &call.kind) {
+            None => {}
+            Some(Kind::Connect(..)) => self.connect_timed_out(id),
+            Some(Kind::Disconnect(..)) => {
+                self.fail_call(id, timed_out("the connection did not close in time"));
+            }
+            Some(Kind::Ping(pinging, _)) => {
+                let error = timed_out("the peer did not answer every ping in time")
+                    .with("sent", pinging.sent)
+                    .with("received", pinging.rtts_ms.len())
+                    .with("rtts_ms", pinging.rtts_ms.clone());
+                self.fail_call(id, error);
+            }
+        }
+    }
+
+    /// Ends all calls that carry the token.
+    pub(super) fn cancel(&mut self, token: u64) -> u32 {
+        let ids = self.calls.matching(|call| call.cancel_token == Some(token));
+        for id in &ids {
+            self.abandon_dial(*id);
+            self.fail_call(*id, Error::new(ErrorKind::Cancelled, "the caller cancelled the call"));
+        }
+        ids.len() as u32
+    }
+
+    pub(super) fn disconnect(&mut self, peer: PeerId, terms: Terms<bool>) {
+        let Some(state) = self.peers.get_mut(&peer) else {
+            // There may be a dial under way, whose waiters then hear that it was aborted.
+            let _ = self.swarm.disconnect_peer_id(peer);
+            terms.reply.send(Ok(false));
+            return;
+        };
+        state.closing = Some(DisconnectReason::LocalRequest);
+        if self.wait(terms, |reply| Kind::Disconnect(peer, reply)).is_some() {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// Answers whoever waited for the peer to be gone, or needed it to stay.
+    pub(super) fn peer_gone(&mut self, peer: PeerId) {
+        let concerned = self.calls.matching(|call| match &call.kind {
+            Kind::Disconnect(waiting_for, _) => *waiting_for == peer,
+            Kind::Ping(pinging, _) => pinging.peer == peer,
+            Kind::Connect(..) => false,
+        });
+        for id in concerned {
+            match self.take_call(id).map(|call| call.kind) {
+                Some(Kind::Disconnect(_, reply)) => reply.send(Ok(true)),
+                Some(Kind::Ping(pinging, reply)) => {
+                    let error = Error::new(
+                        ErrorKind::NotConnected,
+                        "the connection closed during the ping",
+                    );
+                    reply.send(Err(error.with("rtts_ms", pinging.rtts_ms)));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    pub(super) fn ping(&mut self, peer: PeerId, count: u32, terms: Terms<Pinged>) {
+        let Some(state) = self.peers.get(&peer) else {
+            let error = Error::new(ErrorKind::NotConnected, format!("{peer} is not connected"));
+            terms.reply.send(Err(error));
+            return;
+        };
+        let pinging = Pinging {
+            peer,
+            text: state.text.clone(),
+            count,
+            sent: 1,
+            rtts_ms: Vec::new(),
+        };
+        if let Some(id) = self.wait(terms, |reply| Kind::Ping(pinging, reply)) {
+            self.swarm.behaviour_mut().ping.ping(peer, id);
+        }
+    }
+
+    pub(super) fn on_ping(&mut self, event: PingEvent) {
+        match event {
+            PingEvent::Dead { connection } => self.dead.push(connection),
+            PingEvent::Pinged { peer, outcome } => {
+                if let Ok(rtt) = outcome.result {
+                    self.run.book.latency(&peer, rtt);
+                }
+                self.ping_outcome(outcome);
+            }
+        }
+    }
+
+    /// One ping of a `ping_peer` is over: sends the next, or answers.
+    fn ping_outcome(&mut self, outcome: Outcome) {
+        let Some(id) = outcome.request else { return };
+        let Some(Kind::Ping(pinging, _)) = self.calls.get_mut(id).map(|call| &mut call.kind) else {
+            return;
+        };
+        match outcome.result {
+            Ok(rtt) => pinging.rtts_ms.push(millis(rtt)),
+            Err(PingFailure::Unsupported) => {
+                let error = Error::new(ErrorKind::Protocol, "the peer does not speak ping");
+                return self.fail_call(id, error);
+            }
+            Err(PingFailure::Timeout | PingFailure::Broken) => {}
+        }
+        if pinging.sent < pinging.count {
+            pinging.sent += 1;
+            let peer = pinging.peer;
+            return self.swarm.behaviour_mut().ping.ping(peer, id);
+        }
+        if let Some(Kind::Ping(pinging, reply)) = self.take_call(id).map(|call| call.kind) {
+            reply.send(Ok(Pinged {
+                peer_id: pinging.text,
+                received: pinging.rtts_ms.len() as u32,
+                rtts_ms: pinging.rtts_ms,
+                sent: pinging.sent,
+            }));
+        }
+    }
+}
+
+fn timed_out(message: &str) -> Error {
+    Error::new(ErrorKind::Timeout, message)
+}
+
+/// How long `since` is ago.
+pub(super) fn age(since: Instant) -> Duration {
+    Instant::now().saturating_duration_since(since)
+}

@@ -1,0 +1,370 @@
+//! The story of a connect: dial, or join a dial, or find the connection there already; then wait
+//! until the remote has accepted us; then answer. DESIGN section 8.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use libp2p::connection_limits::Exceeded;
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::{ConnectionId, DialError};
+use serde_json::json;
+
+use super::calls::{Kind, age};
+use super::command::{Target, Terms};
+use super::dial::{Dial, Plan, millis};
+use super::peers::Identity;
+use super::{Timer, Worker};
+use crate::clock;
+use crate::error::{Error, ErrorKind};
+use crate::model::event::EventKind;
+use crate::model::reply::Connected;
+use crate::model::{Attempt, DialStage, LastError, Source};
+use crate::{Multiaddr, PeerId};
+
+/// A remote that speaks no identify has accepted us if the connection is open after this long: a
+/// remote that blocks us looks established for a moment.
+pub(super) const GRACE: Duration = Duration::from_millis(500);
+/// A remote whose identify neither comes nor fails has accepted us after this long.
+pub(super) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long past its deadline a call waits for the report of its dial.
+const REPORT_DELAY: Duration = Duration::from_millis(200);
+
+/// How far a `connect_peer` is.
+pub(super) struct Connecting {
+    target: Target,
+    started: Instant,
+    /// The peer whose acceptance it waits for; `None` while it waits for a dial.
+    accepting: Option<PeerId>,
+    already_connected: bool,
+    attempts: Vec<Attempt>,
+}
+
+impl Worker {
+    pub(super) fn connect(&mut self, target: Target, terms: Terms<Connected>) {
+        let connected = target.peer.filter(|peer| self.peers.contains_key(peer));
+        let connected = connected.or_else(|| match (target.peer, &target.address) {
+            (None, Some(address)) => self.peer_at(address),
+            _ => None,
+        });
+        let connecting = Connecting {
+            target,
+            started: Instant::now(),
+            accepting: connected,
+            already_connected: connected.is_some(),
+            attempts: Vec::new(),
+        };
+        let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else {
+            return;
+        };
+        match connected {
+            Some(peer) => self.settle_acceptance(peer),
+            None => self.join_or_dial(id),
+        }
+    }
+
+    /// The connected peer whose connection has this very remote address.
+    fn peer_at(&self, address: &Multiaddr) -> Option<PeerId> {
+        let text = address.to_string();
+        let is_there = |state: &super::Peer| state.connections.iter().any(|c| *c.address == *text);
+        self.peers.iter().find(|(_, state)| is_there(state)).map(|(peer, _)| *peer)
+    }
+
+    fn connecting(&mut self, id: u64) -> Option<(&mut Connecting, Instant)> {
+        match self.calls.get_mut(id) {
+            Some(call) => match &mut call.kind {
+                Kind::Connect(connecting, _) => Some((connecting, call.deadline)),
+                _ => None,
+            },
+            None => None,
+        }
+    }
+
+    fn join_or_dial(&mut self, id: u64) {
+        let Some((connecting, _)) = self.connecting(id) else { return };
+        let peer = connecting.target.peer;
+        let address = connecting.target.address.clone();
+        match self.dials.find(peer, address.as_ref()) {
+            Some(dial) => dial.waiters.push(id),
+            None => self.dial(id),
+        }
+    }
+
+    fn dial(&mut self, id: u64) {
+        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        let peer = connecting.target.peer;
+        let given = connecting.target.address.clone();
+        let known = peer.and_then(|peer| self.run.book.get(&peer)).map(|record| record.dial_addresses());
+        let plan = Plan::new(given.as_ref(), known.unwrap_or_default());
+        if plan.is_empty() {
+            let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
+            return self.connect_failed(id, error, Vec::new());
+        }
+        let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
+        let dial = Dial {
+            peer,
+            addresses: plan.dialable,
+            untried: plan.untried,
+            deadline,
+            counted,
+            waiters: vec![id],
+        };
+        self.dial_terms.set(deadline, dial.first(given.as_ref()));
+        let Some(opts) = dial.opts().filter(|_| !dial.addresses.is_empty()) else {
+            let report = dial.report(&[], None);
+            return self.dial_failed(&dial, all_failed(&report, false), report);
+        };
+        let connection = opts.connection_id();
+        match self.swarm.dial(opts) {
+            Ok(()) => self.dials.insert(connection, dial),
+            Err(error) => self.end_dial(&dial, &error),
+        }
+    }
+
+    /// An outgoing connection is there: its callers go on to wait for the remote's acceptance.
+    /// False where nobody wants the connection any more.
+    pub(super) fn dial_succeeded(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        was_connected: bool,
+        winner: (&Multiaddr, Duration),
+        errors: &[(Multiaddr, TransportError<io::Error>)],
+    ) -> bool {
+        let Some(dial) = self.dials.remove(connection) else {
+            return true;
+        };
+        let report = dial.report(errors, Some(winner));
+        if !dial.counted {
+            self.run.book.dial_started(&peer, clock::now());
+        }
+        for id in &dial.waiters {
+            if let Some((connecting, _)) = self.connecting(*id) {
+                connecting.attempts.extend(report.iter().cloned());
+                connecting.already_connected = was_connected;
+                connecting.accepting = Some(peer);
+            }
+        }
+        let surplus = was_connected && dial.peer.is_none();
+        !surplus && !dial.waiters.is_empty()
+    }
+
+    pub(super) fn on_dial_error(&mut self, connection: ConnectionId, error: &DialError) {
+        if let Some(dial) = self.dials.remove(connection) {
+            self.end_dial(&dial, error);
+        }
+    }
+
+    fn end_dial(&mut self, dial: &Dial, error: &DialError) {
+        let (failure, report) = match error {
+            DialError::Transport(errors) => {
+                let report = dial.report(errors, None);
+                (all_failed(&report, Instant::now() >= dial.deadline), report)
+            }
+            other => (refused(other), dial.report(&[], None)),
+        };
+        self.dial_failed(dial, failure, report);
+    }
+
+    /// Tells the book, the subscribers, and everybody who waited for the dial.
+    fn dial_failed(&mut self, dial: &Dial, failure: Error, report: Vec<Attempt>) {
+        let failed = report.iter().filter(|attempt| attempt.code.is_some());
+        let failed = failed.map(|attempt| attempt.address.clone()).collect::<Vec<_>>();
+        let at = clock::now();
+        if let Some(peer) = dial.peer {
+            let last_error = LastError {
+                code: failure.kind(),
+                message: failure.message().to_owned(),
+                at,
+            };
+            self.run.book.dial_failed(&peer, &failed, last_error);
+        }
+        self.run.hub.publish(
+            dial.peer.map(|peer| peer.to_string().into()),
+            EventKind::DialFailed {
+                code: failure.kind(),
+                error: failure.message().to_owned(),
+                source: Source::User,
+            },
+        );
+        for id in &dial.waiters {
+            self.retry_or_fail(*id, dial, &failure, &report);
+        }
+    }
+
+    /// A caller that joined the dial may know a further address, or have more time.
+    fn retry_or_fail(&mut self, id: u64, dial: &Dial, failure: &Error, report: &[Attempt]) {
+        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        connecting.attempts.extend(report.iter().cloned());
+        if let Some(peer) = connecting.accepting {
+            return self.settle_acceptance(peer);
+        }
+        let given = connecting.target.address.as_ref();
+        let untried = given.is_some_and(|address| !dial.has(address));
+        let outlives = deadline > dial.deadline && failure.kind() == ErrorKind::DialTimeout;
+        if untried || outlives {
+            return self.dial(id);
+        }
+        let attempts = std::mem::take(&mut connecting.attempts);
+        self.connect_failed(id, failure.clone(), attempts);
+    }
+
+    /// Callers that wait for this peer in whatever way now wait for its acceptance.
+    pub(super) fn connected_meanwhile(&mut self, peer: PeerId) {
+        let waiting = self.calls.connecting();
+        let waiting = waiting.filter(|(_, c)| c.accepting.is_none() && c.target.peer == Some(peer));
+        for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
+            if let Some((connecting, _)) = self.connecting(id) {
+                connecting.accepting = Some(peer);
+            }
+        }
+    }
+
+    fn waiting_for(&self, peer: PeerId) -> Vec<u64> {
+        let waiting = self.calls.connecting();
+        waiting.filter(|(_, c)| c.accepting == Some(peer)).map(|(id, _)| id).collect()
+    }
+
+    /// Answers the callers that wait for this peer's acceptance, if it has accepted us by now.
+    pub(super) fn settle_acceptance(&mut self, peer: PeerId) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let open_for = age(state.since);
+        let accepted = match state.identity {
+            Identity::Known => true,
+            Identity::Silent => open_for >= GRACE,
+            Identity::Awaited => open_for >= IDENTIFY_PATIENCE,
+        };
+        if accepted {
+            for id in self.waiting_for(peer) {
+                self.connect_succeeded(id, peer);
+            }
+        }
+    }
+
+    fn connect_succeeded(&mut self, id: u64, peer: PeerId) {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let (text, connection) = (state.text.clone(), state.connections.first().cloned());
+        let Some(connection) = connection else { return };
+        let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind) else {
+            return;
+        };
+        let (address, how) = match connecting.already_connected {
+            true => (connection.address, "already connected to"),
+            false => (connection.address, "connected to"),
+        };
+        reply.send(Ok(Connected {
+            message: format!("{how} {text} at {address}"),
+            peer_id: text,
+            address,
+            transport: connection.transport,
+            already_connected: connecting.already_connected,
+            duration_ms: millis(age(connecting.started)),
+            attempts: connecting.attempts,
+        }));
+    }
+
+    fn connect_failed(&mut self, id: u64, error: Error, attempts: Vec<Attempt>) {
+        if let Some(Kind::Connect(_, reply)) = self.take_call(id).map(|call| call.kind) {
+            reply.send(Err(error.with("attempts", json!(attempts))));
+        }
+    }
+
+    /// The peer is gone: whoever waited for its acceptance learns that it didn't take us.
+    pub(super) fn not_accepted(&mut self, peer: PeerId) {
+        for id in self.waiting_for(peer) {
+            self.fail_acceptance(id, ErrorKind::DialFailed, "the remote closed the connection at once");
+        }
+    }
+
+    pub(super) fn connect_timed_out(&mut self, id: u64) {
+        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        let Some(peer) = connecting.accepting else {
+            // The dial ends at the same moment, and its report says what each address did.
+            if Instant::now() < deadline + REPORT_DELAY {
+                return self.timers.set(deadline + REPORT_DELAY, Timer::Deadline(id));
+            }
+            let Some((connecting, _)) = self.connecting(id) else { return };
+            let attempts = std::mem::take(&mut connecting.attempts);
+            self.abandon_dial(id);
+            let error = Error::new(ErrorKind::DialTimeout, "no address answered in time");
+            return self.connect_failed(id, error, attempts);
+        };
+        // Open for the length of the grace period is what acceptance means without identify.
+        if self.peers.get(&peer).is_some_and(|state| age(state.since) >= GRACE) {
+            return self.connect_succeeded(id, peer);
+        }
+        self.fail_acceptance(id, ErrorKind::DialTimeout, "connected, but not yet accepted by the remote");
+    }
+
+    fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str) {
+        let hint = "the remote may block this node, be at its limit, or be shutting down";
+        let Some((connecting, _)) = self.connecting(id) else { return };
+        let mut attempts = std::mem::take(&mut connecting.attempts);
+        for attempt in attempts.iter_mut().filter(|attempt| attempt.stage.is_none()) {
+            attempt.stage = Some(DialStage::Accept);
+            attempt.code = Some(kind);
+            attempt.error = Some(message.to_owned());
+            attempt.hint = Some(hint.to_owned());
+        }
+        self.connect_failed(id, Error::new(kind, message).with_hint(hint), attempts);
+    }
+
+    /// The call no longer waits; a dial that nobody waits for is aborted where libp2p can.
+    pub(super) fn abandon_dial(&mut self, id: u64) {
+        if let Some(peer) = self.dials.forget(id)
+            && !self.peers.contains_key(&peer)
+        {
+            // An error here means "not connected"; the pending dial is aborted all the same.
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+}
+
+/// The one error for a dial at whose end no address had connected.
+fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
+    let failed = || report.iter().filter_map(|attempt| attempt.code);
+    let all = |kind| failed().all(|code| code == kind);
+    let kind = if all(ErrorKind::WrongPeerId) {
+        ErrorKind::WrongPeerId
+    } else if all(ErrorKind::DialTimeout) || out_of_time && failed().any(|c| c == ErrorKind::DialTimeout) {
+        ErrorKind::DialTimeout
+    } else if all(ErrorKind::Blocked) {
+        ErrorKind::Blocked
+    } else if all(ErrorKind::Unsupported) {
+        ErrorKind::Unsupported
+    } else {
+        ErrorKind::DialFailed
+    };
+    let worst = report.iter().filter(|attempt| attempt.code == Some(kind));
+    let first = worst.chain(report).find_map(|attempt| Some((attempt.error.as_ref()?, &attempt.address)));
+    match (first, failed().count()) {
+        (Some((error, address)), 1) => Error::new(kind, format!("{error} ({address})")),
+        (Some((error, address)), n) => {
+            Error::new(kind, format!("none of {n} addresses connected; {address}: {error}"))
+        }
+        (None, _) => Error::new(kind, "no address could be tried"),
+    }
+}
+
+/// The error for a dial that libp2p, or a limit, refused as a whole.
+fn refused(error: &DialError) -> Error {
+    match error {
+        DialError::LocalPeerId { address } => {
+            Error::new(ErrorKind::SelfDial, format!("{address} is this node's own address"))
+        }
+        DialError::WrongPeerId { obtained, address } => Error::new(
+            ErrorKind::WrongPeerId,
+            format!("another peer answered at {address}: {obtained}"),
+        ),
+        DialError::NoAddresses => Error::new(ErrorKind::NoAddresses, "no address of the peer is known"),
+        DialError::Denied { cause } => match cause.downcast_ref::<Exceeded>() {
+            Some(limit) => Error::new(ErrorKind::LimitReached, format!("this node's {limit}"))
+                .with_hint("disconnect peers, or raise limits in the configuration"),
+            None => Error::new(ErrorKind::Blocked, format!("{cause}")),
+        },
+        DialError::Aborted => Error::new(ErrorKind::Cancelled, "the dial was aborted by a disconnect"),
+        DialError::DialPeerConditionFalse(_) | DialError::Transport(_) => {
+            Error::new(ErrorKind::DialFailed, format!("{error}"))
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! A dial: which addresses it tries, who waits for it, and the report of what became of each.
+
+use std::collections::HashMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::ConnectionId;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+
+use super::stage::DialFailure;
+use crate::error::ErrorKind;
+use crate::model::{Attempt, DialStage, Source, Text};
+use crate::{Multiaddr, PeerId, addr};
+
+/// Addresses tried in one dial.
+pub(super) const MAX_ADDRESSES: usize = 16;
+
+/// One address of a dial.
+pub(super) struct DialAddress {
+    /// Without `/p2p/`.
+    pub address: Multiaddr,
+    pub text: Text,
+    pub source: Source,
+}
+
+/// A dial under way.
+pub(super) struct Dial {
+    pub peer: Option<PeerId>,
+    pub addresses: Vec<DialAddress>,
+    /// The addresses that no dial can be made to, or that were over the limit.
+    pub untried: Vec<Attempt>,
+    pub deadline: Instant,
+    /// Whether the book has counted it as an attempt; it can't for a peer it doesn't know yet.
+    pub counted: bool,
+    /// The calls that wait for it.
+    pub waiters: Vec<u64>,
+}
+
+/// Which addresses a dial has, and which it leaves out.
+pub(super) struct Plan {
+    pub dialable: Vec<DialAddress>,
+    pub untried: Vec<Attempt>,
+}
+
+impl Plan {
+    /// The given address first, then the known ones, each once.
+    pub(super) fn new(given: Option<&Multiaddr>, known: Vec<(Text, Source)>) -> Self {
+        let given = given.map(|address| (Text::from(address.to_string()), Source::User));
+        let mut plan = Plan {
+            dialable: Vec::new(),
+            untried: Vec::new(),
+        };
+        for (text, source) in given.into_iter().chain(known) {
+            let seen = plan.dialable.iter().map(|address| &address.text);
+            if seen.chain(plan.untried.iter().map(|attempt| &attempt.address)).any(|other| *other == text) {
+                continue;
+            }
+            match text.parse::<Multiaddr>() {
+                Ok(address) if !addr::is_dialable(&address) => {
+                    plan.untried.push(unsupported(text, source));
+                }
+                Ok(address) if plan.dialable.len() < MAX_ADDRESSES => {
+                    plan.dialable.push(DialAddress { address, text, source });
+                }
+                _ => plan.untried.push(skipped(text, source)),
+            }
+        }
+        plan
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.dialable.is_empty() && self.untried.is_empty()
+    }
+}
+
+impl Dial {
+    /// What to tell the swarm.
+    pub(super) fn opts(&self) -> Option<DialOpts> {
+        let Some(peer) = self.peer else {
+            let only = self.addresses.first()?;
+            return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
+        };
+        let addresses = self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
+        // Always: a user's connect doesn't depend on what else goes on with that peer.
+        Some(
+            DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(addresses.collect())
+                .build(),
+        )
+    }
+
+    /// The given address, as the swarm will pass it to the transport, where others wait for it.
+    pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
+        let first = given.filter(|_| self.addresses.len() > 1)?;
+        self.peer.map(|peer| addr::with_peer_id(first, &peer))
+    }
+
+    /// Whether the dial has this address, tried or not.
+    pub(super) fn has(&self, address: &Multiaddr) -> bool {
+        let text = address.to_string();
+        let tried = self.addresses.iter().map(|dialled| &dialled.text);
+        tried.chain(self.untried.iter().map(|attempt| &attempt.address)).any(|other| **other == *text)
+    }
+
+    /// The report of a dial that ended. `winner` is the address that connected, and how long that
+    /// took.
+    pub(super) fn report(
+        &self,
+        errors: &[(Multiaddr, TransportError<io::Error>)],
+        winner: Option<(&Multiaddr, Duration)>,
+    ) -> Vec<Attempt> {
+        let tried = self.addresses.iter().map(|dialled| {
+            let is_this = |other: &Multiaddr| addr::without_peer_id(other) == dialled.address;
+            let (text, source) = (dialled.text.clone(), dialled.source);
+            if let Some((_, took)) = winner.filter(|(address, _)| is_this(address)) {
+                return succeeded(text, source, took);
+            }
+            match errors.iter().find(|(address, _)| is_this(address)) {
+                Some((_, error)) => failed(text, source, error),
+                None => skipped(text, source),
+            }
+        });
+        tried.chain(self.untried.iter().cloned()).collect()
+    }
+}
+
+fn succeeded(address: Text, source: Source, took: Duration) -> Attempt {
+    Attempt {
+        duration_ms: Some(millis(took)),
+        ..untold(address, source)
+    }
+}
+
+fn skipped(address: Text, source: Source) -> Attempt {
+    Attempt {
+        stage: Some(DialStage::Skipped),
+        ..untold(address, source)
+    }
+}
+
+fn unsupported(address: Text, source: Source) -> Attempt {
+    Attempt {
+        stage: Some(DialStage::Transport),
+        code: Some(ErrorKind::Unsupported),
+        error: Some("this build has no transport for the address".to_owned()),
+        hint: Some("peerkit dials TCP and QUIC v1".to_owned()),
+        ..untold(address, source)
+    }
+}
+
+fn failed(address: Text, source: Source, error: &TransportError<io::Error>) -> Attempt {
+    let Some(failure) = DialFailure::of(error) else {
+        return unsupported(address, source);
+    };
+    if failure.stage == DialStage::Skipped {
+        return skipped(address, source);
+    }
+    Attempt {
+        stage: Some(failure.stage),
+        code: Some(failure.code()),
+        error: Some(failure.to_string()),
+        hint: failure.hint().map(str::to_owned),
+        duration_ms: Some(millis(failure.took)),
+        ..untold(address, source)
+    }
+}
+
+fn untold(address: Text, source: Source) -> Attempt {
+    Attempt {
+        address,
+        source,
+        stage: None,
+        code: None,
+        error: None,
+        hint: None,
+        duration_ms: None,
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// The dials under way, by the connection each will become.
+#[derive(Default)]
+pub(super) struct Dials(HashMap<ConnectionId, Dial>);
+
+impl Dials {
+    pub(super) fn insert(&mut self, connection: ConnectionId, dial: Dial) {
+        self.0.insert(connection, dial);
+    }
+
+    pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<Dial> {
+        self.0.remove(&connection)
+    }
+
+    /// A dial to this peer, or to this very address where the peer isn't known.
+    pub(super) fn find(&mut self, peer: Option<PeerId>, address: Option<&Multiaddr>) -> Option<&mut Dial> {
+        self.0.values_mut().find(|dial| match peer {
+            Some(_) => dial.peer == peer,
+            None => {
+                dial.peer.is_none()
+                    && dial.addresses.first().map(|dialled| &dialled.address) == address
+            }
+        })
+    }
+
+    /// Takes a call off the dial it waits for. Gives the peer of a dial nobody waits for any more.
+    pub(super) fn forget(&mut self, call: u64) -> Option<PeerId> {
+        let dial = self.0.values_mut().find(|dial| dial.waiters.contains(&call))?;
+        dial.waiters.retain(|waiter| *waiter != call);
+        if dial.waiters.is_empty() { dial.peer } else { None }
+    }
+}

@@ -1,0 +1,153 @@
+//! Who may connect to us, decided before the handshake: the profile's address rule and the rate
+//! of inbound connections. Counting limits are libp2p's `connection_limits`.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use libp2p::core::Endpoint;
+use libp2p::core::transport::PortUse;
+use libp2p::swarm::{
+    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+    THandlerOutEvent, ToSwarm, dummy,
+};
+
+use super::layers::ip_of;
+use crate::{Multiaddr, PeerId, addr};
+
+/// Why an inbound connection was turned away.
+#[derive(Debug)]
+enum Refusal {
+    PublicAddress,
+    TooFast,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
+            Refusal::TooFast => "more inbound connections in a second than allowed",
+        })
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// Refuses inbound connections by address and rate.
+pub(super) struct Gate {
+    local_only: bool,
+    rate: TokenBucket,
+}
+
+impl Gate {
+    pub(super) fn new(local_only: bool, max_inbound_per_s: u32) -> Self {
+        Gate {
+            local_only,
+            rate: TokenBucket::new(max_inbound_per_s),
+        }
+    }
+}
+
+/// Holds up to one second's worth of tokens.
+struct TokenBucket {
+    per_second: f64,
+    tokens: f64,
+    refilled: Instant,
+}
+
+impl TokenBucket {
+    fn new(per_second: u32) -> Self {
+        TokenBucket {
+            per_second: per_second.into(),
+            tokens: per_second.into(),
+            refilled: Instant::now(),
+        }
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        let gained = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
+        self.tokens = (self.tokens + gained).min(self.per_second);
+        self.refilled = now;
+        let granted = self.tokens >= 1.0;
+        if granted {
+            self.tokens -= 1.0;
+        }
+        granted
+    }
+}
+
+impl NetworkBehaviour for Gate {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        if self.local_only && ip_of(remote).is_some_and(addr::is_public_ip) {
+            return Err(ConnectionDenied::new(Refusal::PublicAddress));
+        }
+        if !self.rate.take(Instant::now()) {
+            return Err(ConnectionDenied::new(Refusal::TooFast));
+        }
+        Ok(())
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        never: THandlerOutEvent<Self>,
+    ) {
+        match never {}
+    }
+
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn a_second_refills_the_bucket_and_no_more() {
+        let mut bucket = TokenBucket::new(3);
+        let start = bucket.refilled;
+        let granted = |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
+        assert_eq!(granted(&mut bucket, start), 3);
+        assert_eq!(granted(&mut bucket, start + Duration::from_secs(1)), 3);
+        assert_eq!(granted(&mut bucket, start + Duration::from_secs(60)), 3);
+    }
+}

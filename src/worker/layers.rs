@@ -1,0 +1,408 @@
+//! The wrappers around libp2p's transports that make dials tell their story: see `stage`.
+//!
+//! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
+//! around TCP and QUIC (which addresses are allowed, what the socket said), then [`Security`]
+//! inside TCP's upgrade.
+
+use std::future::Future;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures::future::{BoxFuture, Either, FutureExt, TryFutureExt};
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
+use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
+use libp2p::multiaddr::Protocol;
+use libp2p::{noise, tls};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use super::stage::{Cause, DialFailure, Progress, failing, reached};
+use crate::model::DialStage;
+use crate::{Multiaddr, PeerId, addr};
+
+/// How long an inbound connection may take over its handshakes.
+const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a dial's other addresses wait for the one the user gave.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
+/// [`Attempted::dial`] for each address before it returns.
+#[derive(Clone)]
+pub(super) struct DialTerms(Arc<Mutex<Terms>>);
+
+#[derive(Clone)]
+struct Terms {
+    deadline: Instant,
+    /// The address that goes first, and what becomes true when it has failed.
+    first: Option<(Multiaddr, watch::Sender<bool>)>,
+}
+
+impl DialTerms {
+    pub(super) fn new() -> Self {
+        DialTerms(Arc::new(Mutex::new(Terms {
+            deadline: Instant::now(),
+            first: None,
+        })))
+    }
+
+    /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
+    /// failed, or for [`HEAD_START`].
+    pub(super) fn set(&self, deadline: Instant, first: Option<Multiaddr>) {
+        *self.0.lock() = Terms {
+            deadline,
+            first: first.map(|address| (address, watch::Sender::new(false))),
+        };
+    }
+}
+
+impl Terms {
+    /// Waits for the turn of an address.
+    async fn turn(&self, address: &Multiaddr) {
+        if let Some((first, failed)) = &self.first
+            && first != address
+        {
+            let mut failed = failed.subscribe();
+            let _ = tokio::time::timeout(HEAD_START, failed.wait_for(|failed| *failed)).await;
+        }
+    }
+
+    fn failed(&self, address: &Multiaddr) {
+        if let Some((first, failed)) = &self.first
+            && first == address
+        {
+            failed.send_replace(true);
+        }
+    }
+}
+
+/// The outermost layer: bounds each dial by its deadline, checks who answered (so that a dial
+/// goes on to its other addresses when one belongs to somebody else), and turns every failure
+/// into a [`DialFailure`].
+pub(super) struct Attempted<T> {
+    inner: T,
+    terms: DialTerms,
+}
+
+impl<T> Attempted<T> {
+    pub(super) fn new(inner: T, terms: DialTerms) -> Self {
+        Attempted { inner, terms }
+    }
+}
+
+type Connection = (PeerId, StreamMuxerBox);
+
+impl<T> Transport for Attempted<T>
+where
+    T: Transport<Output = Connection> + Unpin,
+    T::Error: 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+{
+    type Output = Connection;
+    type Error = DialFailure;
+    type ListenerUpgrade = BoxFuture<'static, Result<Connection, DialFailure>>;
+    type Dial = BoxFuture<'static, Result<Connection, DialFailure>>;
+
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<DialFailure>> {
+        self.inner.listen_on(id, address).map_err(|error| error.map(listening_failed))
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.inner.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        opts: DialOpts,
+    ) -> Result<Self::Dial, TransportError<DialFailure>> {
+        let terms = self.terms.0.lock().clone();
+        let expected = addr::peer_id_of(&address);
+        let first_stage = if has_name(&address) {
+            DialStage::Resolve
+        } else {
+            DialStage::Transport
+        };
+        let dial = self.inner.dial(address.clone(), opts);
+        let dial = dial.map_err(|error| error.map(listening_failed))?;
+        Ok(async move {
+            terms.turn(&address).await;
+            let outcome = attempt(dial, first_stage, expected, terms.deadline).await;
+            if outcome.is_err() {
+                terms.failed(&address);
+            }
+            outcome
+        }
+        .boxed())
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<Self::ListenerUpgrade, DialFailure>> {
+        Pin::new(&mut self.inner).poll(cx).map(|event| {
+            event
+                .map_upgrade(|upgrade| {
+                    let deadline = Instant::now() + INBOUND_HANDSHAKE_TIMEOUT;
+                    attempt(upgrade, DialStage::Security, None, deadline).boxed()
+                })
+                .map_err(listening_failed)
+        })
+    }
+}
+
+/// Follows one connection from its first byte to a checked identity.
+async fn attempt<E: std::error::Error + 'static>(
+    connecting: impl Future<Output = Result<Connection, E>>,
+    first_stage: DialStage,
+    expected: Option<PeerId>,
+    deadline: Instant,
+) -> Result<Connection, DialFailure> {
+    let started = Instant::now();
+    let failure = |stage, cause| DialFailure {
+        stage,
+        cause,
+        took: started.elapsed(),
+    };
+    if started >= deadline {
+        return Err(failure(DialStage::Skipped, Cause::TimedOut));
+    }
+    let progress = Progress::at(first_stage);
+    let following = Arc::clone(&progress).follow(connecting);
+    match tokio::time::timeout_at(deadline.into(), following).await {
+        Err(_elapsed) => Err(failure(progress.stage(), Cause::TimedOut)),
+        Ok(Err(error)) => Err(failure(progress.stage(), progress.cause(&error))),
+        Ok(Ok((found, _))) if expected.is_some_and(|expected| expected != found) => {
+            Err(failure(DialStage::Identity, Cause::WrongPeer(found)))
+        }
+        Ok(Ok(connection)) => Ok(connection),
+    }
+}
+
+fn listening_failed(error: impl std::error::Error + 'static) -> DialFailure {
+    DialFailure {
+        stage: DialStage::Transport,
+        cause: Progress::at(DialStage::Transport).cause(&error),
+        took: Duration::ZERO,
+    }
+}
+
+fn has_name(address: &Multiaddr) -> bool {
+    address.iter().any(|part| {
+        matches!(
+            part,
+            Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
+        )
+    })
+}
+
+/// The layer below DNS, around TCP and around QUIC: sees resolved addresses only.
+pub(super) struct Reach<T> {
+    inner: T,
+    /// Refuse addresses outside the local networks (profile "lan").
+    local_only: bool,
+    /// The stage a dial is in once this transport is done.
+    then: DialStage,
+}
+
+impl<T> Reach<T> {
+    pub(super) fn new(inner: T, local_only: bool, then: DialStage) -> Self {
+        Reach {
+            inner,
+            local_only,
+            then,
+        }
+    }
+}
+
+impl<T> Transport for Reach<T>
+where
+    T: Transport + Unpin,
+    T::Error: 'static,
+    T::Dial: Send + 'static,
+{
+    type Output = T::Output;
+    type Error = T::Error;
+    type ListenerUpgrade = T::ListenerUpgrade;
+    type Dial = BoxFuture<'static, Result<T::Output, T::Error>>;
+
+    fn listen_on(
+        &mut self,
+        id: ListenerId,
+        address: Multiaddr,
+    ) -> Result<(), TransportError<T::Error>> {
+        self.inner.listen_on(id, address)
+    }
+
+    fn remove_listener(&mut self, id: ListenerId) -> bool {
+        self.inner.remove_listener(id)
+    }
+
+    fn dial(
+        &mut self,
+        address: Multiaddr,
+        opts: DialOpts,
+    ) -> Result<Self::Dial, TransportError<T::Error>> {
+        if self.local_only && ip_of(&address).is_some_and(addr::is_public_ip) {
+            failing(Cause::NotAllowed);
+            return Err(TransportError::MultiaddrNotSupported(address));
+        }
+        let then = self.then;
+        let dial = self.inner.dial(address, opts)?;
+        Ok(async move {
+            reached(DialStage::Transport);
+            match dial.await {
+                Ok(output) => {
+                    reached(then);
+                    Ok(output)
+                }
+                Err(error) => {
+                    if let Some(cause) = socket_cause(&error) {
+                        failing(cause);
+                    }
+                    Err(error)
+                }
+            }
+        }
+        .boxed())
+    }
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
+        Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+/// The IP address a resolved multiaddr begins with.
+pub(super) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
+    match address.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// What the socket, or QUIC's handshake over it, said.
+fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        if let Some(libp2p::quic::Error::HandshakeTimedOut) = error.downcast_ref() {
+            return Some(Cause::TimedOut);
+        }
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            match io.kind() {
+                io::ErrorKind::ConnectionRefused => return Some(Cause::Refused),
+                io::ErrorKind::NetworkUnreachable | io::ErrorKind::HostUnreachable => {
+                    return Some(Cause::Unreachable);
+                }
+                io::ErrorKind::TimedOut => return Some(Cause::TimedOut),
+                _ => {}
+            }
+        }
+        current = error.source();
+    }
+    None
+}
+
+/// Noise and TLS as one upgrade, TLS preferred as in rust-libp2p's own builder. It notes when the
+/// handshake is done and the multiplexer's turn has come.
+#[derive(Clone)]
+pub(super) struct Security {
+    pub(super) tls: tls::Config,
+    pub(super) noise: noise::Config,
+}
+
+/// The name of one of the two protocols, as it is negotiated.
+#[derive(Clone)]
+pub(super) enum SecurityName {
+    Tls(&'static str),
+    Noise(&'static str),
+}
+
+impl AsRef<str> for SecurityName {
+    fn as_ref(&self) -> &str {
+        match self {
+            SecurityName::Tls(name) | SecurityName::Noise(name) => name,
+        }
+    }
+}
+
+impl UpgradeInfo for Security {
+    type Info = SecurityName;
+    type InfoIter = std::vec::IntoIter<SecurityName>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        let tls = self.tls.protocol_info().map(SecurityName::Tls);
+        let noise = self.noise.protocol_info().map(SecurityName::Noise);
+        tls.chain(noise).collect::<Vec<_>>().into_iter()
+    }
+}
+
+type Secured<S> = (PeerId, Either<tls::TlsStream<S>, noise::Output<S>>);
+
+impl<S> OutboundConnectionUpgrade<S> for Security
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = Secured<S>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Secured<S>, io::Error>>;
+
+    fn upgrade_outbound(self, socket: S, name: SecurityName) -> Self::Future {
+        match name {
+            SecurityName::Tls(name) => secured(self.tls.upgrade_outbound(socket, name), Either::Left),
+            SecurityName::Noise(name) => {
+                secured(self.noise.upgrade_outbound(socket, name), Either::Right)
+            }
+        }
+    }
+}
+
+impl<S> InboundConnectionUpgrade<S> for Security
+where
+    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
+{
+    type Output = Secured<S>;
+    type Error = io::Error;
+    type Future = BoxFuture<'static, Result<Secured<S>, io::Error>>;
+
+    fn upgrade_inbound(self, socket: S, name: SecurityName) -> Self::Future {
+        match name {
+            SecurityName::Tls(name) => secured(self.tls.upgrade_inbound(socket, name), Either::Left),
+            SecurityName::Noise(name) => {
+                secured(self.noise.upgrade_inbound(socket, name), Either::Right)
+            }
+        }
+    }
+}
+
+/// Runs a handshake; when it has succeeded the dial is at the multiplexer.
+fn secured<A, B, E>(
+    handshake: impl Future<Output = Result<(PeerId, A), E>> + Send + 'static,
+    wrap: fn(A) -> B,
+) -> BoxFuture<'static, Result<(PeerId, B), io::Error>>
+where
+    A: 'static,
+    B: 'static,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    handshake
+        .map_ok(move |(peer, stream)| {
+            reached(DialStage::Muxer);
+            (peer, wrap(stream))
+        })
+        .map_err(io::Error::other)
+        .boxed()
+}

@@ -1,0 +1,115 @@
+//! Start-up: taking the listen addresses, or saying which one can't be had and why.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::time::Duration;
+
+use futures::StreamExt;
+use libp2p::core::transport::ListenerId;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::{Swarm, SwarmEvent};
+
+use super::behaviour::Behaviour;
+use super::{Listening, layers};
+use crate::Multiaddr;
+use crate::config::Settings;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A listener that has told no address after this long has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Listens on every configured address. An address the user named must be had; of the defaults,
+/// those that can't be had are warnings as long as one can.
+pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, settings: &Settings) -> Result<Listening> {
+    for address in &settings.advertise {
+        swarm.add_external_address(address.clone());
+    }
+    for address in &settings.listen {
+        check_free(address)?;
+    }
+    let mut pending = HashMap::new();
+    let mut failures = Vec::new();
+    for address in &settings.listen {
+        match swarm.listen_on(address.clone()) {
+            Ok(id) => {
+                pending.insert(id, address.clone());
+            }
+            Err(error) => failures.push(failed(address, &error)),
+        }
+    }
+    let mut addresses = Vec::new();
+    let waiting = async {
+        while !pending.is_empty() {
+            take_event(swarm, settings, &mut pending, &mut addresses, &mut failures).await;
+        }
+    };
+    if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
+        failures.extend(pending.values().map(|address| failed(address, &"no address in time")));
+    }
+    let must_have_all = settings.listen_explicit || addresses.is_empty();
+    match failures.pop() {
+        Some(failure) if must_have_all => Err(failure),
+        last => Ok(Listening {
+            addresses,
+            warnings: failures.iter().chain(&last).map(Error::to_string).collect(),
+        }),
+    }
+}
+
+async fn take_event(
+    swarm: &mut Swarm<Behaviour>,
+    settings: &Settings,
+    pending: &mut HashMap<ListenerId, Multiaddr>,
+    addresses: &mut Vec<Multiaddr>,
+    failures: &mut Vec<Error>,
+) {
+    match swarm.select_next_some().await {
+        SwarmEvent::NewListenAddr { listener_id, address } => {
+            pending.remove(&listener_id);
+            announce(swarm, settings, &address);
+            addresses.push(address);
+        }
+        SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }
+        | SwarmEvent::ListenerError { listener_id, error } => {
+            if let Some(address) = pending.remove(&listener_id) {
+                failures.push(failed(&address, &error));
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Tells others of a listen address in the cases where identify doesn't by itself.
+pub(super) fn announce(swarm: &mut Swarm<Behaviour>, settings: &Settings, address: &Multiaddr) {
+    if !settings.no_announce.is_empty() && !settings.no_announce.contains(address) {
+        swarm.add_external_address(address.clone());
+    }
+}
+
+/// libp2p's TCP sets SO_REUSEPORT, so two nodes of one user would share a port in silence; a
+/// plain socket finds out. A port of 0 is always free.
+fn check_free(address: &Multiaddr) -> Result<()> {
+    let port = address.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    });
+    let (Some(ip), Some(port @ 1..)) = (layers::ip_of(address), port) else {
+        return Ok(());
+    };
+    let socket = SocketAddr::new(ip, port);
+    let taken = if address.iter().any(|part| matches!(part, Protocol::Tcp(_))) {
+        TcpListener::bind(socket).map(drop)
+    } else {
+        UdpSocket::bind(socket).map(drop)
+    };
+    taken.map_err(|error| match error.kind() {
+        io::ErrorKind::AddrInUse => failed(address, &"another process has that port"),
+        _ => failed(address, &error),
+    })
+}
+
+fn failed(address: &Multiaddr, why: &dyn std::fmt::Display) -> Error {
+    Error::new(ErrorKind::ListenFailed, format!("can't listen on {address}: {why}"))
+        .with("address", address.to_string())
+}

@@ -1,0 +1,204 @@
+//! The worker: one task that owns the libp2p swarm. Only here are libp2p's swarm and tokio named.
+//!
+//! It takes commands from the facade (`command`), events from the swarm and its own timers, one
+//! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
+//! own, and answers and events go into queues that never block. `connect` is the story of a
+//! connect, `calls` of all other calls, `peers` of connections, `listen` of start-up; `transport`
+//! and `behaviour` put libp2p together.
+
+mod behaviour;
+mod calls;
+pub(crate) mod command;
+mod connect;
+mod dial;
+mod gate;
+mod layers;
+mod listen;
+mod peers;
+mod ping;
+mod stage;
+mod timers;
+mod traffic;
+mod transport;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::identity::Keypair;
+use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
+use tokio::sync::mpsc;
+
+use self::behaviour::{Behaviour, BehaviourEvent};
+use self::calls::Calls;
+use self::command::Command;
+use self::dial::Dials;
+use self::layers::DialTerms;
+use self::peers::Peer;
+use self::timers::{Timer, Timers};
+pub(crate) use self::traffic::Traffic;
+use crate::config::Settings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::event::DisconnectReason;
+use crate::run::Run;
+use crate::{Multiaddr, PeerId};
+
+/// How long a stop waits for connections to close in good order.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Runs a node on the calling thread until it is stopped. `ready` is called once it listens, with
+/// its addresses; where it gives no run, the start was given up and the node ends at once.
+pub(crate) fn run(
+    keypair: &Keypair,
+    settings: &Settings,
+    traffic: Arc<Traffic>,
+    commands: mpsc::Receiver<Command>,
+    ready: impl FnOnce(Listening) -> Option<Arc<Run>>,
+) -> Result<()> {
+    // One thread: the swarm's task is the bottleneck, and a second thread triples the latency of
+    // a command (shared/FACTS.md, "Facade and book").
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))
+        })?;
+    let ended = runtime.block_on(async {
+        let terms = DialTerms::new();
+        let mut swarm = behaviour::swarm(keypair, settings, terms.clone(), traffic)?;
+        let listening = listen::listen(&mut swarm, settings).await?;
+        if let Some(run) = ready(listening) {
+            Worker::new(swarm, run, terms).serve(commands).await;
+        }
+        Ok(())
+    });
+    runtime.shutdown_timeout(FAREWELL);
+    ended
+}
+
+/// What became of the listen addresses.
+pub(crate) struct Listening {
+    pub addresses: Vec<Multiaddr>,
+    pub warnings: Vec<String>,
+}
+
+/// The state of the one task.
+struct Worker {
+    swarm: Swarm<Behaviour>,
+    run: Arc<Run>,
+    dial_terms: DialTerms,
+    peers: HashMap<PeerId, Peer>,
+    dials: Dials,
+    calls: Calls,
+    timers: Timers,
+    /// Connections that stopped answering pings and are being closed for it.
+    dead: Vec<ConnectionId>,
+}
+
+impl Worker {
+    fn new(swarm: Swarm<Behaviour>, run: Arc<Run>, dial_terms: DialTerms) -> Self {
+        Worker {
+            swarm,
+            run,
+            dial_terms,
+            peers: HashMap::new(),
+            dials: Dials::default(),
+            calls: Calls::default(),
+            timers: Timers::default(),
+            dead: Vec::new(),
+        }
+    }
+
+    async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
+        loop {
+            tokio::select! {
+                command = commands.recv() => match command {
+                    None | Some(Command::Stop) => break,
+                    Some(command) => self.on_command(command),
+                },
+                event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                () = self.timers.elapsed() => self.on_timers(),
+            }
+        }
+        self.farewell().await;
+    }
+
+    fn on_command(&mut self, command: Command) {
+        match command {
+            Command::Connect { target, terms } => self.connect(target, terms),
+            Command::Disconnect { peer, terms } => self.disconnect(peer, terms),
+            Command::Ping { peer, count, terms } => self.ping(peer, count, terms),
+            Command::Cancel { token, reply } => {
+                let cancelled = self.cancel(token);
+                reply.send(Ok(cancelled));
+            }
+            Command::Stop => {}
+            #[cfg(feature = "fault-injection")]
+            Command::Panic => panic!("injected fault"),
+        }
+    }
+
+    fn on_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_elapsed(Instant::now()) {
+            match timer {
+                Timer::Deadline(call) => self.on_deadline(call),
+                Timer::Grace(peer) => self.settle_acceptance(peer),
+            }
+        }
+    }
+
+    fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::ConnectionEstablished {
+                peer_id,
+                connection_id,
+                endpoint,
+                concurrent_dial_errors,
+                established_in,
+                ..
+            } => {
+                let errors = concurrent_dial_errors.unwrap_or_default();
+                self.on_established(peer_id, connection_id, &endpoint, &errors, established_in);
+            }
+            SwarmEvent::ConnectionClosed {
+                peer_id,
+                connection_id,
+                cause,
+                ..
+            } => self.on_closed(peer_id, connection_id, cause.as_ref()),
+            SwarmEvent::OutgoingConnectionError {
+                connection_id,
+                error,
+                ..
+            } => self.on_dial_error(connection_id, &error),
+            SwarmEvent::NewListenAddr { address, .. } => {
+                listen::announce(&mut self.swarm, &self.run.settings, &address);
+                self.run.listen_addr(address, true);
+            }
+            SwarmEvent::ExpiredListenAddr { address, .. } => {
+                self.swarm.remove_external_address(&address);
+                self.run.listen_addr(address, false);
+            }
+            event => tracing::debug!(?event, "swarm"),
+        }
+    }
+
+    /// Closes every connection in good order, as far as that goes in a moment.
+    async fn farewell(mut self) {
+        self.calls = Calls::default();
+        for (peer, state) in &mut self.peers {
+            state.closing = Some(DisconnectReason::Shutdown);
+            let _ = self.swarm.disconnect_peer_id(*peer);
+        }
+        let closing = async {
+            while !self.peers.is_empty() {
+                let event = self.swarm.select_next_some().await;
+                self.on_swarm_event(event);
+            }
+        };
+        let _ = tokio::time::timeout(FAREWELL, closing).await;
+    }
+}

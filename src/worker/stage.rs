@@ -1,0 +1,145 @@
+//! Where a dial is, and why it failed, told by types instead of by error texts.
+//!
+//! libp2p boxes transport errors into text. So `layers` wraps the transport stack at each layer:
+//! the wrappers note in the attempt's own [`Progress`] how far it came, and the outermost one ends
+//! every dial with a [`DialFailure`], which the worker gets back by downcasting. The progress
+//! reaches the inner layers through a task-local, since the layers of a dial are futures polled
+//! one inside the other.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::core::transport::TransportError;
+use parking_lot::Mutex;
+
+use crate::PeerId;
+use crate::error::ErrorKind;
+use crate::model::DialStage;
+
+/// Error texts come from remotes and libraries; this much of one is kept.
+const MAX_ERROR_TEXT: usize = 300;
+
+tokio::task_local! {
+    static ATTEMPT: Arc<Progress>;
+}
+
+/// How far the dial of one address has come, and why it is about to fail.
+pub(super) struct Progress(Mutex<(DialStage, Option<Cause>)>);
+
+impl Progress {
+    /// A dial that begins at `stage`.
+    pub(super) fn at(stage: DialStage) -> Arc<Self> {
+        Arc::new(Progress(Mutex::new((stage, None))))
+    }
+
+    /// Runs the dial's future with this as its progress.
+    pub(super) async fn follow<F: Future>(self: Arc<Self>, dial: F) -> F::Output {
+        ATTEMPT.scope(self, dial).await
+    }
+
+    pub(super) fn stage(&self) -> DialStage {
+        self.0.lock().0
+    }
+
+    /// The cause a layer noted, or else what the error itself says.
+    pub(super) fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Cause {
+        let noted = self.0.lock().1.take();
+        noted.unwrap_or_else(|| Cause::Other(innermost_text(error)))
+    }
+}
+
+/// The outer errors of a transport stack say only that something inside failed.
+fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut innermost = error;
+    while let Some(source) = innermost.source() {
+        innermost = source;
+    }
+    innermost.to_string().chars().take(MAX_ERROR_TEXT).collect()
+}
+
+/// What made a dial to one address fail.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cause {
+    Refused,
+    Unreachable,
+    TimedOut,
+    /// The profile doesn't allow the address.
+    NotAllowed,
+    WrongPeer(PeerId),
+    Other(String),
+}
+
+/// Notes that the dial being polled has reached `stage`. Outside a dial it does nothing.
+pub(super) fn reached(stage: DialStage) {
+    let _ = ATTEMPT.try_with(|progress| progress.0.lock().0 = stage);
+}
+
+/// Notes why the dial being polled is about to fail.
+pub(super) fn failing(cause: Cause) {
+    let _ = ATTEMPT.try_with(|progress| progress.0.lock().1 = Some(cause));
+}
+
+/// Why one address failed: what the worker reads.
+#[derive(Debug, Clone)]
+pub(super) struct DialFailure {
+    pub stage: DialStage,
+    pub cause: Cause,
+    pub took: Duration,
+}
+
+impl DialFailure {
+    /// The failure inside a boxed transport's error.
+    pub(super) fn of(error: &TransportError<io::Error>) -> Option<&DialFailure> {
+        match error {
+            TransportError::Other(error) => error.get_ref()?.downcast_ref(),
+            TransportError::MultiaddrNotSupported(_) => None,
+        }
+    }
+
+    pub(super) fn code(&self) -> ErrorKind {
+        match self.cause {
+            Cause::TimedOut => ErrorKind::DialTimeout,
+            Cause::NotAllowed => ErrorKind::Blocked,
+            Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
+            Cause::Refused | Cause::Unreachable | Cause::Other(_) => ErrorKind::DialFailed,
+        }
+    }
+
+    /// What to do about it, where the stage and cause allow a guess.
+    pub(super) fn hint(&self) -> Option<&'static str> {
+        Some(match (&self.cause, self.stage) {
+            (Cause::Refused, _) => "nothing listens on that port; is the peer running?",
+            (Cause::Unreachable, _) => "no route to that network from this machine",
+            (Cause::NotAllowed, _) => "profile \"lan\" refuses public addresses; \"internet\" allows them",
+            (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
+            (Cause::TimedOut, DialStage::Transport) => "the host is down, or a firewall drops the packets",
+            (_, DialStage::Resolve) => "check the name and this machine's DNS servers",
+            (_, DialStage::Security) => "the port may belong to something other than libp2p, the two sides may share no security protocol (Noise, TLS), or be in different private networks",
+            (_, DialStage::Muxer) => "the two sides share no stream multiplexer; peerkit speaks yamux",
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for DialFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.cause {
+            Cause::Refused => f.write_str("connection refused"),
+            Cause::Unreachable => f.write_str("network or host unreachable"),
+            Cause::NotAllowed => f.write_str("a public address, which profile \"lan\" doesn't allow"),
+            Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
+            Cause::Other(text) => f.write_str(text),
+            Cause::TimedOut => f.write_str(match self.stage {
+                DialStage::Resolve => "the name server did not answer in time",
+                DialStage::Security => "the remote accepted the connection, then stayed silent",
+                DialStage::Muxer => "the remote stayed silent after the security handshake",
+                _ => "no answer in time",
+            }),
+        }
+    }
+}
+
+impl std::error::Error for DialFailure {}
