@@ -1,6 +1,6 @@
 /* peerkit: an embeddable, sync-first libp2p peer manager.
  *
- * This file is generated from src/ffi/mod.rs; see `make header`.
+ * This file is generated from src/ffi; see `make header`.
  *
  * Conventions
  *   - One manager in a process. Handles are numbers; a stale or wrong one gives `invalid_handle`.
@@ -8,7 +8,8 @@
  *     be freed once with peerkit_string_free. A `const char *` is static and never freed.
  *   - A reply begins with the bytes {"success":true or {"success":false, so strncmp can tell.
  *     A failure has `error` (text for a person), `code`, `retryable`, `hint` and `detail`.
- *   - Input is NUL-terminated UTF-8 of at most 1 MiB; a reply is at most 16 MiB.
+ *   - Input is NUL-terminated UTF-8 of at most 1 MiB that nobody changes during the call; a reply is
+ *     at most 16 MiB. Only what is said to be may be NULL: NULL elsewhere is `invalid_argument`.
  *   - `timeout_ms`: 0 is the configured default (30 s), at most 3 600 000; in peerkit_events_next
  *     0 means "don't wait".
  *   - Every function may be called from any thread at any time. In a forked child of the process
@@ -33,204 +34,6 @@ typedef uint64_t peerkit_events_t;
 extern "C" {
 #endif // __cplusplus
 
-// Starts this process's manager, or gives the one that runs.
-//
-// @param config_json  JSON object of configuration keys, or NULL for the defaults
-// @param timeout_ms   deadline; 0 = 30 s or `default_timeout_ms` of the configuration
-// @param out          set to the run's handle; 0 on failure
-//
-// Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
-// may start at once: one does the work, all get the same handle.
-// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
-// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
-// forked, reentrant, invalid_argument.
-// Blocks until the node listens. Safe from any thread.
-//
-// # Safety
-// `config_json` is NULL or a NUL-terminated string; `out` is NULL or writable.
-char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
-
-// Gives the manager that runs in this process.
-//
-// @param out  set to the run's handle; 0 on failure
-//
-// Reply: as of peerkit_start, with `already_running` true.
-// Errors: not_running, dead, forked, reentrant, invalid_argument.
-// Doesn't block. Safe from any thread.
-//
-// # Safety
-// `out` is NULL or writable.
-char *peerkit_current(peerkit_t *out);
-
-// Stops a run: ends calls in flight with `closed`, closes connections, writes what was observed,
-// gives the data directory back.
-//
-// @param h           the run
-// @param timeout_ms  deadline; 0 = the configured default
-//
-// Reply: `state` "stopped", `already_stopped` true where it had stopped before.
-// Errors: timeout (it goes on stopping; `detail.state`), invalid_handle, forked, reentrant.
-// Blocks until everything is closed. Safe from any thread.
-char *peerkit_stop(peerkit_t h, uint32_t timeout_ms);
-
-// The state of this node.
-//
-// @param h  the run
-//
-// Reply: `state`, `peer_id`, `listen_addrs[]` (each ending in /p2p/ID), `version`, `abi_version`,
-// `uptime_seconds`, `data_dir`, `profile`, `warnings[]`.
-// Errors: invalid_handle, dead, forked, reentrant.
-// Doesn't block. Safe from any thread.
-char *peerkit_status(peerkit_t h);
-
-// Peers by status and text, most recently heard of first.
-//
-// @param h             the run
-// @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
-//                      "limit": 1..10000 (1000)}
-//
-// Reply: `peers[]`, `total` after the filter, `truncated`.
-// Errors: invalid_argument, limit_reached (a reply over 16 MiB), invalid_handle, dead, forked,
-// reentrant.
-// Doesn't block on the network. Safe from any thread.
-//
-// # Safety
-// `options_json` is NULL or a NUL-terminated string.
-char *peerkit_get_peers(peerkit_t h, const char *options_json);
-
-// A page of peers.
-//
-// @param h             the run
-// @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
-//                      "filter_protocol": name, "filter_connected": bool, "search": text,
-//                      "tag": text, "policy": text,
-//                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
-//
-// Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
-// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
-// Doesn't block on the network. Safe from any thread.
-//
-// # Safety
-// `options_json` is NULL or a NUL-terminated string.
-char *peerkit_list_peers(peerkit_t h, const char *options_json);
-
-// Everything known of a peer.
-//
-// @param h             the run
-// @param peer_id       the peer, in any form of a peer id
-// @param options_json  NULL or {}
-//
-// Reply: `peer_info`.
-// Errors: invalid_peer_id, peer_not_found, invalid_argument, invalid_handle, dead, forked,
-// reentrant.
-// Doesn't block on the network. Safe from any thread.
-//
-// # Safety
-// `peer_id` and `options_json` are NULL or NUL-terminated strings.
-char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_json);
-
-// Connects to a peer and waits until it has accepted.
-//
-// @param h             the run
-// @param peer_id       the peer, in any form of a peer id; NULL where the address tells
-// @param multiaddr     where to reach it, tried first; NULL where the book knows
-// @param options_json  NULL or {"cancel_token": n}
-// @param timeout_ms    deadline; 0 = the configured default
-//
-// Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
-// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
-// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
-// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
-// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
-// Blocks until connected, failed, or out of time. Safe from any thread.
-//
-// # Safety
-// `peer_id`, `multiaddr` and `options_json` are NULL or NUL-terminated strings.
-char *peerkit_connect_peer(peerkit_t h,
-                           const char *peer_id,
-                           const char *multiaddr,
-                           const char *options_json,
-                           uint32_t timeout_ms);
-
-// Closes all connections to a peer.
-//
-// @param h             the run
-// @param peer_id       the peer, in any form of a peer id
-// @param options_json  NULL or {"cancel_token": n}
-// @param timeout_ms    deadline; 0 = the configured default
-//
-// Reply: `peer_id`, `message`, `was_connected`.
-// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
-// invalid_handle, dead, forked, reentrant.
-// Blocks until they are closed. Safe from any thread.
-//
-// # Safety
-// `peer_id` and `options_json` are NULL or NUL-terminated strings.
-char *peerkit_disconnect_peer(peerkit_t h,
-                              const char *peer_id,
-                              const char *options_json,
-                              uint32_t timeout_ms);
-
-// Measures the round trip time to a connected peer; it never dials.
-//
-// @param h             the run
-// @param peer_id       the peer, in any form of a peer id
-// @param options_json  NULL or {"count": 1..100 (3), "cancel_token": n}
-// @param timeout_ms    deadline for all pings; 0 = the configured default
-//
-// Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
-// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
-// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
-// Blocks until the last answer. Safe from any thread.
-//
-// # Safety
-// `peer_id` and `options_json` are NULL or NUL-terminated strings.
-char *peerkit_ping_peer(peerkit_t h,
-                        const char *peer_id,
-                        const char *options_json,
-                        uint32_t timeout_ms);
-
-// The statistics of this node.
-//
-// @param h             the run
-// @param options_json  NULL or {}
-//
-// Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
-// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
-// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
-// `discovery_active` and `protocols_supported[]` also beside it.
-// Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
-// Doesn't block. Safe from any thread.
-//
-// # Safety
-// `options_json` is NULL or a NUL-terminated string.
-char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
-
-// Runs any operation by name.
-//
-// @param h            the run
-// @param method       the name or an alias, such as "add_peer"
-// @param params_json  NULL or a JSON object of its parameters
-// @param timeout_ms   deadline where the operation waits; 0 = the configured default
-//
-// Reply: the operation's own; `method` in it is the canonical name.
-// Errors: unknown_method, and those of the operation.
-// Blocks as the operation does. Safe from any thread.
-//
-// # Safety
-// `method` and `params_json` are NULL or NUL-terminated strings.
-char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uint32_t timeout_ms);
-
-// Ends, with `cancelled`, all waiting calls whose options carry a token.
-//
-// @param h      the run
-// @param token  the number the calls carry as `cancel_token`
-//
-// Reply: `cancelled`, how many calls those were.
-// Errors: busy, closed, invalid_handle, dead, forked, reentrant.
-// Doesn't block on the network. Safe from any thread.
-char *peerkit_cancel(peerkit_t h, uint64_t token);
-
 // Subscribes to everything that happens from now on.
 //
 // @param h             the run
@@ -240,9 +43,6 @@ char *peerkit_cancel(peerkit_t h, uint64_t token);
 // Reply: `events_handle`. A subscription outlives its run until it is closed.
 // Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
 // Doesn't block. Safe from any thread.
-//
-// # Safety
-// `options_json` is NULL or a NUL-terminated string; `out` is NULL or writable.
 char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_t *out);
 
 // Takes up to 64 events, oldest first.
@@ -277,14 +77,55 @@ int peerkit_events_fd(peerkit_events_t e);
 // Doesn't block. Safe from any thread.
 char *peerkit_events_close(peerkit_events_t e);
 
+// Starts this process's manager, or gives the one that runs.
+//
+// @param config_json  JSON object of configuration keys, or NULL for the defaults
+// @param timeout_ms   deadline; 0 = 30 s or `default_timeout_ms` of the configuration
+// @param out          set to the run's handle; 0 on failure
+//
+// Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
+// may start at once: one does the work, all get the same handle.
+// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
+// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
+// forked, reentrant, invalid_argument.
+// Blocks until the node listens. Safe from any thread.
+char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
+
+// Gives the manager that runs in this process.
+//
+// @param out  set to the run's handle; 0 on failure
+//
+// Reply: as of peerkit_start, with `already_running` true.
+// Errors: not_running, dead, forked, reentrant, invalid_argument.
+// Doesn't block. Safe from any thread.
+char *peerkit_current(peerkit_t *out);
+
+// Stops a run: ends calls in flight with `closed`, closes connections, writes what was observed,
+// gives the data directory back.
+//
+// @param h           the run
+// @param timeout_ms  deadline; 0 = the configured default
+//
+// Reply: `state` "stopped", `already_stopped` true where it had stopped before.
+// Errors: timeout (it goes on stopping; `detail.state`), invalid_handle, forked, reentrant.
+// Blocks until everything is closed. Safe from any thread.
+char *peerkit_stop(peerkit_t h, uint32_t timeout_ms);
+
+// The state of this node.
+//
+// @param h  the run
+//
+// Reply: `state`, `peer_id`, `listen_addrs[]` (each ending in /p2p/ID), `version`, `abi_version`,
+// `uptime_seconds`, `data_dir`, `profile`, `warnings[]`.
+// Errors: invalid_handle, dead, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_status(peerkit_t h);
+
 // Frees a reply.
 //
 // @param reply  what another function returned, not freed yet; NULL is a no-op
 //
 // Doesn't block. Safe from any thread, and in a forked child.
-//
-// # Safety
-// `reply` is NULL, or a reply of this library that was not freed yet.
 void peerkit_string_free(char *reply);
 
 // The version of the library, such as "0.1.0". Static; never freed.
@@ -297,6 +138,359 @@ const char *peerkit_version(void);
 //
 // Doesn't block. Safe from any thread, and in a forked child.
 uint32_t peerkit_abi_version(void);
+
+// Peers by status and text, most recently heard of first.
+//
+// @param h             the run
+// @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
+//                      "limit": 1..10000 (1000)}
+//
+// Reply: `peers[]`, `total` after the filter, `truncated`.
+// Errors: invalid_argument, limit_reached (a reply over 16 MiB), invalid_handle, dead, forked,
+// reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_get_peers(peerkit_t h, const char *options_json);
+
+// A page of peers.
+//
+// @param h             the run
+// @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
+//                      "filter_protocol": name, "filter_connected": bool, "search": text,
+//                      "tag": text, "policy": text,
+//                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
+//
+// Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
+// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_list_peers(peerkit_t h, const char *options_json);
+
+// Everything known of a peer.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {}
+//
+// Reply: `peer_info`.
+// Errors: invalid_peer_id, peer_not_found, invalid_argument, invalid_handle, dead, forked,
+// reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_json);
+
+// Connects to a peer and waits until it has accepted.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id; NULL where the address tells
+// @param multiaddr     where to reach it, tried first; NULL where the book knows
+// @param options_json  NULL or {"cancel_token": n}
+// @param timeout_ms    deadline; 0 = the configured default
+//
+// Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
+// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
+// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
+// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
+// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
+// Blocks until connected, failed, or out of time. Safe from any thread.
+char *peerkit_connect_peer(peerkit_t h,
+                           const char *peer_id,
+                           const char *multiaddr,
+                           const char *options_json,
+                           uint32_t timeout_ms);
+
+// Closes all connections to a peer.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {"cancel_token": n}
+// @param timeout_ms    deadline; 0 = the configured default
+//
+// Reply: `peer_id`, `message`, `was_connected`.
+// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
+// invalid_handle, dead, forked, reentrant.
+// Blocks until they are closed. Safe from any thread.
+char *peerkit_disconnect_peer(peerkit_t h,
+                              const char *peer_id,
+                              const char *options_json,
+                              uint32_t timeout_ms);
+
+// Measures the round trip time to a connected peer; it never dials.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {"count": 1..100 (3), "cancel_token": n}
+// @param timeout_ms    deadline for all pings; 0 = the configured default
+//
+// Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
+// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
+// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
+// Blocks until the last answer. Safe from any thread.
+char *peerkit_ping_peer(peerkit_t h,
+                        const char *peer_id,
+                        const char *options_json,
+                        uint32_t timeout_ms);
+
+// The statistics of this node.
+//
+// @param h             the run
+// @param options_json  NULL or {}
+//
+// Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
+// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
+// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
+// `discovery_active` and `protocols_supported[]` also beside it.
+// Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
+
+// Runs any operation by name.
+//
+// @param h            the run
+// @param method       the name or an alias, such as "add_peer"
+// @param params_json  NULL or a JSON object of its parameters
+// @param timeout_ms   deadline where the operation waits; 0 = the configured default
+//
+// Reply: the operation's own; `method` in it is the canonical name.
+// Errors: unknown_method, and those of the operation.
+// Blocks as the operation does. Safe from any thread.
+char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uint32_t timeout_ms);
+
+// Ends, with `cancelled`, all waiting calls whose options carry a token.
+//
+// @param h      the run
+// @param token  the number the calls carry as `cancel_token`
+//
+// Reply: `cancelled`, how many calls those were.
+// Errors: busy, closed, invalid_handle, dead, forked, reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_cancel(peerkit_t h, uint64_t token);
+
+// Starts this process's manager, or gives the one that runs.
+//
+// @param config_json  JSON object of configuration keys, or NULL for the defaults
+// @param timeout_ms   deadline; 0 = 30 s or `default_timeout_ms` of the configuration
+// @param out          set to the run's handle; 0 on failure
+//
+// Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
+// may start at once: one does the work, all get the same handle.
+// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
+// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
+// forked, reentrant, invalid_argument.
+// Blocks until the node listens. Safe from any thread.
+char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
+
+// Gives the manager that runs in this process.
+//
+// @param out  set to the run's handle; 0 on failure
+//
+// Reply: as of peerkit_start, with `already_running` true.
+// Errors: not_running, dead, forked, reentrant, invalid_argument.
+// Doesn't block. Safe from any thread.
+char *peerkit_current(peerkit_t *out);
+
+// Stops a run: ends calls in flight with `closed`, closes connections, writes what was observed,
+// gives the data directory back.
+//
+// @param h           the run
+// @param timeout_ms  deadline; 0 = the configured default
+//
+// Reply: `state` "stopped", `already_stopped` true where it had stopped before.
+// Errors: timeout (it goes on stopping; `detail.state`), invalid_handle, forked, reentrant.
+// Blocks until everything is closed. Safe from any thread.
+char *peerkit_stop(peerkit_t h, uint32_t timeout_ms);
+
+// The state of this node.
+//
+// @param h  the run
+//
+// Reply: `state`, `peer_id`, `listen_addrs[]` (each ending in /p2p/ID), `version`, `abi_version`,
+// `uptime_seconds`, `data_dir`, `profile`, `warnings[]`.
+// Errors: invalid_handle, dead, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_status(peerkit_t h);
+
+// Frees a reply.
+//
+// @param reply  what another function returned, not freed yet; NULL is a no-op
+//
+// Doesn't block. Safe from any thread, and in a forked child.
+void peerkit_string_free(char *reply);
+
+// The version of the library, such as "0.1.0". Static; never freed.
+//
+// Doesn't block. Safe from any thread, and in a forked child.
+const char *peerkit_version(void);
+
+// The version of this interface. A program compiled against a header of another version must not
+// go on.
+//
+// Doesn't block. Safe from any thread, and in a forked child.
+uint32_t peerkit_abi_version(void);
+
+// Peers by status and text, most recently heard of first.
+//
+// @param h             the run
+// @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
+//                      "limit": 1..10000 (1000)}
+//
+// Reply: `peers[]`, `total` after the filter, `truncated`.
+// Errors: invalid_argument, limit_reached (a reply over 16 MiB), invalid_handle, dead, forked,
+// reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_get_peers(peerkit_t h, const char *options_json);
+
+// A page of peers.
+//
+// @param h             the run
+// @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
+//                      "filter_protocol": name, "filter_connected": bool, "search": text,
+//                      "tag": text, "policy": text,
+//                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
+//
+// Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
+// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_list_peers(peerkit_t h, const char *options_json);
+
+// Everything known of a peer.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {}
+//
+// Reply: `peer_info`.
+// Errors: invalid_peer_id, peer_not_found, invalid_argument, invalid_handle, dead, forked,
+// reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_json);
+
+// Connects to a peer and waits until it has accepted.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id; NULL where the address tells
+// @param multiaddr     where to reach it, tried first; NULL where the book knows
+// @param options_json  NULL or {"cancel_token": n}
+// @param timeout_ms    deadline; 0 = the configured default
+//
+// Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
+// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
+// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
+// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
+// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
+// Blocks until connected, failed, or out of time. Safe from any thread.
+char *peerkit_connect_peer(peerkit_t h,
+                           const char *peer_id,
+                           const char *multiaddr,
+                           const char *options_json,
+                           uint32_t timeout_ms);
+
+// Closes all connections to a peer.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {"cancel_token": n}
+// @param timeout_ms    deadline; 0 = the configured default
+//
+// Reply: `peer_id`, `message`, `was_connected`.
+// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
+// invalid_handle, dead, forked, reentrant.
+// Blocks until they are closed. Safe from any thread.
+char *peerkit_disconnect_peer(peerkit_t h,
+                              const char *peer_id,
+                              const char *options_json,
+                              uint32_t timeout_ms);
+
+// Measures the round trip time to a connected peer; it never dials.
+//
+// @param h             the run
+// @param peer_id       the peer, in any form of a peer id
+// @param options_json  NULL or {"count": 1..100 (3), "cancel_token": n}
+// @param timeout_ms    deadline for all pings; 0 = the configured default
+//
+// Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
+// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
+// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
+// Blocks until the last answer. Safe from any thread.
+char *peerkit_ping_peer(peerkit_t h,
+                        const char *peer_id,
+                        const char *options_json,
+                        uint32_t timeout_ms);
+
+// The statistics of this node.
+//
+// @param h             the run
+// @param options_json  NULL or {}
+//
+// Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
+// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
+// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
+// `discovery_active` and `protocols_supported[]` also beside it.
+// Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
+
+// Runs any operation by name.
+//
+// @param h            the run
+// @param method       the name or an alias, such as "add_peer"
+// @param params_json  NULL or a JSON object of its parameters
+// @param timeout_ms   deadline where the operation waits; 0 = the configured default
+//
+// Reply: the operation's own; `method` in it is the canonical name.
+// Errors: unknown_method, and those of the operation.
+// Blocks as the operation does. Safe from any thread.
+char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uint32_t timeout_ms);
+
+// Ends, with `cancelled`, all waiting calls whose options carry a token.
+//
+// @param h      the run
+// @param token  the number the calls carry as `cancel_token`
+//
+// Reply: `cancelled`, how many calls those were.
+// Errors: busy, closed, invalid_handle, dead, forked, reentrant.
+// Doesn't block on the network. Safe from any thread.
+char *peerkit_cancel(peerkit_t h, uint64_t token);
+
+// Subscribes to everything that happens from now on.
+//
+// @param h             the run
+// @param options_json  NULL or {}
+// @param out           set to the subscription's handle; 0 on failure
+//
+// Reply: `events_handle`. A subscription outlives its run until it is closed.
+// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_t *out);
+
+// Takes up to 64 events, oldest first.
+//
+// @param e           the subscription
+// @param timeout_ms  how long to wait for the first event; 0 = not at all
+//
+// Reply: `events[]`, empty where nothing came in time; `lagged`, how many older events were lost
+// before these because the reader was slow.
+// Errors: closed (the run has stopped and all was read, or the subscription was closed
+// meanwhile), invalid_handle, invalid_argument, forked, reentrant.
+// Blocks until an event, the end, or the deadline. Safe from any thread; each event goes to one
+// of the threads that wait.
+char *peerkit_events_next(peerkit_events_t e, uint32_t timeout_ms);
+
+// A descriptor that is readable while an event is queued or the run has stopped.
+//
+// @param e  the subscription
+//
+// The same descriptor at each call, close-on-exec and non-blocking. Only poll it: never read or
+// close it; it is gone after peerkit_events_close. -1 for a bad handle, in a forked child, and on
+// systems without such a thing.
+// Doesn't block. Safe from any thread.
+int peerkit_events_fd(peerkit_events_t e);
+
+// Ends a subscription, and wakes whoever waits for its events.
+//
+// @param e  the subscription
+//
+// Reply: `already_closed`, true where it had been closed before.
+// Errors: invalid_handle, forked, reentrant.
+// Doesn't block. Safe from any thread.
+char *peerkit_events_close(peerkit_events_t e);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -52,11 +52,7 @@ pub(crate) struct Address {
 /// # Ok::<(), peerkit::Error>(())
 /// ```
 pub fn parse_peer_id(text: &str) -> Result<PeerId> {
-    let read = if text.starts_with('/') {
-        id_in_address(text)
-    } else {
-        decode_id(text)
-    };
+    let read = if text.starts_with('/') { id_in_address(text) } else { decode_id(text) };
     read.map_err(|why| {
         let message = format!("{} is no peer id: {why}", quote(text));
         Error::new(ErrorKind::InvalidPeerId, message).with("peer_id", shorten(text))
@@ -276,9 +272,7 @@ fn multihash_of_cid(text: &str) -> Result<Vec<u8>, String> {
         }
         0x55 => Err("it is the CID of raw data, not of a libp2p key".to_owned()),
         0x71 => Err("it is the CID of dag-cbor data, not of a libp2p key".to_owned()),
-        other => Err(format!(
-            "it is a CID of codec 0x{other:x}, not of a libp2p key (0x72)"
-        )),
+        other => Err(format!("it is a CID of codec 0x{other:x}, not of a libp2p key (0x72)")),
     }
 }
 
@@ -316,10 +310,7 @@ fn check_text(text: &str, max_bytes: usize) -> Result<(), String> {
         return Err("it is empty".to_owned());
     }
     if text.len() > max_bytes {
-        return Err(format!(
-            "it has {} bytes, at most {max_bytes} are read",
-            text.len()
-        ));
+        return Err(format!("it has {} bytes, at most {max_bytes} are read", text.len()));
     }
     if text.trim() != text {
         return Err("it has white space around it".to_owned());
@@ -333,11 +324,7 @@ fn quote(text: &str) -> String {
 }
 
 fn shorten(text: &str) -> String {
-    let mut shown: String = text
-        .chars()
-        .take(QUOTED_CHARS)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(QUOTED_CHARS).flat_map(char::escape_debug).collect();
     if text.chars().nth(QUOTED_CHARS).is_some() {
         shown.push('…');
     }

@@ -135,12 +135,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` whose `message` tells a person what happened.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner {
-            kind,
-            message: message.into(),
-            hint: None,
-            detail: Map::new(),
-        }))
+        Error(Box::new(Inner { kind, message: message.into(), hint: None, detail: Map::new() }))
     }
 
     /// Adds a machine-readable fact under `detail`.

@@ -54,12 +54,7 @@ impl Hub {
         }
         inner.ended = matches!(kind, EventKind::Stopped { .. });
         inner.last_seq += 1;
-        let event = Arc::new(Event {
-            seq: inner.last_seq,
-            timestamp,
-            peer_id,
-            kind,
-        });
+        let event = Arc::new(Event { seq: inner.last_seq, timestamp, peer_id, kind });
         if inner.recent.len() == RECENT {
             inner.recent.pop_front();
         }
@@ -123,10 +118,7 @@ impl Subscription {
             flag.raise();
         }
         Subscription {
-            queue: Mutex::new(Queue {
-                ended,
-                ..Queue::default()
-            }),
+            queue: Mutex::new(Queue { ended, ..Queue::default() }),
             arrived: Condvar::new(),
             flag,
         }

@@ -30,10 +30,7 @@ impl Handles {
             // the 20 bits stays below 2^53 for another 2^52 handles.
             let random = getrandom::u32().unwrap_or(std::process::id()) >> 1;
             let first = (u64::from(random) << 20) + 1;
-            Handles {
-                first,
-                next: AtomicU64::new(first),
-            }
+            Handles { first, next: AtomicU64::new(first) }
         })
     }
 

@@ -55,7 +55,12 @@ impl Operation {
     }
 
     /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
-    pub fn call(&self, manager: &PeerManager, params: Map<String, Value>, timeout: Duration) -> String {
+    pub fn call(
+        &self,
+        manager: &PeerManager,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> String {
         let run = || {
             check_timeout(timeout)?;
             (self.run)(manager, params, timeout)
@@ -137,7 +142,8 @@ pub fn find(name: &str) -> Result<&'static Operation> {
     let known = |op: &&Operation| op.name == name || op.aliases.contains(&name);
     CATALOGUE.iter().find(known).ok_or_else(|| {
         let quoted: String = name.chars().take(64).collect();
-        let error = Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
+        let error =
+            Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
         match nearest(name, CATALOGUE.iter().map(|op| op.name)) {
             Some(near) => error.with("nearest", near).with_hint(format!("did you mean `{near}`?")),
             None => error,
@@ -157,11 +163,13 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>
     serde_json::from_value(Value::Object(params)).map_err(|error| {
         let known = property_names(&schema(P::json_schema));
         let message = error.to_string();
-        let unknown = keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+        let unknown =
+            keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
         let Some(unknown) = unknown else {
             return invalid_argument(format!("the parameters are not right: {message}"));
         };
-        let unknown_key = format!("unknown parameter `{}`", unknown.chars().take(64).collect::<String>());
+        let unknown_key =
+            format!("unknown parameter `{}`", unknown.chars().take(64).collect::<String>());
         match nearest(unknown, known.iter().map(String::as_str)) {
             Some(near) => invalid_argument(format!("{unknown_key}; did you mean `{near}`?"))
                 .with("key", unknown.as_str())
@@ -247,7 +255,8 @@ pub(crate) fn failure_of<R: JsonSchema>(method: &str, error: &Error) -> String {
 fn array_names(reply: &Schema) -> Vec<String> {
     let properties = reply.get("properties").and_then(Value::as_object);
     let arrays = properties.into_iter().flatten();
-    let arrays = arrays.filter(|(_, schema)| schema.get("type").and_then(Value::as_str) == Some("array"));
+    let arrays =
+        arrays.filter(|(_, schema)| schema.get("type").and_then(Value::as_str) == Some("array"));
     arrays.map(|(name, _)| name.clone()).collect()
 }
 
@@ -255,8 +264,17 @@ fn array_names(reply: &Schema) -> Vec<String> {
 mod tests {
     use super::*;
 
-    const ENVELOPE: &[&str] =
-        &["success", "method", "category", "error", "code", "retryable", "hint", "detail", "source"];
+    const ENVELOPE: &[&str] = &[
+        "success",
+        "method",
+        "category",
+        "error",
+        "code",
+        "retryable",
+        "hint",
+        "detail",
+        "source",
+    ];
 
     #[test]
     fn no_reply_field_is_called_like_an_envelope_field() {
@@ -270,7 +288,8 @@ mod tests {
     #[test]
     fn failures_have_the_empty_arrays_of_the_success() {
         let error = invalid_argument("no");
-        let reply: Value = serde_json::from_str(&find("get_peers").unwrap().failure(&error)).unwrap();
+        let reply: Value =
+            serde_json::from_str(&find("get_peers").unwrap().failure(&error)).unwrap();
         assert_eq!(reply["peers"], Value::Array(Vec::new()));
         assert_eq!(reply["code"], "invalid_argument");
     }

@@ -13,10 +13,7 @@ thread_local! {
 
 /// Starts a thread of ours: named, marked as ours, and with all asynchronous signals blocked, so
 /// that the host program's handlers run on the host program's threads.
-pub(crate) fn spawn(
-    name: &str,
-    body: Box<dyn FnOnce() + Send>,
-) -> io::Result<JoinHandle<()>> {
+pub(crate) fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
     // A thread inherits its creator's mask. Blocking before the start leaves no moment in which
     // a signal could be delivered to the new thread.
     let _mask = SignalMask::block_asynchronous();
@@ -204,11 +201,7 @@ pub(crate) struct Flag {
 impl Flag {
     pub(crate) fn new() -> io::Result<Self> {
         let (reader, writer) = std::io::pipe()?;
-        Ok(Flag {
-            reader,
-            writer,
-            raised: false.into(),
-        })
+        Ok(Flag { reader, writer, raised: false.into() })
     }
 
     pub(crate) fn raise(&self) {

@@ -14,8 +14,8 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::handle::{Handles, Kind};
 use crate::model::reply::State;
-use crate::run::{self, Host, Run};
 use crate::os;
+use crate::run::{self, Host, Run};
 use crate::worker::command::dead;
 
 struct Slot {
@@ -32,10 +32,7 @@ enum Occupant {
 static SLOT: OnceLock<Slot> = OnceLock::new();
 
 fn slot() -> &'static Slot {
-    SLOT.get_or_init(|| Slot {
-        occupant: Mutex::new(Occupant::Nobody),
-        changed: Condvar::new(),
-    })
+    SLOT.get_or_init(|| Slot { occupant: Mutex::new(Occupant::Nobody), changed: Condvar::new() })
 }
 
 /// Refuses a call in a forked child or from a thread of our own. First of all in every call: in a
@@ -92,10 +89,7 @@ pub(crate) fn start(config: &Config, deadline: Instant) -> Result<Start> {
 fn join(run: &Arc<Run>, config: &Config) -> Result<Start> {
     let conflicts = run.settings.conflicts(config, &run.peer_id)?;
     if conflicts.is_empty() {
-        return Ok(Start {
-            run: Arc::clone(run),
-            already_running: true,
-        });
+        return Ok(Start { run: Arc::clone(run), already_running: true });
     }
     let message = format!("peerkit already runs with other values for: {}", conflicts.join(", "));
     Err(Error::new(ErrorKind::ConfigConflict, message).with("keys", conflicts))
@@ -103,17 +97,10 @@ fn join(run: &Arc<Run>, config: &Config) -> Result<Start> {
 
 fn start_anew(config: &Config, deadline: Instant) -> Result<Start> {
     let (ready, outcome) = bounded(0);
-    let host = Host {
-        started: occupy,
-        ready,
-        ended: free,
-    };
+    let host = Host { started: occupy, ready, ended: free };
     run::spawn(Handles::next(Kind::Run), config.clone(), host).inspect_err(|_| free())?;
     match outcome.recv_deadline(deadline) {
-        Ok(Ok(run)) => Ok(Start {
-            run,
-            already_running: false,
-        }),
+        Ok(Ok(run)) => Ok(Start { run, already_running: false }),
         Ok(Err(error)) => Err(error),
         // With the receiver gone, the thread gives up as soon as it would be ready.
         Err(RecvTimeoutError::Timeout) => Err(timed_out("peerkit did not start in time")),
@@ -160,10 +147,7 @@ pub(crate) fn find(handle: u64) -> Result<Arc<Run>> {
     check_caller()?;
     match &*slot().occupant.lock() {
         Occupant::Run(run) if run.handle == handle => Ok(Arc::clone(run)),
-        _ => Err(Error::new(
-            ErrorKind::InvalidHandle,
-            "the handle is of no running manager",
-        )),
+        _ => Err(Error::new(ErrorKind::InvalidHandle, "the handle is of no running manager")),
     }
 }
 

@@ -120,11 +120,15 @@ impl Run {
 
     pub(crate) fn status(&self) -> Status {
         let listen_addrs = self.listen_addrs.read();
-        let listen_addrs = listen_addrs.iter().map(|address| addr::with_peer_id(address, &self.peer_id).to_string());
+        let listen_addrs = listen_addrs
+            .iter()
+            .map(|address| addr::with_peer_id(address, &self.peer_id).to_string());
         let mut warnings = self.warnings.clone();
-        warnings.extend(self.store.last_error().map(|error| {
-            format!("what was observed of peers is not on disk yet: {error}")
-        }));
+        warnings.extend(
+            self.store
+                .last_error()
+                .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
+        );
         Status {
             state: self.state(),
             peer_id: self.peer_text.clone(),
@@ -169,11 +173,7 @@ pub(crate) fn spawn(handle: u64, config: Config, host: Host) -> Result<()> {
 
 /// The life of a run, from opening its directory to giving it back.
 fn live(handle: u64, config: &Config, host: &Host) -> Result<()> {
-    let Opened {
-        settings,
-        data_dir,
-        keypair,
-    } = config::open(config)?;
+    let Opened { settings, data_dir, keypair } = config::open(config)?;
     let _log = log::start(&settings)?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
@@ -263,6 +263,8 @@ fn serve(
         })),
         (Ok(Err(error)), _) => Err(error),
         (Err(_panic), Some(run)) => Ok(Some((run, State::Dead))),
-        (Err(_panic), None) => Err(crate::Error::new(ErrorKind::Panic, "peerkit panicked while starting")),
+        (Err(_panic), None) => {
+            Err(crate::Error::new(ErrorKind::Panic, "peerkit panicked while starting"))
+        }
     }
 }

@@ -67,11 +67,7 @@ fn ip_scope(ip: IpAddr) -> Scope {
 /// RFC 6761 keeps `localhost` for this machine.
 fn name_scope(name: &str) -> Scope {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
-    if name == "localhost" || name.ends_with(".localhost") {
-        Scope::Loopback
-    } else {
-        Scope::Name
-    }
+    if name == "localhost" || name.ends_with(".localhost") { Scope::Loopback } else { Scope::Name }
 }
 
 fn is_public_v4(ip: Ipv4Addr) -> bool {

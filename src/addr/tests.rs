@@ -83,14 +83,8 @@ fn what_is_no_peer_id_is_refused_with_the_reason() {
         ("1", "cut short"),
         (&ED25519[..40], "cut short"),
         (&RSA[..45], "cut short"),
-        (
-            "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pO0",
-            "base58",
-        ),
-        (
-            "1AoaTEP2ooCZLMpiqnVnrnPHUDFJEfasL7xgUjQQ6L3S86",
-            "no public key",
-        ),
+        ("12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pO0", "base58"),
+        ("1AoaTEP2ooCZLMpiqnVnrnPHUDFJEfasL7xgUjQQ6L3S86", "no public key"),
         (
             "8VsvgckfDytGP5ZR1Pm4ssgy8bCb9B5pXfEU4n72cgfh4v8VQ3EXqjANeqBDpi4DBZM95ae3YbUT9dnzM1XxA8wiEJ",
             "begins like neither",
@@ -100,14 +94,8 @@ fn what_is_no_peer_id_is_refused_with_the_reason() {
             "hash function 0x13",
         ),
         ("z2AkTFqduBVmVaum6oUDV5bFjLHC", "16 bytes"),
-        (
-            "bafybeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe",
-            "dag-pb",
-        ),
-        (
-            "bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xq",
-            "cut short",
-        ),
+        ("bafybeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe", "dag-pb"),
+        ("bafzbeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xq", "cut short"),
         ("k51", "cut short"),
         ("b", "cut short"),
         ("bob!", "doesn't fit its base"),
@@ -121,11 +109,7 @@ fn what_is_no_peer_id_is_refused_with_the_reason() {
     ] {
         let error = parse_peer_id(text).expect_err(text);
         assert_eq!(error.kind(), ErrorKind::InvalidPeerId, "{text}");
-        assert!(
-            error.message().contains(reason),
-            "{text}: {}",
-            error.message()
-        );
+        assert!(error.message().contains(reason), "{text}: {}", error.message());
         assert!(error.message().chars().count() < 400);
     }
 }
@@ -133,11 +117,9 @@ fn what_is_no_peer_id_is_refused_with_the_reason() {
 #[test]
 fn a_generated_key_of_any_type_has_a_valid_id() {
     use libp2p::identity::Keypair;
-    for key in [
-        Keypair::generate_ed25519(),
-        Keypair::generate_secp256k1(),
-        Keypair::generate_ecdsa(),
-    ] {
+    for key in
+        [Keypair::generate_ed25519(), Keypair::generate_secp256k1(), Keypair::generate_ecdsa()]
+    {
         let peer = key.public().to_peer_id();
         assert_eq!(id(&peer.to_base58()), peer);
     }
@@ -147,45 +129,25 @@ fn a_generated_key_of_any_type_has_a_valid_id() {
 fn an_address_is_taken_apart_from_its_peer() {
     let relay = format!("/ip4/192.0.2.1/tcp/4001/p2p/{RSA}/p2p-circuit");
     for (text, addr, peer) in [
-        (
-            "/ip4/192.0.2.1/tcp/4001".to_owned(),
-            "/ip4/192.0.2.1/tcp/4001",
-            None,
-        ),
+        ("/ip4/192.0.2.1/tcp/4001".to_owned(), "/ip4/192.0.2.1/tcp/4001", None),
         (
             format!("/ip6/::1/udp/1/quic-v1/ipfs/{}", SAME_KEY[0][2]),
             "/ip6/::1/udp/1/quic-v1",
             Some(ED25519),
         ),
-        (
-            format!("/dns4/ipfs/tcp/1/p2p/{}", SAME_KEY[1][1]),
-            "/dns4/ipfs/tcp/1",
-            Some(SECP256K1),
-        ),
-        (
-            format!("{relay}/p2p/{}", SAME_KEY[0][1]),
-            &relay,
-            Some(ED25519),
-        ),
+        (format!("/dns4/ipfs/tcp/1/p2p/{}", SAME_KEY[1][1]), "/dns4/ipfs/tcp/1", Some(SECP256K1)),
+        (format!("{relay}/p2p/{}", SAME_KEY[0][1]), &relay, Some(ED25519)),
         (relay.clone(), &relay, None),
         (
             format!("/dnsaddr/bootstrap.libp2p.io/p2p/{RSA}"),
             "/dnsaddr/bootstrap.libp2p.io",
             Some(RSA),
         ),
-        (
-            "/ip4/192.0.2.1/tcp/80/tls/ws".to_owned(),
-            "/ip4/192.0.2.1/tcp/80/tls/ws",
-            None,
-        ),
+        ("/ip4/192.0.2.1/tcp/80/tls/ws".to_owned(), "/ip4/192.0.2.1/tcp/80/tls/ws", None),
     ] {
         let read = parse_address(&text).unwrap_or_else(|e| panic!("{text}: {e}"));
         assert_eq!(read.addr, address(addr), "{text}");
-        assert_eq!(
-            read.peer_id.map(PeerId::to_base58).as_deref(),
-            peer,
-            "{text}"
-        );
+        assert_eq!(read.peer_id.map(PeerId::to_base58).as_deref(), peer, "{text}");
         if let Some(peer) = read.peer_id {
             let whole = with_peer_id(&read.addr, &peer);
             assert_eq!(parse_address(&whole.to_string()).unwrap(), read);
@@ -214,10 +176,7 @@ fn what_is_no_address_is_refused_with_the_reason() {
         ("/ipv4/192.0.2.1/tcp/1", "no protocol"),
         ("/dns4//tcp/1", "no host name"),
         ("/dns4/a b/tcp/1", "no host name"),
-        (
-            "/ip4/192.0.2.1/tcp/1/p2p/11",
-            "in its /p2p/ part, it holds no public key",
-        ),
+        ("/ip4/192.0.2.1/tcp/1/p2p/11", "in its /p2p/ part, it holds no public key"),
         (
             "/ip4/192.0.2.1/tcp/1/p2p/bafybeie5745rpv2m6tjyuugywy4d5ewrqgqqhfnf445he3omzpjbx5xqxe",
             "dag-pb",
@@ -228,11 +187,7 @@ fn what_is_no_address_is_refused_with_the_reason() {
     ] {
         let error = parse_address(text).expect_err(text);
         assert_eq!(error.kind(), ErrorKind::InvalidMultiaddr, "{text}");
-        assert!(
-            error.message().contains(reason),
-            "{text}: {}",
-            error.message()
-        );
+        assert!(error.message().contains(reason), "{text}: {}", error.message());
     }
 }
 
@@ -244,7 +199,7 @@ fn a_refused_text_cannot_garble_a_terminal() {
 
 #[test]
 fn scope_says_how_far_an_address_reaches() {
-    use Scope::{LinkLocal, Loopback, Name, Private, Public};
+    use super::scope::Scope::{LinkLocal, Loopback, Name, Private, Public};
     for (text, expected) in [
         ("/ip4/127.8.0.1/tcp/1", Loopback),
         ("/ip4/0.0.0.0/tcp/1", Loopback),
@@ -290,38 +245,18 @@ fn transport_and_dialable_say_what_this_build_can_reach() {
         ("/ip6/::1/udp/1/quic-v1".to_owned(), Some(Quic), true),
         (format!("/dns6/a/udp/1/quic-v1/p2p/{RSA}"), Some(Quic), true),
         ("/dnsaddr/bootstrap.libp2p.io".to_owned(), None, true),
-        (
-            format!("/dnsaddr/bootstrap.libp2p.io/p2p/{RSA}"),
-            None,
-            true,
-        ),
+        (format!("/dnsaddr/bootstrap.libp2p.io/p2p/{RSA}"), None, true),
         ("/dnsaddr/a/tcp/1".to_owned(), None, false),
-        (
-            format!("/ip4/1.2.3.4/udp/1/quic-v1/certhash/{certhash}"),
-            None,
-            false,
-        ),
-        (
-            format!("/ip4/1.2.3.4/udp/1/quic-v1/webtransport/certhash/{certhash}"),
-            None,
-            false,
-        ),
+        (format!("/ip4/1.2.3.4/udp/1/quic-v1/certhash/{certhash}"), None, false),
+        (format!("/ip4/1.2.3.4/udp/1/quic-v1/webtransport/certhash/{certhash}"), None, false),
         ("/ip4/1.2.3.4/udp/1/quic".to_owned(), None, false),
         ("/ip4/1.2.3.4/udp/1".to_owned(), None, false),
         ("/ip4/1.2.3.4".to_owned(), None, false),
         ("/ip4/1.2.3.4/tcp/1/ws".to_owned(), None, false),
         ("/dns4/a/tcp/443/wss".to_owned(), None, false),
         ("/dns4/a/tcp/443/tls/ws".to_owned(), None, false),
-        (
-            format!("/ip4/1.2.3.4/tcp/1/p2p/{RSA}/p2p-circuit"),
-            None,
-            false,
-        ),
-        (
-            format!("/ip4/1.2.3.4/tcp/1/p2p/{RSA}/p2p-circuit/p2p/{ED25519}"),
-            None,
-            false,
-        ),
+        (format!("/ip4/1.2.3.4/tcp/1/p2p/{RSA}/p2p-circuit"), None, false),
+        (format!("/ip4/1.2.3.4/tcp/1/p2p/{RSA}/p2p-circuit/p2p/{ED25519}"), None, false),
         ("/ip6zone/eth0/ip6/fe80::1/tcp/1".to_owned(), None, false),
         ("/memory/1".to_owned(), None, false),
         ("/unix/a".to_owned(), None, false),

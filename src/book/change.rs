@@ -59,10 +59,9 @@ impl Book {
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
             UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
-            UserChange::Remove { id } => Err(Error::new(
-                ErrorKind::PeerNotFound,
-                format!("the book has no peer {id}"),
-            )),
+            UserChange::Remove { id } => {
+                Err(Error::new(ErrorKind::PeerNotFound, format!("the book has no peer {id}")))
+            }
         }
     }
 

@@ -114,10 +114,7 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Record, String> {
         failures: entry.failures,
         last_seen: entry.last_seen,
     });
-    let user_data = UserData {
-        tags: stored.tags,
-        metadata: stored.metadata,
-    };
+    let user_data = UserData { tags: stored.tags, metadata: stored.metadata };
     Ok(Record {
         addrs: addrs.collect(),
         first_seen: stored.first_seen,
@@ -134,9 +131,7 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Record, String> {
         latency_us: stored.latency_us,
         sources: stored.sources.into_iter().collect(),
         policy: stored.policy,
-        user_data: Some(user_data)
-            .filter(|data| *data != UserData::default())
-            .map(Box::new),
+        user_data: Some(user_data).filter(|data| *data != UserData::default()).map(Box::new),
         last_error: stored.last_error.map(Box::new),
         last_disconnect: stored.last_disconnect.map(Box::new),
         next_retry_at: stored.next_retry_at,

@@ -36,9 +36,7 @@ pub(super) fn decode(cursor: &str, sort: SortBy) -> Result<SortKey> {
     let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| malformed())?;
     let (header, id) = bytes.split_at_checked(HEADER).ok_or_else(malformed)?;
     let (head, major) = header.split_at(2);
-    let major = <[u8; 8]>::try_from(major)
-        .map(i64::from_be_bytes)
-        .map_err(|_| malformed())?;
+    let major = <[u8; 8]>::try_from(major).map(i64::from_be_bytes).map_err(|_| malformed())?;
     let id = std::str::from_utf8(id).map_err(|_| malformed())?;
     if head[0] != VERSION || PeerId::from_str(id).is_err() {
         return Err(malformed());
@@ -46,10 +44,7 @@ pub(super) fn decode(cursor: &str, sort: SortBy) -> Result<SortKey> {
     if head[1] != code(sort) {
         return Err(bad("it was made for another sort"));
     }
-    Ok(SortKey {
-        major,
-        id: id.into(),
-    })
+    Ok(SortKey { major, id: id.into() })
 }
 
 fn bad(why: &str) -> Error {

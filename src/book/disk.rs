@@ -10,8 +10,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use redb::{
-    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable,
-    TableDefinition, TableError,
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
 
 use super::change::DirtyItem;
@@ -39,9 +38,7 @@ impl Disk {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
         // Whatever redb panics at, it does because of what stands in the file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let exists = path
-                .try_exists()
-                .map_err(|error| io_error(path, "find", &error))?;
+            let exists = path.try_exists().map_err(|error| io_error(path, "find", &error))?;
             if !exists {
                 create(path)?;
             }
@@ -51,13 +48,7 @@ impl Disk {
         }));
         let (database, records) =
             opened.unwrap_or_else(|_| Err(corrupt(path, "reading it panicked")))?;
-        Ok((
-            Disk {
-                path: path.to_owned(),
-                database: Some(database),
-            },
-            records,
-        ))
+        Ok((Disk { path: path.to_owned(), database: Some(database) }, records))
     }
 
     /// Writes the items in one transaction. When this returns, they survive a crash.
@@ -100,33 +91,21 @@ fn create(path: &Path) -> Result<()> {
     }
     let database = Database::create(&fresh).map_err(|e| database_error(path, "create", e))?;
     set_up(&database).map_err(|error| storage_error(path, "create", error))?;
-    database
-        .close()
-        .map_err(|error| database_error(path, "create", error))?;
-    File::open(&fresh)
-        .and_then(|file| file.sync_all())
-        .map_err(io)?;
+    database.close().map_err(|error| database_error(path, "create", error))?;
+    File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
     fs::rename(&fresh, path).map_err(io)?;
     // The rename itself is durable only once the directory is; only Unix lets one open it.
     #[cfg(unix)]
     if let Some(directory) = path.parent() {
-        let directory = if directory.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            directory
-        };
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(io)?;
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
     }
     Ok(())
 }
 
 fn set_up(database: &Database) -> Result<(), redb::Error> {
     let transaction = database.begin_write()?;
-    transaction
-        .open_table(META)?
-        .insert("format_version", FORMAT_VERSION)?;
+    transaction.open_table(META)?.insert("format_version", FORMAT_VERSION)?;
     transaction.open_table(PEERS)?;
     transaction.commit()?;
     Ok(())
@@ -134,9 +113,7 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
 
 /// `check` verifies every page's checksum, so that damage is an error and not missing records.
 fn open_existing(path: &Path, check: bool) -> Result<Database> {
-    let length = fs::metadata(path)
-        .map_err(|error| io_error(path, "open", &error))?
-        .len();
+    let length = fs::metadata(path).map_err(|error| io_error(path, "open", &error))?.len();
     if length == 0 {
         return Err(corrupt(path, "it is empty"));
     }
@@ -149,24 +126,16 @@ fn open_existing(path: &Path, check: bool) -> Result<Database> {
 
 fn load(database: &Database, path: &Path) -> Result<Vec<Record>> {
     let failed = |error: redb::Error| storage_error(path, "read", error);
-    let transaction = database
-        .begin_read()
-        .map_err(|error| failed(error.into()))?;
-    let meta = transaction
-        .open_table(META)
-        .map_err(|error| table_error(path, error))?;
-    let version = meta
-        .get("format_version")
-        .map_err(|error| failed(error.into()))?;
+    let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
+    let meta = transaction.open_table(META).map_err(|error| table_error(path, error))?;
+    let version = meta.get("format_version").map_err(|error| failed(error.into()))?;
     match version.map(|version| version.value()) {
         Some(FORMAT_VERSION) => {}
         Some(newer) if newer > FORMAT_VERSION => return Err(too_new(path, newer)),
         Some(found) => return Err(corrupt(path, &format!("format_version is {found}"))),
         None => return Err(corrupt(path, "it has no format_version")),
     }
-    let peers = transaction
-        .open_table(PEERS)
-        .map_err(|error| table_error(path, error))?;
+    let peers = transaction.open_table(PEERS).map_err(|error| table_error(path, error))?;
     let mut records = Vec::new();
     for row in peers.iter().map_err(|error| failed(error.into()))? {
         let (key, value) = row.map_err(|error| failed(error.into()))?;
@@ -222,11 +191,8 @@ fn too_new(path: &Path, found: u64) -> Error {
 
 fn io_error(path: &Path, doing: &str, error: &io::Error) -> Error {
     let full = error.kind() == io::ErrorKind::StorageFull;
-    let why = if full {
-        format!("no space left on the device ({error})")
-    } else {
-        error.to_string()
-    };
+    let why =
+        if full { format!("no space left on the device ({error})") } else { error.to_string() };
     let built = Error::new(
         ErrorKind::Storage,
         format!("can't {doing} the peer book {}: {why}", path.display()),
@@ -246,10 +212,9 @@ fn database_error(path: &Path, doing: &str, error: DatabaseError) -> Error {
             format!("the peer book {} is open elsewhere", path.display()),
         )
         .with("path", path.display().to_string()),
-        DatabaseError::UpgradeRequired(format) => corrupt(
-            path,
-            &format!("its redb file format {format} is not one peerkit ever wrote"),
-        ),
+        DatabaseError::UpgradeRequired(format) => {
+            corrupt(path, &format!("its redb file format {format} is not one peerkit ever wrote"))
+        }
         other => storage_error(path, doing, other.into()),
     }
 }

@@ -28,11 +28,7 @@ fn start(path: &Path) -> (Arc<Book>, StoreHandle) {
 }
 
 fn user_add(n: u64) -> UserChange {
-    UserChange::Add {
-        id: peer(n),
-        addrs: vec![addr(n)],
-        now: at(n as i64),
-    }
+    UserChange::Add { id: peer(n), addrs: vec![addr(n)], now: at(n as i64) }
 }
 
 fn busy_record(book: &Book, n: u64) {
@@ -43,11 +39,7 @@ fn busy_record(book: &Book, n: u64) {
     book.connected(&id, 1, info, Source::Mdns, at(3));
     book.identified(&id, told("Agent/1", &["/ipfs/kad/1.0.0", "/x"]), at(4));
     book.latency(&id, Duration::from_micros(1234));
-    let error = LastError {
-        code: ErrorKind::DialTimeout,
-        message: "slow".into(),
-        at: at(5),
-    };
+    let error = LastError { code: ErrorKind::DialTimeout, message: "slow".into(), at: at(5) };
     book.dial_failed(&id, &[addr(n + 1).to_string().into()], error);
 }
 
@@ -77,23 +69,10 @@ fn records_come_back_as_they_were_but_not_connected() {
     (0..50).for_each(|n| busy_record(&book, n));
     let mut before = Record::clone(&book.get(&peer(7)).unwrap());
     assert!(store.close(soon()).unwrap());
-    assert!(
-        !store.close(soon()).unwrap(),
-        "a second close has nothing to do"
-    );
-    assert_eq!(
-        store.commit(user_add(1), soon()).unwrap_err().kind(),
-        ErrorKind::Closed
-    );
+    assert!(!store.close(soon()).unwrap(), "a second close has nothing to do");
+    assert_eq!(store.commit(user_add(1), soon()).unwrap_err().kind(), ErrorKind::Closed);
     let (book, store) = start(&path);
-    assert_eq!(
-        (
-            book.counts().total,
-            book.counts().connected,
-            book.counts().dht
-        ),
-        (50, 0, 50)
-    );
+    assert_eq!((book.counts().total, book.counts().connected, book.counts().dht), (50, 0, 50));
     before.connections.clear();
     before.sources.insert(Source::Book);
     assert_eq!(*book.get(&peer(7)).unwrap(), before);
@@ -113,20 +92,13 @@ fn an_acknowledged_change_is_there_after_a_crash() {
         // What a kill -9 would leave behind, at this moment.
         let copy = tempfile::tempdir().unwrap();
         let records = open_bytes(copy.path(), &fs::read(&path).unwrap()).unwrap();
-        assert!(
-            (0..=n).all(|n| records.iter().any(|r| r.id == peer(n))),
-            "after {n}"
-        );
+        assert!((0..=n).all(|n| records.iter().any(|r| r.id == peer(n))), "after {n}");
     }
-    store
-        .commit(UserChange::Remove { id: peer(3) }, soon())
-        .unwrap();
+    store.commit(UserChange::Remove { id: peer(3) }, soon()).unwrap();
     let copy = tempfile::tempdir().unwrap();
     let records = open_bytes(copy.path(), &fs::read(&path).unwrap()).unwrap();
     assert!(records.iter().all(|r| r.id != peer(3)));
-    let again = store
-        .commit(UserChange::Remove { id: peer(3) }, soon())
-        .unwrap_err();
+    let again = store.commit(UserChange::Remove { id: peer(3) }, soon()).unwrap_err();
     assert_eq!(again.kind(), ErrorKind::PeerNotFound);
     store.close(soon()).unwrap();
 }
@@ -144,16 +116,7 @@ fn changes_from_many_threads_are_all_kept() {
                     // Two threads each share their peers, so that a group meets one peer twice.
                     let addrs = vec![addr(worker * 1000 + n)];
                     let id = peer(worker / 2 * 100 + n);
-                    store
-                        .commit(
-                            UserChange::Add {
-                                id,
-                                addrs,
-                                now: at(1),
-                            },
-                            soon(),
-                        )
-                        .unwrap();
+                    store.commit(UserChange::Add { id, addrs, now: at(1) }, soon()).unwrap();
                     book.latency(&id, Duration::from_millis(n));
                 }
             });
@@ -162,10 +125,7 @@ fn changes_from_many_threads_are_all_kept() {
     let copy = tempfile::tempdir().unwrap();
     let records = open_bytes(copy.path(), &fs::read(&path).unwrap()).unwrap();
     assert_eq!(records.len(), 80);
-    assert!(
-        records.iter().all(|r| r.addrs.len() == 2),
-        "an addition was overwritten"
-    );
+    assert!(records.iter().all(|r| r.addrs.len() == 2), "an addition was overwritten");
     store.close(soon()).unwrap();
 }
 
@@ -181,11 +141,8 @@ fn evicted_and_dropped_records_leave_the_disk() {
     let small = Arc::new(Book::new(10));
     small.load(records);
     assert_eq!(small.counts().total, 10);
-    let store = store
-        .spawn(Arc::clone(&small), |_, run| {
-            thread::Builder::new().spawn(run)
-        })
-        .unwrap();
+    let store =
+        store.spawn(Arc::clone(&small), |_, run| thread::Builder::new().spawn(run)).unwrap();
     store.close(soon()).unwrap();
     let (_, records) = Store::open(&path).unwrap();
     assert_eq!(records.len(), 10);
@@ -195,19 +152,13 @@ fn evicted_and_dropped_records_leave_the_disk() {
 fn a_book_cut_short_anywhere_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let bytes = sample(dir.path(), 100);
-    let lengths = (0..64)
-        .chain((64..bytes.len()).step_by(bytes.len() / 150))
-        .chain([bytes.len() - 1]);
+    let lengths =
+        (0..64).chain((64..bytes.len()).step_by(bytes.len() / 150)).chain([bytes.len() - 1]);
     for length in lengths {
         match open_bytes(dir.path(), &bytes[..length]) {
             Err(error) => {
                 assert_eq!(error.kind(), ErrorKind::StorageCorrupt, "{length}: {error}");
-                assert!(
-                    error.detail()["path"]
-                        .as_str()
-                        .unwrap()
-                        .ends_with("book.redb")
-                );
+                assert!(error.detail()["path"].as_str().unwrap().ends_with("book.redb"));
                 assert!(error.hint().unwrap().contains("identity.key"));
             }
             Ok(records) => assert_eq!(records.len(), 100, "cut at {length} of {}", bytes.len()),
@@ -226,10 +177,7 @@ fn a_flipped_bit_is_an_error_or_does_no_harm() {
         damaged[place] ^= 1 << (place % 8);
         match open_bytes(dir.path(), &damaged) {
             Err(error) => assert!(
-                matches!(
-                    error.kind(),
-                    ErrorKind::StorageCorrupt | ErrorKind::StorageVersion
-                ),
+                matches!(error.kind(), ErrorKind::StorageCorrupt | ErrorKind::StorageVersion),
                 "byte {place}: {error:?}"
             ),
             Ok(records) => assert!(records == whole, "byte {place}: {} records", records.len()),
@@ -259,12 +207,7 @@ fn damage_after_a_crash_does_not_bring_back_an_older_book() {
 fn an_empty_a_zeroed_and_a_foreign_file_are_errors() {
     let dir = tempfile::tempdir().unwrap();
     let length = sample(dir.path(), 20).len();
-    for bytes in [
-        vec![],
-        vec![0; length],
-        b"not a book".repeat(5000),
-        vec![0xff; 4096],
-    ] {
+    for bytes in [vec![], vec![0; length], b"not a book".repeat(5000), vec![0xff; 4096]] {
         let error = open_bytes(dir.path(), &bytes).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::StorageCorrupt, "{error}");
     }
@@ -279,19 +222,12 @@ fn a_newer_format_is_refused_with_both_numbers() {
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
-    transaction
-        .open_table(meta)
-        .unwrap()
-        .insert("format_version", 2)
-        .unwrap();
+    transaction.open_table(meta).unwrap().insert("format_version", 2).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Store::open(&path).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageVersion);
-    assert_eq!(
-        (&error.detail()["found"], &error.detail()["supported"]),
-        (&2.into(), &1.into())
-    );
+    assert_eq!((&error.detail()["found"], &error.detail()["supported"]), (&2.into(), &1.into()));
 }
 
 #[test]
@@ -304,11 +240,7 @@ fn an_undecodable_row_is_an_error() {
     let transaction = database.begin_write().unwrap();
     let peers: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
     let key = peer(1).to_bytes();
-    transaction
-        .open_table(peers)
-        .unwrap()
-        .insert(key.as_slice(), &b"{"[..])
-        .unwrap();
+    transaction.open_table(peers).unwrap().insert(key.as_slice(), &b"{"[..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
     let error = Store::open(&path).map(|_| ()).unwrap_err();
@@ -339,9 +271,7 @@ fn a_second_opener_is_told_and_close_frees_the_file() {
 #[test]
 fn a_directory_that_is_not_there_is_a_storage_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Store::open(&dir.path().join("no/book.redb"))
-        .map(|_| ())
-        .unwrap_err();
+    let error = Store::open(&dir.path().join("no/book.redb")).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.detail().contains_key("path"));
 }
@@ -352,10 +282,7 @@ fn without_a_data_directory_changes_are_applied_at_once() {
     let store = StoreHandle::in_memory(Arc::clone(&book));
     store.commit(user_add(1), soon()).unwrap();
     add(&book, 2, at(1)).unwrap();
-    assert_eq!(
-        store.commit(user_add(3), soon()).unwrap_err().kind(),
-        ErrorKind::LimitReached
-    );
+    assert_eq!(store.commit(user_add(3), soon()).unwrap_err().kind(), ErrorKind::LimitReached);
     assert!(store.close(soon()).unwrap());
     assert!(!store.close(soon()).unwrap());
     assert_eq!(store.flush(soon()).unwrap_err().kind(), ErrorKind::Closed);

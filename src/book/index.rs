@@ -19,10 +19,7 @@ pub(super) struct SortKey {
 
 impl SortKey {
     pub(super) fn of(record: &Record, sort: SortBy) -> Self {
-        SortKey {
-            major: major(record, sort),
-            id: record.id_text.clone(),
-        }
+        SortKey { major: major(record, sort), id: record.id_text.clone() }
     }
 }
 
@@ -99,10 +96,7 @@ mod tests {
 
     fn key(major: i64) -> SortKey {
         // Few different majors, so that the tie-break by id is exercised.
-        SortKey {
-            major: major % 50,
-            id: format!("id{major}").into(),
-        }
+        SortKey { major: major % 50, id: format!("id{major}").into() }
     }
 
     fn check(ops: &[(bool, i64)]) {

@@ -27,10 +27,7 @@ impl Interner {
         names.sort_unstable();
         names.dedup();
         names.truncate(MAX_PROTOCOLS);
-        let names: Vec<Text> = names
-            .into_iter()
-            .map(|name| self.count_name(name))
-            .collect();
+        let names: Vec<Text> = names.into_iter().map(|name| self.count_name(name)).collect();
         if let Some((list, _)) = self.lists.get_key_value(names.as_slice()) {
             let list = Arc::clone(list);
             if let Some(users) = self.lists.get_mut(&list) {

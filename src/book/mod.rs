@@ -51,9 +51,7 @@ impl Book {
     /// An empty book. It holds more than `max_peers` records only where more peers than that are
     /// connected at once.
     pub(crate) fn new(max_peers: usize) -> Self {
-        Book {
-            state: RwLock::new(state::State::new(max_peers)),
-        }
+        Book { state: RwLock::new(state::State::new(max_peers)) }
     }
 
     /// Takes over what the store had. Where that is more than fits, the least valuable records go,
@@ -96,9 +94,7 @@ impl Book {
     pub(crate) fn connected_ids(&self) -> Vec<PeerId> {
         let state = self.state.read();
         let slots = state.connected.page(0, usize::MAX);
-        slots
-            .filter_map(|slot| Some(state.at(slot as usize)?.id))
-            .collect()
+        slots.filter_map(|slot| Some(state.at(slot as usize)?.id)).collect()
     }
 
     /// Whether the disk lacks anything.

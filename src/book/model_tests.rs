@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::record::MAX_ADDRS;
 use super::tests::{add, addr, at, end, inbound, outbound, peer, told};
 use super::*;
 use crate::PeerId;
@@ -67,19 +68,12 @@ fn apply(book: &Book, step: usize, op: &Op) {
         }
         Op::Identify(n, p) => book.identified(&peer(n), told("Agent/1", PROTOCOLS[p]), now),
         Op::Close(n) => {
-            if let Some(live) = book
-                .get(&peer(n))
-                .and_then(|r| r.connections.first().cloned())
-            {
+            if let Some(live) = book.get(&peer(n)).and_then(|r| r.connections.first().cloned()) {
                 book.connection_closed(&peer(n), live.key, end(now));
             }
         }
         Op::Fail(n) => {
-            let error = LastError {
-                code: ErrorKind::DialFailed,
-                message: "no".into(),
-                at: now,
-            };
+            let error = LastError { code: ErrorKind::DialFailed, message: "no".into(), at: now };
             book.dial_failed(&peer(n), &[addr(n).to_string().into()], error);
         }
         Op::Ping(n, ms) => book.latency(&peer(n), Duration::from_millis(ms.into())),
@@ -101,19 +95,13 @@ fn naive(all: &[Arc<Record>], filter: &Filter, sort: SortBy) -> Vec<PeerId> {
     let mut rows: Vec<&Arc<Record>> = all
         .iter()
         .filter(|r| filter.connected.is_none_or(|c| r.connected() == c))
-        .filter(|r| {
-            filter
-                .protocol
-                .as_ref()
-                .is_none_or(|p| r.protocols.iter().any(|q| **q == **p))
-        })
+        .filter(|r| filter.protocol.as_ref().is_none_or(|p| r.protocols.iter().any(|q| **q == **p)))
         .filter(|r| {
             filter.search.as_ref().is_none_or(|s| {
                 let s = s.to_lowercase();
                 let addrs = r.addrs.iter().map(|a| a.text.clone());
-                let mut texts = addrs
-                    .chain(r.protocols.iter().cloned())
-                    .chain(r.agent_version.clone());
+                let mut texts =
+                    addrs.chain(r.protocols.iter().cloned()).chain(r.agent_version.clone());
                 texts.any(|t| t.to_lowercase().contains(&s))
                     || r.id_text.to_lowercase().contains(&s)
             })
@@ -140,45 +128,20 @@ fn ids(rows: &[Arc<Record>]) -> Vec<PeerId> {
 }
 
 fn filters() -> Vec<Filter> {
-    let search = |s: &str| Filter {
-        search: Some(s.into()),
-        ..Filter::default()
-    };
-    let mut filters = vec![
-        Filter::default(),
-        search("KAD"),
-        search("0.3/"),
-        search("aGent"),
-        search("é"),
-    ];
+    let search = |s: &str| Filter { search: Some(s.into()), ..Filter::default() };
+    let mut filters =
+        vec![Filter::default(), search("KAD"), search("0.3/"), search("aGent"), search("é")];
     filters.push(search(&peer(3).to_base58()[20..28].to_uppercase()));
     for connected in [true, false] {
-        filters.push(Filter {
-            connected: Some(connected),
-            ..Filter::default()
-        });
-        filters.push(Filter {
-            connected: Some(connected),
-            ..search("bitswap")
-        });
+        filters.push(Filter { connected: Some(connected), ..Filter::default() });
+        filters.push(Filter { connected: Some(connected), ..search("bitswap") });
     }
-    filters.push(Filter {
-        protocol: Some("/ipfs/id/1.0.0".into()),
-        ..Filter::default()
-    });
-    filters.push(Filter {
-        policy: Some(Policy::Keep),
-        ..Filter::default()
-    });
+    filters.push(Filter { protocol: Some("/ipfs/id/1.0.0".into()), ..Filter::default() });
+    filters.push(Filter { policy: Some(Policy::Keep), ..Filter::default() });
     filters
 }
 
-const SORTS: [SortBy; 4] = [
-    SortBy::LastSeen,
-    SortBy::FirstSeen,
-    SortBy::Latency,
-    SortBy::PeerId,
-];
+const SORTS: [SortBy; 4] = [SortBy::LastSeen, SortBy::FirstSeen, SortBy::Latency, SortBy::PeerId];
 
 fn check_lists(book: &Book) {
     let all = everything(book);
@@ -195,22 +158,14 @@ fn check_lists(book: &Book) {
                 };
                 let page = book.list(&query).unwrap();
                 let rows: Vec<_> = want.iter().skip(offset).take(limit).copied().collect();
-                assert_eq!(
-                    ids(&page.rows),
-                    rows,
-                    "{filter:?} {sort:?} {offset} {limit}"
-                );
+                assert_eq!(ids(&page.rows), rows, "{filter:?} {sort:?} {offset} {limit}");
                 assert_eq!(page.total, want.len() as u64);
                 assert_eq!(page.has_more, offset + limit < want.len());
                 assert_eq!(page.next_cursor.is_some(), page.has_more);
             }
             let mut walked = Vec::new();
-            let mut query = ListQuery {
-                filter: filter.clone(),
-                sort,
-                limit: 4,
-                ..ListQuery::default()
-            };
+            let mut query =
+                ListQuery { filter: filter.clone(), sort, limit: 4, ..ListQuery::default() };
             loop {
                 let page = book.list(&query).unwrap();
                 assert_eq!(page.offset, walked.len() as u64);
@@ -231,14 +186,9 @@ fn check_counts(book: &Book) {
     let counts = book.counts();
     assert_eq!(counts.total, all.len() as u64);
     assert_eq!(counts.connected, count(&|r| r.connected()));
-    assert_eq!(
-        counts.dht,
-        count(&|r| r.protocols.iter().any(|p| p.contains("/kad/")))
-    );
+    assert_eq!(counts.dht, count(&|r| r.protocols.iter().any(|p| p.contains("/kad/"))));
     let pubsub = |r: &Record| {
-        r.protocols
-            .iter()
-            .any(|p| p.starts_with("/meshsub/") || p.starts_with("/floodsub/"))
+        r.protocols.iter().any(|p| p.starts_with("/meshsub/") || p.starts_with("/floodsub/"))
     };
     assert_eq!(counts.gossipsub, count(&pubsub));
     assert_eq!(book.connected_ids().len() as u64, counts.connected);
@@ -251,16 +201,9 @@ fn check_counts(book: &Book) {
 fn check_bounds(book: &Book, max: usize) {
     let all = everything(book);
     let evictable = all.iter().filter(|r| !r.connected() && !r.is_protected());
-    assert!(
-        all.len() <= max || evictable.count() == 0,
-        "over max_peers with records to evict"
-    );
+    assert!(all.len() <= max || evictable.count() == 0, "over max_peers with records to evict");
     let inbound_only = |r: &&Arc<Record>| r.is_inbound_only();
-    let idle = all
-        .iter()
-        .filter(inbound_only)
-        .filter(|r| !r.connected())
-        .count();
+    let idle = all.iter().filter(inbound_only).filter(|r| !r.connected()).count();
     assert!(idle == 0 || all.iter().filter(inbound_only).count() <= (max / 10).max(1));
     assert!(
         all.iter().all(|r| r.connected() || r.is_storable()),

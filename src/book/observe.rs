@@ -132,12 +132,8 @@ impl Book {
         let state = &mut *guard;
         let Some(slot) = state.find(id) else { return };
         let protocols = state.interner.take_list(&told.protocols);
-        let agent = told
-            .agent_version
-            .map(|text| state.interner.take_text(&text));
-        let version = told
-            .protocol_version
-            .map(|text| state.interner.take_text(&text));
+        let agent = told.agent_version.map(|text| state.interner.take_text(&text));
+        let version = told.protocol_version.map(|text| state.interner.take_text(&text));
         let (dht, gossipsub) = families(&protocols);
         let old = state.update(slot, |record| {
             record.identified = true;
@@ -151,10 +147,7 @@ impl Book {
         });
         if let Some((list, texts)) = old {
             state.interner.drop_list(&list);
-            texts
-                .iter()
-                .flatten()
-                .for_each(|text| state.interner.drop_text(text));
+            texts.iter().flatten().for_each(|text| state.interner.drop_text(text));
         }
     }
 
@@ -215,9 +208,7 @@ impl Book {
 }
 
 fn forget_stranger(state: &mut State, slot: u32) {
-    let stranger = state
-        .at(slot as usize)
-        .is_some_and(|record| !record.is_storable());
+    let stranger = state.at(slot as usize).is_some_and(|record| !record.is_storable());
     if stranger {
         state.remove(slot);
     }

@@ -86,22 +86,12 @@ impl Book {
         let last = rows.last().filter(|_| has_more);
         let next_cursor = last.map(|row| cursor::encode(&SortKey::of(row, query.sort), query.sort));
         let (total, offset) = (total as u64, offset as u64);
-        Ok(ListResult {
-            rows,
-            total,
-            offset,
-            has_more,
-            next_cursor,
-        })
+        Ok(ListResult { rows, total, offset, has_more, next_cursor })
     }
 
     /// The first `limit` matches, most recently heard of first, and how many match.
     pub(crate) fn select(&self, filter: &Filter, limit: usize) -> Result<(Vec<Arc<Record>>, u64)> {
-        let query = ListQuery {
-            filter: filter.clone(),
-            limit,
-            ..ListQuery::default()
-        };
+        let query = ListQuery { filter: filter.clone(), limit, ..ListQuery::default() };
         let page = self.list(&query)?;
         Ok((page.rows, page.total))
     }
@@ -119,9 +109,7 @@ impl Book {
         };
         let offset = after.map_or_else(|| clamp(query.offset), |key| index.rank_after(key));
         let slots = index.page(offset, query.limit);
-        let rows = slots
-            .filter_map(|slot| state.at(slot as usize).cloned())
-            .collect();
+        let rows = slots.filter_map(|slot| state.at(slot as usize).cloned()).collect();
         (rows, index.len(), offset)
     }
 
@@ -130,11 +118,7 @@ impl Book {
         query: &ListQuery,
         after: Option<&SortKey>,
     ) -> (Vec<Arc<Record>>, usize, usize) {
-        let skip = if after.is_some() {
-            0
-        } else {
-            clamp(query.offset)
-        };
+        let skip = if after.is_some() { 0 } else { clamp(query.offset) };
         let mut scan = Scan {
             sort: query.sort,
             after,
@@ -222,28 +206,15 @@ impl Scan<'_> {
             }
             self.total += 1;
             let place = (major(record, self.sort), &*record.id_text);
-            if self
-                .after
-                .is_some_and(|after| place <= (after.major, &*after.id))
-            {
+            if self.after.is_some_and(|after| place <= (after.major, &*after.id)) {
                 self.before += 1;
                 continue;
             }
-            if self
-                .worst
-                .as_ref()
-                .is_some_and(|worst| place >= (worst.major, &*worst.id))
-            {
+            if self.worst.as_ref().is_some_and(|worst| place >= (worst.major, &*worst.id)) {
                 continue;
             }
-            let key = SortKey {
-                major: place.0,
-                id: record.id_text.clone(),
-            };
-            self.kept.push(Match {
-                key,
-                record: Arc::clone(record),
-            });
+            let key = SortKey { major: place.0, id: record.id_text.clone() };
+            self.kept.push(Match { key, record: Arc::clone(record) });
             if self.kept.len() >= self.keep.saturating_mul(2) {
                 self.drop_the_worse_half();
             }
@@ -272,12 +243,7 @@ impl Scan<'_> {
         // Only the page itself is sorted: what stands before it may be half the book.
         let (_, _, rest) = self.kept.select_nth_unstable(skip);
         rest.sort_unstable();
-        self.kept
-            .into_iter()
-            .skip(skip)
-            .take(limit)
-            .map(|found| found.record)
-            .collect()
+        self.kept.into_iter().skip(skip).take(limit).map(|found| found.record).collect()
     }
 }
 
@@ -295,12 +261,7 @@ impl<'a> Matcher<'a> {
     fn new(filter: &'a Filter) -> Self {
         let text = filter.search.as_deref().filter(|text| !text.is_empty());
         let (lists, agents) = (HashMap::new(), HashMap::new());
-        Matcher {
-            filter,
-            needle: text.map(Needle::new),
-            lists,
-            agents,
-        }
+        Matcher { filter, needle: text.map(Needle::new), lists, agents }
     }
 
     fn forget_lists(&mut self) {
@@ -310,14 +271,9 @@ impl<'a> Matcher<'a> {
 
     fn matches(&mut self, record: &Record) -> bool {
         let filter = self.filter;
-        filter
-            .connected
-            .is_none_or(|want| record.connected() == want)
+        filter.connected.is_none_or(|want| record.connected() == want)
             && filter.policy.is_none_or(|want| record.policy == want)
-            && filter
-                .tag
-                .as_ref()
-                .is_none_or(|tag| record.tag(tag).is_some())
+            && filter.tag.as_ref().is_none_or(|tag| record.tag(tag).is_some())
             && (filter.protocol.is_none() || self.list(&record.protocols).0)
             && self.finds(record)
     }
@@ -332,10 +288,7 @@ impl<'a> Matcher<'a> {
         }
         let in_agent = record.agent_version.as_ref().is_some_and(|agent| {
             let address = Arc::as_ptr(agent).addr();
-            *self
-                .agents
-                .entry(address)
-                .or_insert_with(|| needle.is_in(agent))
+            *self.agents.entry(address).or_insert_with(|| needle.is_in(agent))
         });
         in_agent || self.list(&record.protocols).1
     }
@@ -343,17 +296,12 @@ impl<'a> Matcher<'a> {
     /// Whether a list has the protocol asked for, and whether the text is in one of its names.
     fn list(&mut self, list: &Arc<[Text]>) -> (bool, bool) {
         let (filter, needle) = (self.filter, &self.needle);
-        *self
-            .lists
-            .entry(Arc::as_ptr(list).addr())
-            .or_insert_with(|| {
-                let protocol = filter.protocol.as_deref();
-                let has = protocol.is_some_and(|want| list.iter().any(|name| &**name == want));
-                let found = needle
-                    .as_ref()
-                    .is_some_and(|needle| list.iter().any(|n| needle.is_in(n)));
-                (has, found)
-            })
+        *self.lists.entry(Arc::as_ptr(list).addr()).or_insert_with(|| {
+            let protocol = filter.protocol.as_deref();
+            let has = protocol.is_some_and(|want| list.iter().any(|name| &**name == want));
+            let found = needle.as_ref().is_some_and(|needle| list.iter().any(|n| needle.is_in(n)));
+            (has, found)
+        })
     }
 }
 
@@ -366,10 +314,7 @@ struct Needle {
 impl Needle {
     fn new(text: &str) -> Self {
         let lower = text.to_lowercase();
-        Needle {
-            ascii: lower.is_ascii(),
-            lower,
-        }
+        Needle { ascii: lower.is_ascii(), lower }
     }
 
     fn is_in(&self, text: &str) -> bool {

@@ -58,9 +58,7 @@ impl Sources {
     }
 
     pub(crate) fn iter(self) -> impl Iterator<Item = Source> {
-        Self::ALL
-            .into_iter()
-            .filter(move |source| self.contains(*source))
+        Self::ALL.into_iter().filter(move |source| self.contains(*source))
     }
 }
 
@@ -91,9 +89,7 @@ impl AddrEntry {
     /// The most useful address comes first: a proven one, then the user's, then by its failures.
     fn order(&self, other: &Self) -> Ordering {
         let rank = |entry: &Self| {
-            let proven = entry
-                .last_success
-                .filter(|_| entry.failures < DOUBTED_FAILURES);
+            let proven = entry.last_success.filter(|_| entry.failures < DOUBTED_FAILURES);
             (
                 Reverse(proven),
                 entry.source != Source::User,
@@ -101,9 +97,7 @@ impl AddrEntry {
                 Reverse(entry.last_seen),
             )
         };
-        rank(self)
-            .cmp(&rank(other))
-            .then_with(|| self.text.cmp(&other.text))
+        rank(self).cmp(&rank(other)).then_with(|| self.text.cmp(&other.text))
     }
 
     fn expired(&self, now: Timestamp) -> bool {
@@ -207,10 +201,7 @@ impl Record {
         self.sources.contains(Source::User)
             || self.sources.contains(Source::Bootstrap)
             || self.policy != Policy::Normal
-            || self
-                .user_data
-                .as_ref()
-                .is_some_and(|data| !data.tags.is_empty())
+            || self.user_data.as_ref().is_some_and(|data| !data.tags.is_empty())
     }
 
     /// Whether all we know is that it connected to us: no one else told of it, and no address of
@@ -228,10 +219,7 @@ impl Record {
 
     /// Its addresses with where they came from, the most useful first.
     pub(crate) fn dial_addresses(&self) -> Vec<(Text, Source)> {
-        self.addrs
-            .iter()
-            .map(|addr| (addr.text.clone(), addr.source))
-            .collect()
+        self.addrs.iter().map(|addr| (addr.text.clone(), addr.source)).collect()
     }
 
     /// The tag's weight, if the peer has the tag.
@@ -269,11 +257,7 @@ impl Record {
         let UserData { tags, metadata } = self.user_data.as_deref().cloned().unwrap_or_default();
         PeerInfo {
             row: self.row(),
-            connections: self
-                .connections
-                .iter()
-                .map(|live| live.info.clone())
-                .collect(),
+            connections: self.connections.iter().map(|live| live.info.clone()).collect(),
             policy: self.policy,
             tags,
             metadata,
@@ -331,13 +315,7 @@ impl Record {
             self.addrs.reserve_exact(1);
             let (last_success, failures) = (None, 0);
             let text = text.into();
-            self.addrs.push(AddrEntry {
-                text,
-                source,
-                last_success,
-                failures,
-                last_seen: now,
-            });
+            self.addrs.push(AddrEntry { text, source, last_success, failures, last_seen: now });
             self.addrs.len() - 1
         });
         let entry = &mut self.addrs[at];
@@ -353,10 +331,7 @@ impl Record {
         self.addrs.retain(|addr| !addr.expired(now));
         self.addrs.sort_by(AddrEntry::order);
         while self.addrs.len() > MAX_ADDRS {
-            let learnt = self
-                .addrs
-                .iter()
-                .rposition(|addr| addr.source != Source::User);
+            let learnt = self.addrs.iter().rposition(|addr| addr.source != Source::User);
             self.addrs.remove(learnt.unwrap_or(self.addrs.len() - 1));
         }
         if self.addrs.capacity() > self.addrs.len() * 2 {

@@ -63,10 +63,7 @@ impl Worth {
         } else {
             WorthClass::Proven
         };
-        Some(Worth {
-            class,
-            last_seen: record.last_seen,
-        })
+        Some(Worth { class, last_seen: record.last_seen })
     }
 }
 
@@ -161,10 +158,7 @@ impl State {
     }
 
     pub(super) fn find(&self, id: &PeerId) -> Option<u32> {
-        let same = |&slot: &u32| {
-            self.at(slot as usize)
-                .is_some_and(|record| record.id == *id)
-        };
+        let same = |&slot: &u32| self.at(slot as usize).is_some_and(|record| record.id == *id);
         self.ids.find(self.hasher.hash_one(id), same).copied()
     }
 
@@ -185,15 +179,10 @@ impl State {
         });
         let id = record.id;
         let facets = Facets::of(&record);
-        self.slots[slot as usize] = Some(Slot {
-            record: Arc::new(record),
-            stored,
-        });
+        self.slots[slot as usize] = Some(Slot { record: Arc::new(record), stored });
         let (slots, hasher) = (&self.slots, &self.hasher);
         let hash_of = |&slot: &u32| {
-            slots[slot as usize]
-                .as_ref()
-                .map_or(0, |slot| hasher.hash_one(slot.record.id))
+            slots[slot as usize].as_ref().map_or(0, |slot| hasher.hash_one(slot.record.id))
         };
         self.ids.insert_unique(hasher.hash_one(id), slot, hash_of);
         self.enter(slot, facets);
@@ -221,17 +210,11 @@ impl State {
     pub(super) fn remove(&mut self, slot: u32) -> Option<Arc<Record>> {
         let Slot { record, stored } = self.slots.get_mut(slot as usize)?.take()?;
         self.leave(slot, Facets::of(&record));
-        if let Ok(entry) = self
-            .ids
-            .find_entry(self.hasher.hash_one(record.id), |&s| s == slot)
-        {
+        if let Ok(entry) = self.ids.find_entry(self.hasher.hash_one(record.id), |&s| s == slot) {
             entry.remove();
         }
         self.interner.drop_list(&record.protocols);
-        for text in [&record.agent_version, &record.protocol_version]
-            .into_iter()
-            .flatten()
-        {
+        for text in [&record.agent_version, &record.protocol_version].into_iter().flatten() {
             self.interner.drop_text(text);
         }
         self.dirty.remove(&slot);
@@ -244,11 +227,7 @@ impl State {
     }
 
     fn enter(&mut self, slot: u32, facets: Facets) {
-        let by_state = if facets.connected {
-            &mut self.connected
-        } else {
-            &mut self.disconnected
-        };
+        let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.insert(facets.key.clone(), slot);
         self.all.insert(facets.key, slot);
         if let Some(worth) = facets.worth {
@@ -263,11 +242,7 @@ impl State {
     }
 
     fn leave(&mut self, slot: u32, facets: Facets) {
-        let by_state = if facets.connected {
-            &mut self.connected
-        } else {
-            &mut self.disconnected
-        };
+        let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.remove(facets.key.clone(), slot);
         self.all.remove(facets.key, slot);
         if let Some(worth) = facets.worth {
@@ -315,10 +290,7 @@ impl State {
     }
 
     fn mark_dirty(&mut self, slot: u32) {
-        if self
-            .at(slot as usize)
-            .is_some_and(|record| record.is_storable())
-        {
+        if self.at(slot as usize).is_some_and(|record| record.is_storable()) {
             self.dirty.insert(slot);
         }
     }

@@ -71,20 +71,10 @@ impl Store {
             last_error: Arc::clone(&last_error),
         };
         let running = spawn("peerkit-store", Box::new(move || thread.run())).map_err(|error| {
-            Error::new(
-                ErrorKind::Storage,
-                format!("can't start the store's thread: {error}"),
-            )
+            Error::new(ErrorKind::Storage, format!("can't start the store's thread: {error}"))
         })?;
-        let kind = Kind::Disk {
-            commands,
-            thread: Arc::new(Mutex::new(Some(running))),
-        };
-        Ok(StoreHandle {
-            book,
-            kind,
-            last_error,
-        })
+        let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
+        Ok(StoreHandle { book, kind, last_error })
     }
 }
 
@@ -110,11 +100,7 @@ impl StoreHandle {
     /// A store that writes nothing.
     pub(crate) fn in_memory(book: Arc<Book>) -> Self {
         let kind = Kind::Memory(Arc::new(Mutex::new(false)));
-        StoreHandle {
-            book,
-            kind,
-            last_error: Arc::default(),
-        }
+        StoreHandle { book, kind, last_error: Arc::default() }
     }
 
     /// Makes a user's change durable, applies it to the book and returns what it did. After a
@@ -188,29 +174,22 @@ fn ask<T>(
     deadline: Instant,
 ) -> Result<T> {
     let (reply, answer) = bounded(1);
-    commands
-        .try_send(command(reply))
-        .map_err(|error| match error {
-            TrySendError::Full(_) => Error::new(ErrorKind::Busy, "the store's queue is full"),
-            TrySendError::Disconnected(_) => store_closed(),
-        })?;
+    commands.try_send(command(reply)).map_err(|error| match error {
+        TrySendError::Full(_) => Error::new(ErrorKind::Busy, "the store's queue is full"),
+        TrySendError::Disconnected(_) => store_closed(),
+    })?;
     receive(&answer, deadline)
 }
 
 fn receive<T>(answer: &Receiver<Result<T>>, deadline: Instant) -> Result<T> {
-    answer
-        .recv_deadline(deadline)
-        .map_err(|error| match error {
-            RecvTimeoutError::Timeout => too_late(),
-            RecvTimeoutError::Disconnected => store_closed(),
-        })?
+    answer.recv_deadline(deadline).map_err(|error| match error {
+        RecvTimeoutError::Timeout => too_late(),
+        RecvTimeoutError::Disconnected => store_closed(),
+    })?
 }
 
 fn too_late() -> Error {
-    Error::new(
-        ErrorKind::Timeout,
-        "the disk didn't take it in time; it may still come about",
-    )
+    Error::new(ErrorKind::Timeout, "the disk didn't take it in time; it may still come about")
 }
 
 fn store_closed() -> Error {
@@ -304,10 +283,7 @@ impl StoreThread {
         &mut self,
         group: &[(UserChange, Sender<Result<Changed>>)],
     ) -> Option<(UserChange, Sender<Result<Changed>>)> {
-        let next = self
-            .deferred
-            .pop_front()
-            .or_else(|| self.queue.try_recv().ok())?;
+        let next = self.deferred.pop_front().or_else(|| self.queue.try_recv().ok())?;
         let in_group = |id: &PeerId| group.iter().any(|(change, _)| change.id() == id);
         match next {
             Command::Commit(change, reply) if !in_group(change.id()) => Some((change, reply)),
@@ -353,10 +329,8 @@ impl StoreThread {
         if items.is_empty() {
             return Ok(());
         }
-        let written = self
-            .disk
-            .as_mut()
-            .map_or_else(|| Err(store_closed()), |disk| disk.write(items));
+        let written =
+            self.disk.as_mut().map_or_else(|| Err(store_closed()), |disk| disk.write(items));
         match &written {
             Err(error) => *self.last_error.lock() = Some(error.clone()),
             Ok(()) if !self.behind => *self.last_error.lock() = None,

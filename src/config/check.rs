@@ -32,12 +32,7 @@ const MAX_PEERS: u32 = 100_000;
 /// The limits in force, defaults filled in and each within its bounds.
 pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
     Ok(LimitsInForce {
-        max_connections: limit(
-            "max_connections",
-            given.max_connections,
-            MAX_CONNECTIONS,
-            100_000,
-        )?,
+        max_connections: limit("max_connections", given.max_connections, MAX_CONNECTIONS, 100_000)?,
         max_per_peer: limit("max_per_peer", given.max_per_peer, MAX_PER_PEER, 1_000)?,
         max_pending: limit("max_pending", given.max_pending, MAX_PENDING, 10_000)?,
         max_inbound_per_s: limit(
@@ -52,12 +47,7 @@ pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
 
 fn limit(key: &str, given: Option<u32>, default: u32, most: u32) -> Result<u32> {
     let key = format!("limits.{key}");
-    Ok(bounded(
-        &key,
-        given.map_or(default.into(), u64::from),
-        1,
-        most.into(),
-    )? as u32)
+    Ok(bounded(&key, given.map_or(default.into(), u64::from), 1, most.into())? as u32)
 }
 
 /// The value, if it's within its bounds.
@@ -65,10 +55,7 @@ pub(super) fn bounded(key: &str, value: u64, least: u64, most: u64) -> Result<u6
     if (least..=most).contains(&value) {
         return Ok(value);
     }
-    Err(invalid(
-        key,
-        format!("it must be from {least} to {most}, not {value}"),
-    ))
+    Err(invalid(key, format!("it must be from {least} to {most}, not {value}")))
 }
 
 /// A text that we send to every peer.
@@ -77,16 +64,10 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
 
     let text = given.unwrap_or_else(|| format!("peerkit/{}", env!("CARGO_PKG_VERSION")));
     if text.is_empty() || text.len() > MAX_BYTES {
-        return Err(invalid(
-            "agent_version",
-            format!("it must have 1 to {MAX_BYTES} bytes"),
-        ));
+        return Err(invalid("agent_version", format!("it must have 1 to {MAX_BYTES} bytes")));
     }
     if text.contains(char::is_control) {
-        return Err(invalid(
-            "agent_version",
-            "it must not have control characters",
-        ));
+        return Err(invalid("agent_version", "it must not have control characters"));
     }
     Ok(text)
 }
@@ -102,41 +83,24 @@ pub(super) fn unbuilt(config: &Config) -> Result<()> {
     };
     let asked = [
         ("discovery.mdns", discovery.mdns == Some(true)),
-        (
-            "discovery.dht",
-            discovery.dht.is_some_and(|dht| dht != DhtMode::Off),
-        ),
+        ("discovery.dht", discovery.dht.is_some_and(|dht| dht != DhtMode::Off)),
         ("discovery.gossip", discovery.gossip == Some(true)),
         ("discovery.interval_s", discovery.interval_s.is_some()),
-        (
-            "bootstrap",
-            config
-                .bootstrap
-                .as_ref()
-                .is_some_and(|list| !list.is_empty()),
-        ),
+        ("bootstrap", config.bootstrap.as_ref().is_some_and(|list| !list.is_empty())),
         ("bootstrap_from_ipfs", wants(&config.bootstrap_from_ipfs)),
-        (
-            "bootstrap_from_cluster",
-            wants(&config.bootstrap_from_cluster),
-        ),
+        ("bootstrap_from_cluster", wants(&config.bootstrap_from_cluster)),
         ("limits.low_water", limits.low_water.is_some()),
         ("limits.high_water", limits.high_water.is_some()),
         ("control_socket", config.control_socket == Some(true)),
         ("protocol_prefix", config.protocol_prefix.is_some()),
         ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
-        (
-            "pinset_sync_interval",
-            config.pinset_sync_interval.is_some(),
-        ),
+        ("pinset_sync_interval", config.pinset_sync_interval.is_some()),
     ];
     let Some((key, _)) = asked.into_iter().find(|(_, asked)| *asked) else {
         return Ok(());
     };
-    let message = format!(
-        "`{key}`: its feature isn't built yet in peerkit {}",
-        env!("CARGO_PKG_VERSION")
-    );
+    let message =
+        format!("`{key}`: its feature isn't built yet in peerkit {}", env!("CARGO_PKG_VERSION"));
     Err(Error::new(ErrorKind::Unsupported, message)
         .with("key", key)
         .with_hint(format!("leave `{key}` out")))
@@ -149,19 +113,12 @@ pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Mul
         Profile::Offline => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
         Profile::Lan | Profile::Internet => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
     };
-    let hosts = [
-        Some(Protocol::Ip4(v4)),
-        has_ipv6(v6).then_some(Protocol::Ip6(v6)),
-    ];
+    let hosts = [Some(Protocol::Ip4(v4)), has_ipv6(v6).then_some(Protocol::Ip6(v6))];
     let mut addresses = Vec::new();
     for host in hosts.into_iter().flatten() {
         addresses.push(Multiaddr::from_iter([host.clone(), Protocol::Tcp(0)]));
         if !private_network {
-            addresses.push(Multiaddr::from_iter([
-                host,
-                Protocol::Udp(0),
-                Protocol::QuicV1,
-            ]));
+            addresses.push(Multiaddr::from_iter([host, Protocol::Udp(0), Protocol::QuicV1]));
         }
     }
     addresses
@@ -186,10 +143,7 @@ fn listenable(address: &Multiaddr, private_network: bool) -> Result<()> {
         Err(invalid("listen", format!("{address} {why}")).with("multiaddr", address.to_string()))
     };
     let past_the_swarm_key = address.iter().any(|part| {
-        matches!(
-            part,
-            Protocol::QuicV1 | Protocol::Quic | Protocol::Ws(_) | Protocol::Wss(_)
-        )
+        matches!(part, Protocol::QuicV1 | Protocol::Quic | Protocol::Ws(_) | Protocol::Wss(_))
     });
     if private_network && past_the_swarm_key {
         return refused("can't be used with `swarm_key`: only TCP has pre-shared keys");
@@ -211,10 +165,7 @@ fn listenable(address: &Multiaddr, private_network: bool) -> Result<()> {
 }
 
 fn is_name(address: &Multiaddr) -> bool {
-    !matches!(
-        address.iter().next(),
-        Some(Protocol::Ip4(_) | Protocol::Ip6(_))
-    )
+    !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)))
 }
 
 /// Reads a key that holds addresses to tell, or not to tell.
@@ -227,10 +178,7 @@ fn read_addresses(key: &str, given: &[String]) -> Result<Vec<Multiaddr>> {
     if given.len() > MAX_ADDRESSES {
         return Err(invalid(
             key,
-            format!(
-                "{} addresses are too many; at most {MAX_ADDRESSES}",
-                given.len()
-            ),
+            format!("{} addresses are too many; at most {MAX_ADDRESSES}", given.len()),
         ));
     }
     given.iter().map(|text| own_address(key, text)).collect()
@@ -243,11 +191,7 @@ fn own_address(key: &str, text: &str) -> Result<Multiaddr> {
         let why = format!("{text} has a /p2p/ part; it is one's own address");
         return Err(invalid(key, why).with("multiaddr", text));
     }
-    if read
-        .addr
-        .iter()
-        .any(|part| matches!(part, Protocol::Ipcidr(_)))
-    {
+    if read.addr.iter().any(|part| matches!(part, Protocol::Ipcidr(_))) {
         let message = format!(
             "`{key}`: {text} is an address range, which isn't built yet; give single addresses"
         );

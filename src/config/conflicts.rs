@@ -69,10 +69,7 @@ fn log_keys(
     [
         ("log", asks_for_one),
         ("log.file", log.file.is_some() && other_file),
-        (
-            "log.level",
-            log.level.is_some() && level(ours) != level(theirs),
-        ),
+        ("log.level", log.level.is_some() && level(ours) != level(theirs)),
     ]
 }
 
@@ -83,15 +80,6 @@ fn same_path(ours: &Option<PathBuf>, theirs: &Option<PathBuf>) -> bool {
 
 /// The path without links, as far as it exists: the last part may not yet.
 fn real_path(path: &Path) -> PathBuf {
-    let in_real_parent = || {
-        Some(
-            fs::canonicalize(path.parent()?)
-                .ok()?
-                .join(path.file_name()?),
-        )
-    };
-    fs::canonicalize(path)
-        .ok()
-        .or_else(in_real_parent)
-        .unwrap_or_else(|| path.to_owned())
+    let in_real_parent = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
+    fs::canonicalize(path).ok().or_else(in_real_parent).unwrap_or_else(|| path.to_owned())
 }

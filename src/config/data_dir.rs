@@ -42,19 +42,11 @@ impl DataDir {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(locked(path, &mut lock)),
             Err(TryLockError::Error(error)) => {
-                return Err(storage_error(
-                    path,
-                    "the data directory can't be locked",
-                    &error,
-                ));
+                return Err(storage_error(path, "the data directory can't be locked", &error));
             }
         }
         let owner = std::process::id();
-        let data_dir = DataDir {
-            path: path.to_owned(),
-            lock,
-            owner,
-        };
+        let data_dir = DataDir { path: path.to_owned(), lock, owner };
         // Only now: until the lock is ours, the number in it is somebody else's.
         write_pid(&data_dir.lock, owner)
             .map_err(|error| storage_error(path, "the data directory can't be written", &error))?;
@@ -78,11 +70,7 @@ impl DataDir {
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => {
-                return Err(storage_error(
-                    &path,
-                    "the configuration can't be read",
-                    &error,
-                ));
+                return Err(storage_error(&path, "the configuration can't be read", &error));
             }
         }
         let mut text = Vec::new();
@@ -98,9 +86,7 @@ impl DataDir {
     /// Another descriptor of the same lock, as a forked child would have.
     #[cfg(test)]
     pub(super) fn clone_lock(&self) -> File {
-        self.lock
-            .try_clone()
-            .unwrap_or_else(|error| panic!("{error}"))
+        self.lock.try_clone().unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Gives the directory up. Dropping does the same.
@@ -202,34 +188,23 @@ fn holder(lock: &mut File) -> Option<u32> {
 /// The error for what the disk or its permissions refuse.
 pub(super) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
     let (why, hint) = match error.kind() {
-        io::ErrorKind::PermissionDenied => (
-            "permission denied",
-            "give your user write access to it, or use another data_dir",
-        ),
-        io::ErrorKind::ReadOnlyFilesystem => (
-            "its file system is read-only",
-            "use a data_dir that can be written",
-        ),
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied", "give your user write access to it, or use another data_dir")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            ("its file system is read-only", "use a data_dir that can be written")
+        }
         io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
-        io::ErrorKind::QuotaExceeded => (
-            "its disk quota is used up",
-            "free some space, then start again",
-        ),
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => (
-            "it, or something above it, is a file instead of a directory",
-            "use another data_dir",
-        ),
+        io::ErrorKind::QuotaExceeded => {
+            ("its disk quota is used up", "free some space, then start again")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            ("it, or something above it, is a file instead of a directory", "use another data_dir")
+        }
         _ => ("", "use another data_dir if this one can't be mended"),
     };
-    let why = if why.is_empty() {
-        error.to_string()
-    } else {
-        why.to_owned()
-    };
-    Error::new(
-        ErrorKind::Storage,
-        format!("{what} ({}): {why}", path.display()),
-    )
-    .with("path", path.display().to_string())
-    .with_hint(hint)
+    let why = if why.is_empty() { error.to_string() } else { why.to_owned() };
+    Error::new(ErrorKind::Storage, format!("{what} ({}): {why}", path.display()))
+        .with("path", path.display().to_string())
+        .with_hint(hint)
 }

@@ -37,10 +37,7 @@ pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> 
             KeySource::Text(_) => None,
             KeySource::File { file } => readable_by_others(file),
         };
-        return Ok(Identity {
-            keypair: keypair_from(source)?,
-            warning,
-        });
+        return Ok(Identity { keypair: keypair_from(source)?, warning });
     }
     let Some(data_dir) = data_dir else {
         return Ok(generated(Keypair::generate_ed25519()));
@@ -53,18 +50,14 @@ pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> 
             Ok(generated(keypair))
         }
         // Anything but "not there" is told by reading it: a dangling link, too, is not replaced.
-        _ => Ok(Identity {
-            keypair: keypair_from_file(&path)?,
-            warning: readable_by_others(&path),
-        }),
+        _ => {
+            Ok(Identity { keypair: keypair_from_file(&path)?, warning: readable_by_others(&path) })
+        }
     }
 }
 
 fn generated(keypair: Keypair) -> Identity {
-    Identity {
-        keypair,
-        warning: None,
-    }
+    Identity { keypair, warning: None }
 }
 
 /// The key that `identity` in the configuration stands for.
@@ -84,12 +77,11 @@ pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
 
 fn keypair_from_file(path: &Path) -> Result<Keypair> {
     let refused = |why: String| {
-        Error::new(
-            ErrorKind::Identity,
-            format!("the private key in {} {why}", path.display()),
-        )
-        .with("path", path.display().to_string())
-        .with_hint("put the right key back; peerkit makes a new one only where there is no file")
+        Error::new(ErrorKind::Identity, format!("the private key in {} {why}", path.display()))
+            .with("path", path.display().to_string())
+            .with_hint(
+                "put the right key back; peerkit makes a new one only where there is no file",
+            )
     };
     let bytes = read_key_file(path).map_err(|error| refused(format!("can't be read: {error}")))?;
     if bytes.is_empty() {
@@ -114,10 +106,7 @@ fn keypair_from_text(text: &str) -> Option<Keypair> {
 /// Writes a new key so that after a crash it is there whole or not at all.
 fn write_key(dir: &Path, keypair: &Keypair) -> Result<()> {
     let bytes = keypair.to_protobuf_encoding().map_err(|error| {
-        Error::new(
-            ErrorKind::Identity,
-            format!("the new private key can't be encoded: {error}"),
-        )
+        Error::new(ErrorKind::Identity, format!("the new private key can't be encoded: {error}"))
     })?;
     let text = BASE64_STANDARD.encode(bytes) + "\n";
     let new = dir.join(NEW_KEY_FILE);
@@ -149,11 +138,7 @@ fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Makes a rename in `dir` last. Elsewhere than on Unix a directory can't be opened for it.
 fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) {
-        File::open(dir)?.sync_all()
-    } else {
-        Ok(())
-    }
+    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(unix)]

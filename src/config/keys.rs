@@ -37,17 +37,7 @@ macro_rules! plain_values {
     )* };
 }
 
-plain_values!(
-    bool,
-    u32,
-    u64,
-    String,
-    PathBuf,
-    Vec<String>,
-    Profile,
-    DhtMode,
-    LogLevel
-);
+plain_values!(bool, u32, u64, String, PathBuf, Vec<String>, Profile, DhtMode, LogLevel);
 
 /// Declares an object of keys that are all optional: the struct, its builder methods, and how it is
 /// read and layered. A builder takes the value itself (`exact`), something that becomes it (`into`),

@@ -46,17 +46,8 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened> {
     // Once without the file, so that a bad call is refused before it leaves a directory behind.
     let mut settings = Settings::resolve(config, None)?;
-    let data_dir = settings
-        .data_dir
-        .as_deref()
-        .map(DataDir::open)
-        .transpose()?;
-    if let Some(file) = data_dir
-        .as_ref()
-        .map(DataDir::read_config)
-        .transpose()?
-        .flatten()
-    {
+    let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;
+    if let Some(file) = data_dir.as_ref().map(DataDir::read_config).transpose()?.flatten() {
         let path = file.path.display().to_string();
         settings = Settings::resolve(config, Some(file)).map_err(|error| {
             error
@@ -66,9 +57,5 @@ pub(crate) fn open(config: &Config) -> Result<Opened> {
     }
     let Identity { keypair, warning } = load_identity(&settings, data_dir.as_ref())?;
     settings.warnings.extend(warning);
-    Ok(Opened {
-        settings,
-        data_dir,
-        keypair,
-    })
+    Ok(Opened { settings, data_dir, keypair })
 }

@@ -13,10 +13,8 @@ use super::secret::KeySource;
 use crate::error::{Error, ErrorKind, Result};
 
 /// Other names of keys, as they may stand in the outermost object.
-const ALIASES: [(&str, &str); 2] = [
-    ("config_dir", "data_dir"),
-    ("discovery_interval", "discovery.interval_s"),
-];
+const ALIASES: [(&str, &str); 2] =
+    [("config_dir", "data_dir"), ("discovery_interval", "discovery.interval_s")];
 
 /// No key is longer; of an unknown one that is, so much is shown.
 const MAX_KEY_CHARS: usize = 64;
@@ -53,11 +51,7 @@ impl FileConfig {
         if let Some(dir) = path.parent() {
             config.rebase(dir);
         }
-        Ok(FileConfig {
-            path,
-            config,
-            warnings,
-        })
+        Ok(FileConfig { path, config, warnings })
     }
 }
 
@@ -80,9 +74,7 @@ pub(super) fn read_object(text: &[u8], unknown: &mut Unknown<'_>) -> Result<Conf
             rename_aliases(&mut object)?;
             Config::read(Value::Object(object), "", unknown)
         }
-        Ok(_) => Err(refused(
-            "the configuration must be a JSON object".to_owned(),
-        )),
+        Ok(_) => Err(refused("the configuration must be a JSON object".to_owned())),
         Err(error) => Err(refused(format!("the configuration is no JSON: {error}"))),
     }
 }
@@ -120,14 +112,8 @@ impl Unknown<'_> {
     /// A key nobody knows: refused, or noted as a warning.
     pub(super) fn meet(&mut self, key: &str) -> Result<()> {
         let nearest = nearest_key(key);
-        let guess = nearest
-            .as_ref()
-            .map(|known| format!(", did you mean `{known}`?"));
-        let key: String = key
-            .chars()
-            .take(MAX_KEY_CHARS)
-            .flat_map(char::escape_debug)
-            .collect();
+        let guess = nearest.as_ref().map(|known| format!(", did you mean `{known}`?"));
+        let key: String = key.chars().take(MAX_KEY_CHARS).flat_map(char::escape_debug).collect();
         let message = format!("unknown key `{key}`{}", guess.unwrap_or_default());
         match self {
             Unknown::Warn(warnings) => {
@@ -157,9 +143,8 @@ fn nearest_key(typed: &str) -> Option<String> {
         let whole = strsim::damerau_levenshtein(&typed, known);
         whole.min(strsim::damerau_levenshtein(leaf, last_part(known)))
     };
-    let (distance, known) = known_keys()
-        .map(|known| (likeness(&known), known))
-        .min_by_key(|it| it.0)?;
+    let (distance, known) =
+        known_keys().map(|known| (likeness(&known), known)).min_by_key(|it| it.0)?;
     let alike = (leaf.len() / 3).clamp(1, 3);
     (distance <= alike).then_some(known)
 }
@@ -169,9 +154,7 @@ pub(super) fn known_keys() -> impl Iterator<Item = String> {
     fn inside(outer: &str, keys: &'static [&'static str]) -> impl Iterator<Item = String> {
         keys.iter().map(move |key| format!("{outer}.{key}"))
     }
-    let outermost = Config::KEYS
-        .iter()
-        .chain(ALIASES.iter().map(|(alias, _)| alias));
+    let outermost = Config::KEYS.iter().chain(ALIASES.iter().map(|(alias, _)| alias));
     outermost
         .map(|key| (*key).to_owned())
         .chain(inside("discovery", Discovery::KEYS))

@@ -102,10 +102,7 @@ impl SwarmKey {
             KeySource::File { file } => {
                 let at_path = |error: Error| error.with("path", file.display().to_string());
                 let bytes = read_key_file(file).map_err(|error| {
-                    at_path(refused(format!(
-                        "{} can't be read: {error}",
-                        file.display()
-                    )))
+                    at_path(refused(format!("{} can't be read: {error}", file.display())))
                 })?;
                 let text = str::from_utf8(&bytes).map_err(|_| "it is no text");
                 text.and_then(parse_swarm_key)
@@ -132,16 +129,12 @@ fn parse_swarm_key(text: &str) -> Result<SwarmKey, &'static str> {
         return Err("it must have three lines");
     }
     let bytes = match encoding {
-        Some("/base16/") => multibase::Base::Base16Lower
-            .decode(key.to_ascii_lowercase())
-            .ok(),
+        Some("/base16/") => multibase::Base::Base16Lower.decode(key.to_ascii_lowercase()).ok(),
         Some("/base64/") => decode_base64(key),
         _ => return Err("its second line must be /base16/ or /base64/"),
     };
     let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
-    bytes
-        .map(SwarmKey)
-        .ok_or("its third line must be a key of 32 bytes: 64 characters in base16")
+    bytes.map(SwarmKey).ok_or("its third line must be a key of 32 bytes: 64 characters in base16")
 }
 
 /// Decodes base64 with or without padding: both are met in the wild.
@@ -149,28 +142,18 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
     const ANY_PADDING: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
-    GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING)
-        .decode(text)
-        .ok()
+    GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING).decode(text).ok()
 }
 
 /// Reads a file that holds a key: a regular file (a pipe would block the start) of bounded size.
 pub(super) fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "not a regular file",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
     }
     let mut bytes = Vec::new();
-    File::open(path)?
-        .take(MAX_KEY_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)?;
+    File::open(path)?.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::FileTooLarge,
-            "too long for a key",
-        ));
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for a key"));
     }
     Ok(bytes)
 }

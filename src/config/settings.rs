@@ -106,10 +106,7 @@ impl Settings {
 
 /// What a profile promises and this release doesn't have.
 fn missing_in_profile(profile: Profile, config: &Config) -> Option<&'static str> {
-    let mdns = config
-        .discovery
-        .as_ref()
-        .and_then(|discovery| discovery.mdns);
+    let mdns = config.discovery.as_ref().and_then(|discovery| discovery.mdns);
     match profile {
         Profile::Lan if mdns != Some(false) => Some(
             "profile lan: mDNS discovery is not built yet; peers are found by add_peer and connect_peer only",

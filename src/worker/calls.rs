@@ -183,13 +183,8 @@ impl Worker {
             terms.reply.send(Err(error));
             return;
         };
-        let pinging = Pinging {
-            peer,
-            text: state.text.clone(),
-            count,
-            sent: 1,
-            rtts_ms: Vec::new(),
-        };
+        let pinging =
+            Pinging { peer, text: state.text.clone(), count, sent: 1, rtts_ms: Vec::new() };
         if let Some(id) = self.wait(terms, |reply| Kind::Ping(pinging, reply)) {
             self.swarm.behaviour_mut().ping.ping(peer, id);
         }

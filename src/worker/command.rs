@@ -22,14 +22,20 @@ pub(crate) enum Command {
         terms: Terms<Connected>,
     },
     /// Answers whether there was a connection.
-    Disconnect { peer: PeerId, terms: Terms<bool> },
+    Disconnect {
+        peer: PeerId,
+        terms: Terms<bool>,
+    },
     Ping {
         peer: PeerId,
         count: u32,
         terms: Terms<Pinged>,
     },
     /// Ends all calls that carry the token; answers how many those were.
-    Cancel { token: u64, reply: Reply<u32> },
+    Cancel {
+        token: u64,
+        reply: Reply<u32>,
+    },
     /// Ends the run.
     Stop,
     #[cfg(feature = "fault-injection")]
@@ -71,11 +77,7 @@ impl<T> Reply<T> {
 impl<T> Drop for Reply<T> {
     fn drop(&mut self) {
         if let Some(sender) = self.0.take() {
-            let error = if std::thread::panicking() {
-                dead()
-            } else {
-                closed()
-            };
+            let error = if std::thread::panicking() { dead() } else { closed() };
             let _ = sender.try_send(Err(error));
         }
     }

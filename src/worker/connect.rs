@@ -4,7 +4,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use libp2p::connection_limits::Exceeded;
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::{ConnectionId, DialError};
 use serde_json::json;
@@ -12,6 +11,7 @@ use serde_json::json;
 use super::calls::{Kind, age};
 use super::command::{Target, Terms};
 use super::dial::{Dial, Plan, millis};
+use super::outcome::{all_failed, refused};
 use super::peers::Identity;
 use super::{Timer, Worker};
 use crate::clock;
@@ -81,7 +81,9 @@ impl Worker {
     }
 
     fn join_or_dial(&mut self, id: u64) {
-        let Some((connecting, _)) = self.connecting(id) else { return };
+        let Some((connecting, _)) = self.connecting(id) else {
+            return;
+        };
         let peer = connecting.target.peer;
         let address = connecting.target.address.clone();
         match self.dials.find(peer, address.as_ref()) {
@@ -91,10 +93,13 @@ impl Worker {
     }
 
     fn dial(&mut self, id: u64) {
-        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        let Some((connecting, deadline)) = self.connecting(id) else {
+            return;
+        };
         let peer = connecting.target.peer;
         let given = connecting.target.address.clone();
-        let known = peer.and_then(|peer| self.run.book.get(&peer)).map(|record| record.dial_addresses());
+        let known =
+            peer.and_then(|peer| self.run.book.get(&peer)).map(|record| record.dial_addresses());
         let plan = Plan::new(given.as_ref(), known.unwrap_or_default());
         if plan.is_empty() {
             let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
@@ -172,11 +177,8 @@ impl Worker {
         let failed = failed.map(|attempt| attempt.address.clone()).collect::<Vec<_>>();
         let at = clock::now();
         if let Some(peer) = dial.peer {
-            let last_error = LastError {
-                code: failure.kind(),
-                message: failure.message().to_owned(),
-                at,
-            };
+            let last_error =
+                LastError { code: failure.kind(), message: failure.message().to_owned(), at };
             self.run.book.dial_failed(&peer, &failed, last_error);
         }
         self.run.hub.publish(
@@ -194,7 +196,9 @@ impl Worker {
 
     /// A caller that joined the dial may know a further address, or have more time.
     fn retry_or_fail(&mut self, id: u64, dial: &Dial, failure: &Error, report: &[Attempt]) {
-        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        let Some((connecting, deadline)) = self.connecting(id) else {
+            return;
+        };
         connecting.attempts.extend(report.iter().cloned());
         if let Some(peer) = connecting.accepting {
             return self.settle_acceptance(peer);
@@ -227,7 +231,9 @@ impl Worker {
 
     /// Answers the callers that wait for this peer's acceptance, if it has accepted us by now.
     pub(super) fn settle_acceptance(&mut self, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else { return };
+        let Some(state) = self.peers.get(&peer) else {
+            return;
+        };
         let open_for = age(state.since);
         let accepted = match state.identity {
             Identity::Known => true,
@@ -242,10 +248,13 @@ impl Worker {
     }
 
     fn connect_succeeded(&mut self, id: u64, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else { return };
+        let Some(state) = self.peers.get(&peer) else {
+            return;
+        };
         let (text, connection) = (state.text.clone(), state.connections.first().cloned());
         let Some(connection) = connection else { return };
-        let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind) else {
+        let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind)
+        else {
             return;
         };
         let (address, how) = match connecting.already_connected {
@@ -272,18 +281,26 @@ impl Worker {
     /// The peer is gone: whoever waited for its acceptance learns that it didn't take us.
     pub(super) fn not_accepted(&mut self, peer: PeerId) {
         for id in self.waiting_for(peer) {
-            self.fail_acceptance(id, ErrorKind::DialFailed, "the remote closed the connection at once");
+            self.fail_acceptance(
+                id,
+                ErrorKind::DialFailed,
+                "the remote closed the connection at once",
+            );
         }
     }
 
     pub(super) fn connect_timed_out(&mut self, id: u64) {
-        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        let Some((connecting, deadline)) = self.connecting(id) else {
+            return;
+        };
         let Some(peer) = connecting.accepting else {
             // The dial ends at the same moment, and its report says what each address did.
             if Instant::now() < deadline + REPORT_DELAY {
                 return self.timers.set(deadline + REPORT_DELAY, Timer::Deadline(id));
             }
-            let Some((connecting, _)) = self.connecting(id) else { return };
+            let Some((connecting, _)) = self.connecting(id) else {
+                return;
+            };
             let attempts = std::mem::take(&mut connecting.attempts);
             self.abandon_dial(id);
             let error = Error::new(ErrorKind::DialTimeout, "no address answered in time");
@@ -293,12 +310,18 @@ impl Worker {
         if self.peers.get(&peer).is_some_and(|state| age(state.since) >= GRACE) {
             return self.connect_succeeded(id, peer);
         }
-        self.fail_acceptance(id, ErrorKind::DialTimeout, "connected, but not yet accepted by the remote");
+        self.fail_acceptance(
+            id,
+            ErrorKind::DialTimeout,
+            "connected, but not yet accepted by the remote",
+        );
     }
 
     fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str) {
         let hint = "the remote may block this node, be at its limit, or be shutting down";
-        let Some((connecting, _)) = self.connecting(id) else { return };
+        let Some((connecting, _)) = self.connecting(id) else {
+            return;
+        };
         let mut attempts = std::mem::take(&mut connecting.attempts);
         for attempt in attempts.iter_mut().filter(|attempt| attempt.stage.is_none()) {
             attempt.stage = Some(DialStage::Accept);
@@ -316,55 +339,6 @@ impl Worker {
         {
             // An error here means "not connected"; the pending dial is aborted all the same.
             let _ = self.swarm.disconnect_peer_id(peer);
-        }
-    }
-}
-
-/// The one error for a dial at whose end no address had connected.
-fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
-    let failed = || report.iter().filter_map(|attempt| attempt.code);
-    let all = |kind| failed().all(|code| code == kind);
-    let kind = if all(ErrorKind::WrongPeerId) {
-        ErrorKind::WrongPeerId
-    } else if all(ErrorKind::DialTimeout) || out_of_time && failed().any(|c| c == ErrorKind::DialTimeout) {
-        ErrorKind::DialTimeout
-    } else if all(ErrorKind::Blocked) {
-        ErrorKind::Blocked
-    } else if all(ErrorKind::Unsupported) {
-        ErrorKind::Unsupported
-    } else {
-        ErrorKind::DialFailed
-    };
-    let worst = report.iter().filter(|attempt| attempt.code == Some(kind));
-    let first = worst.chain(report).find_map(|attempt| Some((attempt.error.as_ref()?, &attempt.address)));
-    match (first, failed().count()) {
-        (Some((error, address)), 1) => Error::new(kind, format!("{error} ({address})")),
-        (Some((error, address)), n) => {
-            Error::new(kind, format!("none of {n} addresses connected; {address}: {error}"))
-        }
-        (None, _) => Error::new(kind, "no address could be tried"),
-    }
-}
-
-/// The error for a dial that libp2p, or a limit, refused as a whole.
-fn refused(error: &DialError) -> Error {
-    match error {
-        DialError::LocalPeerId { address } => {
-            Error::new(ErrorKind::SelfDial, format!("{address} is this node's own address"))
-        }
-        DialError::WrongPeerId { obtained, address } => Error::new(
-            ErrorKind::WrongPeerId,
-            format!("another peer answered at {address}: {obtained}"),
-        ),
-        DialError::NoAddresses => Error::new(ErrorKind::NoAddresses, "no address of the peer is known"),
-        DialError::Denied { cause } => match cause.downcast_ref::<Exceeded>() {
-            Some(limit) => Error::new(ErrorKind::LimitReached, format!("this node's {limit}"))
-                .with_hint("disconnect peers, or raise limits in the configuration"),
-            None => Error::new(ErrorKind::Blocked, format!("{cause}")),
-        },
-        DialError::Aborted => Error::new(ErrorKind::Cancelled, "the dial was aborted by a disconnect"),
-        DialError::DialPeerConditionFalse(_) | DialError::Transport(_) => {
-            Error::new(ErrorKind::DialFailed, format!("{error}"))
         }
     }
 }

@@ -47,13 +47,13 @@ impl Plan {
     /// The given address first, then the known ones, each once.
     pub(super) fn new(given: Option<&Multiaddr>, known: Vec<(Text, Source)>) -> Self {
         let given = given.map(|address| (Text::from(address.to_string()), Source::User));
-        let mut plan = Plan {
-            dialable: Vec::new(),
-            untried: Vec::new(),
-        };
+        let mut plan = Plan { dialable: Vec::new(), untried: Vec::new() };
         for (text, source) in given.into_iter().chain(known) {
             let seen = plan.dialable.iter().map(|address| &address.text);
-            if seen.chain(plan.untried.iter().map(|attempt| &attempt.address)).any(|other| *other == text) {
+            if seen
+                .chain(plan.untried.iter().map(|attempt| &attempt.address))
+                .any(|other| *other == text)
+            {
                 continue;
             }
             match text.parse::<Multiaddr>() {
@@ -81,7 +81,8 @@ impl Dial {
             let only = self.addresses.first()?;
             return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
         };
-        let addresses = self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
+        let addresses =
+            self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
         // Always: a user's connect doesn't depend on what else goes on with that peer.
         Some(
             DialOpts::peer_id(peer)
@@ -101,7 +102,9 @@ impl Dial {
     pub(super) fn has(&self, address: &Multiaddr) -> bool {
         let text = address.to_string();
         let tried = self.addresses.iter().map(|dialled| &dialled.text);
-        tried.chain(self.untried.iter().map(|attempt| &attempt.address)).any(|other| **other == *text)
+        tried
+            .chain(self.untried.iter().map(|attempt| &attempt.address))
+            .any(|other| **other == *text)
     }
 
     /// The report of a dial that ended. `winner` is the address that connected, and how long that
@@ -127,17 +130,11 @@ impl Dial {
 }
 
 fn succeeded(address: Text, source: Source, took: Duration) -> Attempt {
-    Attempt {
-        duration_ms: Some(millis(took)),
-        ..untold(address, source)
-    }
+    Attempt { duration_ms: Some(millis(took)), ..untold(address, source) }
 }
 
 fn skipped(address: Text, source: Source) -> Attempt {
-    Attempt {
-        stage: Some(DialStage::Skipped),
-        ..untold(address, source)
-    }
+    Attempt { stage: Some(DialStage::Skipped), ..untold(address, source) }
 }
 
 fn unsupported(address: Text, source: Source) -> Attempt {
@@ -168,15 +165,7 @@ fn failed(address: Text, source: Source, error: &TransportError<io::Error>) -> A
 }
 
 fn untold(address: Text, source: Source) -> Attempt {
-    Attempt {
-        address,
-        source,
-        stage: None,
-        code: None,
-        error: None,
-        hint: None,
-        duration_ms: None,
-    }
+    Attempt { address, source, stage: None, code: None, error: None, hint: None, duration_ms: None }
 }
 
 pub(super) fn millis(duration: Duration) -> f64 {
@@ -197,7 +186,11 @@ impl Dials {
     }
 
     /// A dial to this peer, or to this very address where the peer isn't known.
-    pub(super) fn find(&mut self, peer: Option<PeerId>, address: Option<&Multiaddr>) -> Option<&mut Dial> {
+    pub(super) fn find(
+        &mut self,
+        peer: Option<PeerId>,
+        address: Option<&Multiaddr>,
+    ) -> Option<&mut Dial> {
         self.0.values_mut().find(|dial| match peer {
             Some(_) => dial.peer == peer,
             None => {

@@ -42,10 +42,7 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(local_only: bool, max_inbound_per_s: u32) -> Self {
-        Gate {
-            local_only,
-            rate: TokenBucket::new(max_inbound_per_s),
-        }
+        Gate { local_only, rate: TokenBucket::new(max_inbound_per_s) }
     }
 }
 
@@ -128,10 +125,7 @@ impl NetworkBehaviour for Gate {
         match never {}
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
     }
 }
@@ -145,7 +139,8 @@ mod tests {
     fn a_second_refills_the_bucket_and_no_more() {
         let mut bucket = TokenBucket::new(3);
         let start = bucket.refilled;
-        let granted = |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
+        let granted =
+            |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
         assert_eq!(granted(&mut bucket, start), 3);
         assert_eq!(granted(&mut bucket, start + Duration::from_secs(1)), 3);
         assert_eq!(granted(&mut bucket, start + Duration::from_secs(60)), 3);

@@ -1,7 +1,7 @@
 //! The wrappers around libp2p's transports that make dials tell their story: see `stage`.
 //!
 //! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
-//! around TCP and QUIC (which addresses are allowed, what the socket said), then [`Security`]
+//! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`
 //! inside TCP's upgrade.
 
 use std::future::Future;
@@ -12,12 +12,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use futures::future::{BoxFuture, Either, FutureExt, TryFutureExt};
+use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
-use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::multiaddr::Protocol;
-use libp2p::{noise, tls};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
@@ -45,19 +43,14 @@ struct Terms {
 
 impl DialTerms {
     pub(super) fn new() -> Self {
-        DialTerms(Arc::new(Mutex::new(Terms {
-            deadline: Instant::now(),
-            first: None,
-        })))
+        DialTerms(Arc::new(Mutex::new(Terms { deadline: Instant::now(), first: None })))
     }
 
     /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
     /// failed, or for [`HEAD_START`].
     pub(super) fn set(&self, deadline: Instant, first: Option<Multiaddr>) {
-        *self.0.lock() = Terms {
-            deadline,
-            first: first.map(|address| (address, watch::Sender::new(false))),
-        };
+        *self.0.lock() =
+            Terms { deadline, first: first.map(|address| (address, watch::Sender::new(false))) };
     }
 }
 
@@ -128,11 +121,8 @@ where
     ) -> Result<Self::Dial, TransportError<DialFailure>> {
         let terms = self.terms.0.lock().clone();
         let expected = addr::peer_id_of(&address);
-        let first_stage = if has_name(&address) {
-            DialStage::Resolve
-        } else {
-            DialStage::Transport
-        };
+        let first_stage =
+            if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };
         let dial = self.inner.dial(address.clone(), opts);
         let dial = dial.map_err(|error| error.map(listening_failed))?;
         Ok(async move {
@@ -169,11 +159,7 @@ async fn attempt<E: std::error::Error + 'static>(
     deadline: Instant,
 ) -> Result<Connection, DialFailure> {
     let started = Instant::now();
-    let failure = |stage, cause| DialFailure {
-        stage,
-        cause,
-        took: started.elapsed(),
-    };
+    let failure = |stage, cause| DialFailure { stage, cause, took: started.elapsed() };
     if started >= deadline {
         return Err(failure(DialStage::Skipped, Cause::TimedOut));
     }
@@ -217,11 +203,7 @@ pub(super) struct Reach<T> {
 
 impl<T> Reach<T> {
     pub(super) fn new(inner: T, local_only: bool, then: DialStage) -> Self {
-        Reach {
-            inner,
-            local_only,
-            then,
-        }
+        Reach { inner, local_only, then }
     }
 }
 
@@ -314,95 +296,4 @@ fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
         current = error.source();
     }
     None
-}
-
-/// Noise and TLS as one upgrade, TLS preferred as in rust-libp2p's own builder. It notes when the
-/// handshake is done and the multiplexer's turn has come.
-#[derive(Clone)]
-pub(super) struct Security {
-    pub(super) tls: tls::Config,
-    pub(super) noise: noise::Config,
-}
-
-/// The name of one of the two protocols, as it is negotiated.
-#[derive(Clone)]
-pub(super) enum SecurityName {
-    Tls(&'static str),
-    Noise(&'static str),
-}
-
-impl AsRef<str> for SecurityName {
-    fn as_ref(&self) -> &str {
-        match self {
-            SecurityName::Tls(name) | SecurityName::Noise(name) => name,
-        }
-    }
-}
-
-impl UpgradeInfo for Security {
-    type Info = SecurityName;
-    type InfoIter = std::vec::IntoIter<SecurityName>;
-
-    fn protocol_info(&self) -> Self::InfoIter {
-        let tls = self.tls.protocol_info().map(SecurityName::Tls);
-        let noise = self.noise.protocol_info().map(SecurityName::Noise);
-        tls.chain(noise).collect::<Vec<_>>().into_iter()
-    }
-}
-
-type Secured<S> = (PeerId, Either<tls::TlsStream<S>, noise::Output<S>>);
-
-impl<S> OutboundConnectionUpgrade<S> for Security
-where
-    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
-{
-    type Output = Secured<S>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, Result<Secured<S>, io::Error>>;
-
-    fn upgrade_outbound(self, socket: S, name: SecurityName) -> Self::Future {
-        match name {
-            SecurityName::Tls(name) => secured(self.tls.upgrade_outbound(socket, name), Either::Left),
-            SecurityName::Noise(name) => {
-                secured(self.noise.upgrade_outbound(socket, name), Either::Right)
-            }
-        }
-    }
-}
-
-impl<S> InboundConnectionUpgrade<S> for Security
-where
-    S: futures::AsyncRead + futures::AsyncWrite + Send + Unpin + 'static,
-{
-    type Output = Secured<S>;
-    type Error = io::Error;
-    type Future = BoxFuture<'static, Result<Secured<S>, io::Error>>;
-
-    fn upgrade_inbound(self, socket: S, name: SecurityName) -> Self::Future {
-        match name {
-            SecurityName::Tls(name) => secured(self.tls.upgrade_inbound(socket, name), Either::Left),
-            SecurityName::Noise(name) => {
-                secured(self.noise.upgrade_inbound(socket, name), Either::Right)
-            }
-        }
-    }
-}
-
-/// Runs a handshake; when it has succeeded the dial is at the multiplexer.
-fn secured<A, B, E>(
-    handshake: impl Future<Output = Result<(PeerId, A), E>> + Send + 'static,
-    wrap: fn(A) -> B,
-) -> BoxFuture<'static, Result<(PeerId, B), io::Error>>
-where
-    A: 'static,
-    B: 'static,
-    E: std::error::Error + Send + Sync + 'static,
-{
-    handshake
-        .map_ok(move |(peer, stream)| {
-            reached(DialStage::Muxer);
-            (peer, wrap(stream))
-        })
-        .map_err(io::Error::other)
-        .boxed()
 }

@@ -14,8 +14,10 @@ mod dial;
 mod gate;
 mod layers;
 mod listen;
+mod outcome;
 mod peers;
 mod ping;
+mod security;
 mod stage;
 mod timers;
 mod traffic;
@@ -58,10 +60,8 @@ pub(crate) fn run(
 ) -> Result<()> {
     // One thread: the swarm's task is the bottleneck, and a second thread triples the latency of
     // a command (shared/FACTS.md, "Facade and book").
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))
         })?;
     let ended = runtime.block_on(async {
@@ -163,17 +163,12 @@ impl Worker {
                 let errors = concurrent_dial_errors.unwrap_or_default();
                 self.on_established(peer_id, connection_id, &endpoint, &errors, established_in);
             }
-            SwarmEvent::ConnectionClosed {
-                peer_id,
-                connection_id,
-                cause,
-                ..
-            } => self.on_closed(peer_id, connection_id, cause.as_ref()),
-            SwarmEvent::OutgoingConnectionError {
-                connection_id,
-                error,
-                ..
-            } => self.on_dial_error(connection_id, &error),
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, cause, .. } => {
+                self.on_closed(peer_id, connection_id, cause.as_ref())
+            }
+            SwarmEvent::OutgoingConnectionError { connection_id, error, .. } => {
+                self.on_dial_error(connection_id, &error)
+            }
             SwarmEvent::NewListenAddr { address, .. } => {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);

@@ -98,11 +98,8 @@ impl Worker {
             transport: addr::transport_of(remote).unwrap_or(TransportKind::Tcp),
             opened_at: clock::now(),
         };
-        let connection = Connection {
-            id,
-            address: info.address.clone(),
-            transport: info.transport,
-        };
+        let connection =
+            Connection { id, address: info.address.clone(), transport: info.transport };
         let (source, dialled) = match direction {
             Direction::Inbound => (Source::Inbound, None),
             Direction::Outbound => (Source::User, Some(remote.clone())),
@@ -149,7 +146,9 @@ impl Worker {
     ) {
         let was_dead = self.dead.contains(&connection);
         self.dead.retain(|dead| *dead != connection);
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         state.connections.retain(|open| open.id != connection);
         let last = state.connections.is_empty();
         let (reason, inferred) = why_closed(state.closing, was_dead, cause);
@@ -159,7 +158,9 @@ impl Worker {
         if !last {
             return;
         }
-        let Some(state) = self.peers.remove(&peer) else { return };
+        let Some(state) = self.peers.remove(&peer) else {
+            return;
+        };
         self.timers.clear(state.since + GRACE, Timer::Grace(peer));
         self.timers.clear(state.since + IDENTIFY_PATIENCE, Timer::Grace(peer));
         let kind = EventKind::PeerDisconnected {
@@ -190,7 +191,9 @@ impl Worker {
     }
 
     fn identified(&mut self, peer: PeerId, connection: ConnectionId, info: identify::Info) {
-        let Some(state) = self.peers.get_mut(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else {
+            return;
+        };
         state.identity = Identity::Known;
         let text = state.text.clone();
         let seen_at = state.connections.iter().find(|open| open.id == connection);

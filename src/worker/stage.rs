@@ -113,12 +113,20 @@ impl DialFailure {
         Some(match (&self.cause, self.stage) {
             (Cause::Refused, _) => "nothing listens on that port; is the peer running?",
             (Cause::Unreachable, _) => "no route to that network from this machine",
-            (Cause::NotAllowed, _) => "profile \"lan\" refuses public addresses; \"internet\" allows them",
+            (Cause::NotAllowed, _) => {
+                "profile \"lan\" refuses public addresses; \"internet\" allows them"
+            }
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
-            (Cause::TimedOut, DialStage::Transport) => "the host is down, or a firewall drops the packets",
+            (Cause::TimedOut, DialStage::Transport) => {
+                "the host is down, or a firewall drops the packets"
+            }
             (_, DialStage::Resolve) => "check the name and this machine's DNS servers",
-            (_, DialStage::Security) => "the port may belong to something other than libp2p, the two sides may share no security protocol (Noise, TLS), or be in different private networks",
-            (_, DialStage::Muxer) => "the two sides share no stream multiplexer; peerkit speaks yamux",
+            (_, DialStage::Security) => {
+                "the port may belong to something other than libp2p, the two sides may share no security protocol (Noise, TLS), or be in different private networks"
+            }
+            (_, DialStage::Muxer) => {
+                "the two sides share no stream multiplexer; peerkit speaks yamux"
+            }
             _ => return None,
         })
     }
@@ -129,7 +137,9 @@ impl fmt::Display for DialFailure {
         match &self.cause {
             Cause::Refused => f.write_str("connection refused"),
             Cause::Unreachable => f.write_str("network or host unreachable"),
-            Cause::NotAllowed => f.write_str("a public address, which profile \"lan\" doesn't allow"),
+            Cause::NotAllowed => {
+                f.write_str("a public address, which profile \"lan\" doesn't allow")
+            }
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
             Cause::Other(text) => f.write_str(text),
             Cause::TimedOut => f.write_str(match self.stage {

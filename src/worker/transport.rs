@@ -13,7 +13,8 @@ use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 use libp2p::{dns, noise, quic, tcp, tls, yamux};
 
-use super::layers::{Attempted, DialTerms, Reach, Security};
+use super::layers::{Attempted, DialTerms, Reach};
+use super::security::Security;
 use super::traffic::{Counted, Traffic};
 use crate::PeerId;
 use crate::config::Settings;

@@ -48,17 +48,11 @@ fn a_new_data_dir_is_ours_alone_and_keeps_the_identity() {
     assert_eq!(mode(&dir), 0o700);
     assert_eq!(mode(&dir.join("identity.key")), 0o600);
     assert_eq!(mode(&dir.join("lock")), 0o600);
-    assert!(
-        first.settings.warnings.is_empty(),
-        "{:?}",
-        first.settings.warnings
-    );
+    assert!(first.settings.warnings.is_empty(), "{:?}", first.settings.warnings);
     let text = fs::read_to_string(dir.join("identity.key")).unwrap();
     assert!(text.ends_with("=\n"));
-    let mut names: Vec<_> = fs::read_dir(&dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name())
-        .collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
     assert_eq!(names, ["identity.key", "lock"]);
     drop(first);
@@ -82,12 +76,7 @@ fn a_locked_data_dir_names_its_holder() {
     assert_eq!(error.kind(), ErrorKind::DataDirLocked);
     assert_eq!(error.detail()["pid"], json!(std::process::id()));
     assert_eq!(error.detail()["path"], json!(scratch.path()));
-    assert!(
-        error
-            .message()
-            .contains("another copy of peerkit in this process"),
-        "{error}"
-    );
+    assert!(error.message().contains("another copy of peerkit in this process"), "{error}");
 
     fs::write(scratch.path().join("lock"), "4242\n").unwrap();
     let error = DataDir::open(scratch.path()).unwrap_err();
@@ -95,10 +84,7 @@ fn a_locked_data_dir_names_its_holder() {
     assert!(error.message().contains("process 4242"));
 
     fs::write(scratch.path().join("lock"), "rubbish").unwrap();
-    assert_eq!(
-        DataDir::open(scratch.path()).unwrap_err().detail()["pid"],
-        Value::Null
-    );
+    assert_eq!(DataDir::open(scratch.path()).unwrap_err().detail()["pid"], Value::Null);
 
     held.close();
     assert!(scratch.path().join("lock").exists());
@@ -148,31 +134,14 @@ fn a_data_dir_that_cannot_be_is_refused() {
     let full = scratch.path().join("lock-is-a-directory");
     fs::create_dir_all(full.join("lock")).unwrap();
     chmod(&full, 0o700);
-    for dir in [
-        file.clone(),
-        file.join("below"),
-        full,
-        "/proc/peerkit".into(),
-    ] {
+    for dir in [file.clone(), file.join("below"), full, "/proc/peerkit".into()] {
         let error = open_error(&offline(&dir));
-        assert_eq!(
-            error.kind(),
-            ErrorKind::Storage,
-            "{}: {error}",
-            dir.display()
-        );
-        assert!(
-            error.detail()["path"]
-                .as_str()
-                .unwrap()
-                .starts_with(dir.to_str().unwrap())
-        );
+        assert_eq!(error.kind(), ErrorKind::Storage, "{}: {error}", dir.display());
+        assert!(error.detail()["path"].as_str().unwrap().starts_with(dir.to_str().unwrap()));
         assert!(error.hint().is_some());
     }
     assert!(
-        open_error(&offline(&file.join("below")))
-            .message()
-            .contains("file instead of a directory")
+        open_error(&offline(&file.join("below"))).message().contains("file instead of a directory")
     );
 }
 
@@ -216,21 +185,13 @@ fn config_json_stands_between_profile_and_call() {
     fs::write(scratch.path().join("config.json"), &text).unwrap();
     fs::write(scratch.path().join("my.key"), KEY).unwrap();
     chmod(&scratch.path().join("my.key"), 0o600);
-    let call = Config::new()
-        .data_dir(scratch.path())
-        .limits(Limits::new().max_peers(9));
+    let call = Config::new().data_dir(scratch.path()).limits(Limits::new().max_peers(9));
     let opened = open(&call).unwrap();
     let settings = &opened.settings;
     assert_eq!(settings.profile, Profile::Offline);
     assert_eq!(settings.agent_version, "from-file");
-    assert_eq!(
-        (settings.limits.max_peers, settings.limits.max_pending),
-        (9, 6)
-    );
-    assert_eq!(
-        settings.log.as_ref().unwrap().file,
-        Some(scratch.path().join("peerkit.log"))
-    );
+    assert_eq!((settings.limits.max_peers, settings.limits.max_pending), (9, 6));
+    assert_eq!(settings.log.as_ref().unwrap().file, Some(scratch.path().join("peerkit.log")));
     assert_eq!(settings.data_dir.as_deref(), Some(scratch.path()));
     assert_eq!(id_of(&opened), KEY_ID);
     assert!(!scratch.path().join("identity.key").exists());
@@ -241,10 +202,7 @@ fn config_json_stands_between_profile_and_call() {
             "`data_dir` has no effect in config.json",
         ]
     );
-    assert_eq!(
-        fs::read_to_string(scratch.path().join("config.json")).unwrap(),
-        text
-    );
+    assert_eq!(fs::read_to_string(scratch.path().join("config.json")).unwrap(), text);
 }
 
 #[test]
@@ -286,12 +244,9 @@ fn a_key_is_read_in_each_form_it_is_exported_in() {
     ] {
         fs::write(&file, bytes).unwrap();
         chmod(&file, 0o600);
-        let opened = open(
-            &Config::new()
-                .profile(Profile::Offline)
-                .identity(KeySource::file(&file)),
-        )
-        .unwrap();
+        let opened =
+            open(&Config::new().profile(Profile::Offline).identity(KeySource::file(&file)))
+                .unwrap();
         assert_eq!(id_of(&opened), KEY_ID);
         assert!(opened.settings.warnings.is_empty());
     }
@@ -311,14 +266,8 @@ fn a_bad_key_file_is_an_error_and_stays_as_it_is() {
     let scratch = scratch();
     let path = scratch.path().join("identity.key");
     let too_long = vec![b'A'; 70_000];
-    let contents: [&[u8]; 6] = [
-        b"",
-        b"\n",
-        b"rubbish",
-        &KEY.as_bytes()[..40],
-        b"-----BEGIN PRIVATE KEY-----",
-        &too_long,
-    ];
+    let contents: [&[u8]; 6] =
+        [b"", b"\n", b"rubbish", &KEY.as_bytes()[..40], b"-----BEGIN PRIVATE KEY-----", &too_long];
     for bytes in contents {
         fs::write(&path, bytes).unwrap();
         let error = open_error(&offline(scratch.path()));
@@ -329,17 +278,11 @@ fn a_bad_key_file_is_an_error_and_stays_as_it_is() {
     }
     fs::remove_file(&path).unwrap();
     symlink("/nowhere/key", &path).unwrap();
-    assert_eq!(
-        open_error(&offline(scratch.path())).kind(),
-        ErrorKind::Identity
-    );
+    assert_eq!(open_error(&offline(scratch.path())).kind(), ErrorKind::Identity);
     assert!(path.is_symlink());
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
-    assert_eq!(
-        open_error(&offline(scratch.path())).kind(),
-        ErrorKind::Identity
-    );
+    assert_eq!(open_error(&offline(scratch.path())).kind(), ErrorKind::Identity);
     let missing = Config::new().identity(KeySource::file("/nowhere/key"));
     assert_eq!(open_error(&missing).kind(), ErrorKind::Identity);
 }
@@ -360,11 +303,7 @@ fn a_key_open_to_others_is_a_warning() {
     drop(open(&offline(scratch.path())).unwrap());
     chmod(&scratch.path().join("identity.key"), 0o644);
     let opened = open(&offline(scratch.path())).unwrap();
-    assert!(
-        opened.settings.warnings[0].contains("mode 644"),
-        "{:?}",
-        opened.settings.warnings
-    );
+    assert!(opened.settings.warnings[0].contains("mode 644"), "{:?}", opened.settings.warnings);
 }
 
 #[test]

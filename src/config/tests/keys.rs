@@ -16,35 +16,21 @@ fn an_unknown_key_is_refused_with_the_nearest_known_one() {
             "limits.max_conections",
             json!("limits.max_connections"),
         ),
-        (
-            json!({"max_peers": 1}),
-            "max_peers",
-            json!("limits.max_peers"),
-        ),
+        (json!({"max_peers": 1}), "max_peers", json!("limits.max_peers")),
         (json!({"mdns": true}), "mdns", json!("discovery.mdns")),
         (json!({"dataDir": "/x"}), "dataDir", json!("data_dir")),
         (json!({"configdir": "/x"}), "configdir", json!("config_dir")),
-        (
-            json!({"log": {"levl": "info"}}),
-            "log.levl",
-            json!("log.level"),
-        ),
+        (json!({"log": {"levl": "info"}}), "log.levl", json!("log.level")),
         (json!({"zebra": null}), "zebra", Value::Null),
     ] {
         let error = refused(value.clone());
         assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{value}");
         assert_eq!(error.detail()["key"], json!(key), "{value}");
         assert_eq!(error.detail()["nearest"], nearest, "{value}");
-        assert!(
-            error.message().starts_with(&format!("unknown key `{key}`")),
-            "{error}"
-        );
+        assert!(error.message().starts_with(&format!("unknown key `{key}`")), "{error}");
     }
     let error = refused(json!({"limts": {}}));
-    assert_eq!(
-        error.message(),
-        "unknown key `limts`, did you mean `limits`?"
-    );
+    assert_eq!(error.message(), "unknown key `limts`, did you mean `limits`?");
 }
 
 #[test]
@@ -68,23 +54,14 @@ fn a_value_of_the_wrong_type_is_refused_by_its_key() {
         (json!({"limits": {"max_peers": -1}}), "limits.max_peers"),
         (json!({"limits": {"max_peers": 1.5}}), "limits.max_peers"),
         (json!({"limits": {"max_peers": "many"}}), "limits.max_peers"),
-        (
-            json!({"limits": {"max_peers": 5_000_000_000_u64}}),
-            "limits.max_peers",
-        ),
+        (json!({"limits": {"max_peers": 5_000_000_000_u64}}), "limits.max_peers"),
         (json!({"log": {"level": "loud"}}), "log.level"),
         (json!({"discovery": {"dht": false}}), "discovery.dht"),
         (json!({"bootstrap_from_ipfs": 1}), "bootstrap_from_ipfs"),
         (json!({"idle_timeout_s": true}), "idle_timeout_s"),
         (json!({"config_dir": "/a", "data_dir": "/b"}), "config_dir"),
-        (
-            json!({"discovery_interval": 3, "discovery": {"interval_s": 3}}),
-            "discovery_interval",
-        ),
-        (
-            json!({"discovery_interval": 3, "discovery": 1}),
-            "discovery",
-        ),
+        (json!({"discovery_interval": 3, "discovery": {"interval_s": 3}}), "discovery_interval"),
+        (json!({"discovery_interval": 3, "discovery": 1}), "discovery"),
     ] {
         let error = refused(value.clone());
         assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{value}");
@@ -96,11 +73,7 @@ fn a_value_of_the_wrong_type_is_refused_by_its_key() {
 #[test]
 fn what_is_no_json_object_is_refused() {
     for text in ["", "null", "[]", "1", "{", "{}x", "\"\""] {
-        assert_eq!(
-            Config::from_json(text).unwrap_err().kind(),
-            ErrorKind::ConfigInvalid,
-            "{text}"
-        );
+        assert_eq!(Config::from_json(text).unwrap_err().kind(), ErrorKind::ConfigInvalid, "{text}");
     }
     assert_eq!(Config::from_json(" {} ").unwrap(), Config::new());
 }
@@ -156,10 +129,7 @@ fn secrets_show_in_no_debug_output_and_no_error() {
     let given = Config::new().identity(KEY).swarm_key(SWARM_KEY);
     let resolved = Settings::resolve(&given, None).unwrap();
     for shown in [format!("{given:?}"), format!("{resolved:?}")] {
-        assert!(
-            !shown.contains(secret) && !shown.contains("0123456789abcdef"),
-            "{shown}"
-        );
+        assert!(!shown.contains(secret) && !shown.contains("0123456789abcdef"), "{shown}");
         assert!(!shown.contains("69, 103"), "{shown}");
         assert!(shown.contains("redacted"));
     }

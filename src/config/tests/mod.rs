@@ -29,8 +29,7 @@ fn settings(value: Value) -> Settings {
 
 fn refused(value: Value) -> Error {
     let read = Config::from_json(&value.to_string());
-    read.and_then(|config| Settings::resolve(&config, None))
-        .expect_err(&value.to_string())
+    read.and_then(|config| Settings::resolve(&config, None)).expect_err(&value.to_string())
 }
 
 fn base64_text(bytes: &[u8]) -> String {

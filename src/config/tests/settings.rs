@@ -24,29 +24,16 @@ fn defaults_are_as_documented() {
     let defaults = settings(json!({}));
     assert_eq!(defaults.profile, Profile::Lan);
     assert_eq!(defaults.data_dir, None);
-    assert_eq!(
-        defaults.agent_version,
-        concat!("peerkit/", env!("CARGO_PKG_VERSION"))
-    );
+    assert_eq!(defaults.agent_version, concat!("peerkit/", env!("CARGO_PKG_VERSION")));
     assert_eq!(defaults.idle_timeout, None);
     assert_eq!(defaults.default_timeout, Duration::from_secs(30));
     assert_eq!(defaults.log, None);
     assert!(!defaults.listen_explicit);
     let limits = defaults.limits;
-    assert_eq!(
-        (
-            limits.max_connections,
-            limits.max_per_peer,
-            limits.max_pending
-        ),
-        (512, 4, 128)
-    );
+    assert_eq!((limits.max_connections, limits.max_per_peer, limits.max_pending), (512, 4, 128));
     assert_eq!((limits.max_inbound_per_s, limits.max_peers), (100, 100_000));
     assert_eq!(settings(json!({"idle_timeout_s": 0})).idle_timeout, None);
-    assert_eq!(
-        settings(json!({"log": {}})).log.unwrap().level,
-        LogLevel::Info
-    );
+    assert_eq!(settings(json!({"log": {}})).log.unwrap().level, LogLevel::Info);
     let relative = settings(json!({"data_dir": "some/dir"})).data_dir.unwrap();
     assert_eq!(relative, std::env::current_dir().unwrap().join("some/dir"));
 }
@@ -54,24 +41,15 @@ fn defaults_are_as_documented() {
 #[test]
 fn a_profile_chooses_where_to_listen() {
     let offline = listen_texts(&settings(json!({"profile": "offline"})));
-    assert_eq!(
-        offline[..2],
-        ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"]
-    );
+    assert_eq!(offline[..2], ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"]);
     assert!(offline.len() == 2 || offline[2..] == ["/ip6/::1/tcp/0", "/ip6/::1/udp/0/quic-v1"]);
     for profile in ["lan", "internet"] {
         let all = listen_texts(&settings(json!({"profile": profile})));
-        assert_eq!(
-            all[..2],
-            ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]
-        );
+        assert_eq!(all[..2], ["/ip4/0.0.0.0/tcp/0", "/ip4/0.0.0.0/udp/0/quic-v1"]);
         assert!(all.len() == 2 || all[2..] == ["/ip6/::/tcp/0", "/ip6/::/udp/0/quic-v1"]);
     }
     let private = listen_texts(&settings(json!({"swarm_key": SWARM_KEY})));
-    assert!(
-        private.iter().all(|address| address.ends_with("/tcp/0")),
-        "{private:?}"
-    );
+    assert!(private.iter().all(|address| address.ends_with("/tcp/0")), "{private:?}");
 }
 
 #[test]
@@ -87,34 +65,16 @@ fn given_listen_addresses_are_checked() {
     let ws = "/ip4/127.0.0.1/tcp/0/ws";
     for (value, kind) in [
         (json!({"listen": [""]}), ErrorKind::ConfigInvalid),
-        (
-            json!({"listen": ["/ip4/127.0.0.1/tcp/99999"]}),
-            ErrorKind::ConfigInvalid,
-        ),
-        (
-            json!({"listen": ["/dns4/localhost/tcp/0"]}),
-            ErrorKind::ConfigInvalid,
-        ),
+        (json!({"listen": ["/ip4/127.0.0.1/tcp/99999"]}), ErrorKind::ConfigInvalid),
+        (json!({"listen": ["/dns4/localhost/tcp/0"]}), ErrorKind::ConfigInvalid),
         (json!({"listen": [with_id]}), ErrorKind::ConfigInvalid),
         (json!({"listen": many}), ErrorKind::ConfigInvalid),
         (json!({"listen": [ws]}), ErrorKind::Unsupported),
-        (
-            json!({"listen": ["/ip4/127.0.0.1/tcp/0/tls/ws"]}),
-            ErrorKind::Unsupported,
-        ),
-        (
-            json!({"listen": ["/dnsaddr/example.com"]}),
-            ErrorKind::Unsupported,
-        ),
+        (json!({"listen": ["/ip4/127.0.0.1/tcp/0/tls/ws"]}), ErrorKind::Unsupported),
+        (json!({"listen": ["/dnsaddr/example.com"]}), ErrorKind::Unsupported),
         (json!({"listen": ["/memory/1"]}), ErrorKind::Unsupported),
-        (
-            json!({"listen": [quic], "swarm_key": SWARM_KEY}),
-            ErrorKind::ConfigInvalid,
-        ),
-        (
-            json!({"listen": [ws], "swarm_key": SWARM_KEY}),
-            ErrorKind::ConfigInvalid,
-        ),
+        (json!({"listen": [quic], "swarm_key": SWARM_KEY}), ErrorKind::ConfigInvalid),
+        (json!({"listen": [ws], "swarm_key": SWARM_KEY}), ErrorKind::ConfigInvalid),
     ] {
         let error = refused(value.clone());
         assert_eq!(error.kind(), kind, "{value}: {error}");
@@ -122,47 +82,21 @@ fn given_listen_addresses_are_checked() {
     }
     let range = refused(json!({"no_announce": ["/ip4/10.0.0.0/ipcidr/8"]}));
     assert_eq!(range.kind(), ErrorKind::Unsupported);
-    assert_eq!(
-        refused(json!({"advertise": ["x"]})).kind(),
-        ErrorKind::ConfigInvalid
-    );
-    assert_eq!(
-        settings(json!({"advertise": ["/dns4/a.example/tcp/443/wss"]}))
-            .advertise
-            .len(),
-        1
-    );
+    assert_eq!(refused(json!({"advertise": ["x"]})).kind(), ErrorKind::ConfigInvalid);
+    assert_eq!(settings(json!({"advertise": ["/dns4/a.example/tcp/443/wss"]})).advertise.len(), 1);
 }
 
 #[test]
 fn numbers_out_of_bounds_are_refused_by_their_key() {
     for (value, key) in [
-        (
-            json!({"limits": {"max_connections": 0}}),
-            "limits.max_connections",
-        ),
-        (
-            json!({"limits": {"max_connections": 100_001}}),
-            "limits.max_connections",
-        ),
-        (
-            json!({"limits": {"max_per_peer": 0}}),
-            "limits.max_per_peer",
-        ),
+        (json!({"limits": {"max_connections": 0}}), "limits.max_connections"),
+        (json!({"limits": {"max_connections": 100_001}}), "limits.max_connections"),
+        (json!({"limits": {"max_per_peer": 0}}), "limits.max_per_peer"),
         (json!({"limits": {"max_pending": 0}}), "limits.max_pending"),
-        (
-            json!({"limits": {"max_inbound_per_s": 0}}),
-            "limits.max_inbound_per_s",
-        ),
-        (
-            json!({"limits": {"max_peers": 10_000_001}}),
-            "limits.max_peers",
-        ),
+        (json!({"limits": {"max_inbound_per_s": 0}}), "limits.max_inbound_per_s"),
+        (json!({"limits": {"max_peers": 10_000_001}}), "limits.max_peers"),
         (json!({"default_timeout_ms": 0}), "default_timeout_ms"),
-        (
-            json!({"default_timeout_ms": 3_600_001}),
-            "default_timeout_ms",
-        ),
+        (json!({"default_timeout_ms": 3_600_001}), "default_timeout_ms"),
         (json!({"idle_timeout_s": u64::MAX}), "idle_timeout_s"),
         (json!({"agent_version": ""}), "agent_version"),
         (json!({"agent_version": "a\nb"}), "agent_version"),
@@ -182,21 +116,12 @@ fn a_key_whose_feature_is_not_built_is_refused_and_its_off_value_taken() {
         (json!({"discovery": {"mdns": true}}), "discovery.mdns"),
         (json!({"discovery": {"dht": "auto"}}), "discovery.dht"),
         (json!({"discovery": {"gossip": true}}), "discovery.gossip"),
-        (
-            json!({"discovery": {"interval_s": 30}}),
-            "discovery.interval_s",
-        ),
+        (json!({"discovery": {"interval_s": 30}}), "discovery.interval_s"),
         (json!({"discovery_interval": 30}), "discovery.interval_s"),
-        (
-            json!({"discovery_interval": 30, "discovery": null}),
-            "discovery.interval_s",
-        ),
+        (json!({"discovery_interval": 30, "discovery": null}), "discovery.interval_s"),
         (json!({"bootstrap": ["/ip4/192.0.2.1/tcp/1"]}), "bootstrap"),
         (json!({"bootstrap_from_ipfs": true}), "bootstrap_from_ipfs"),
-        (
-            json!({"bootstrap_from_cluster": "/ip4/127.0.0.1/tcp/9094"}),
-            "bootstrap_from_cluster",
-        ),
+        (json!({"bootstrap_from_cluster": "/ip4/127.0.0.1/tcp/9094"}), "bootstrap_from_cluster"),
         (json!({"limits": {"low_water": 1}}), "limits.low_water"),
         (json!({"limits": {"high_water": 1}}), "limits.high_water"),
         (json!({"control_socket": true}), "control_socket"),
@@ -231,10 +156,7 @@ fn a_swarm_key_is_read_in_its_standard_format() {
     std::fs::write(&path, SWARM_KEY.replace('\n', "\r\n")).unwrap();
     let text = settings(json!({"swarm_key": SWARM_KEY})).swarm_key;
     assert_eq!(text.unwrap().bytes()[..4], [0x01, 0x23, 0x45, 0x67]);
-    assert_eq!(
-        text,
-        settings(json!({"swarm_key": {"file": path}})).swarm_key
-    );
+    assert_eq!(text, settings(json!({"swarm_key": {"file": path}})).swarm_key);
     let base64 = "/key/swarm/psk/1.0.0/\n/base64/\nASNFZ4mrze8BI0VniavN7wEjRWeJq83vASNFZ4mrze8=";
     assert_eq!(text, settings(json!({"swarm_key": base64})).swarm_key);
     for bad in [
@@ -308,21 +230,11 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
         ]
     );
     let bad = Config::new().listen(["x"]);
-    assert_eq!(
-        ours.conflicts(&bad, &running()).unwrap_err().kind(),
-        ErrorKind::ConfigInvalid
-    );
+    assert_eq!(ours.conflicts(&bad, &running()).unwrap_err().kind(), ErrorKind::ConfigInvalid);
     let nowhere = settings(json!({}));
     let asks_for_a_log = config(json!({"log": {}}));
-    assert!(
-        ours.conflicts(&asks_for_a_log, &running())
-            .unwrap()
-            .is_empty()
-    );
-    assert_eq!(
-        nowhere.conflicts(&asks_for_a_log, &running()).unwrap(),
-        ["log"]
-    );
+    assert!(ours.conflicts(&asks_for_a_log, &running()).unwrap().is_empty());
+    assert_eq!(nowhere.conflicts(&asks_for_a_log, &running()).unwrap(), ["log"]);
     let given = Config::new().data_dir(PathBuf::from("/x"));
     assert_eq!(nowhere.conflicts(&given, &running()).unwrap(), ["data_dir"]);
 }

@@ -57,11 +57,7 @@ struct Ping {
 
 impl Ping {
     fn begin(request: Option<RequestId>, reused: bool, stream: Stream) -> Outbound {
-        Outbound::Pinging(Ping {
-            request,
-            reused,
-            round_trip: ping(stream).boxed(),
-        })
+        Outbound::Pinging(Ping { request, reused, round_trip: ping(stream).boxed() })
     }
 }
 

@@ -113,10 +113,8 @@ impl NetworkBehaviour for Behaviour {
     ) {
         match told {
             handler::Told::Outcome(outcome) => {
-                self.actions.push_back(ToSwarm::GenerateEvent(Event::Pinged {
-                    peer: peer_id,
-                    outcome,
-                }));
+                self.actions
+                    .push_back(ToSwarm::GenerateEvent(Event::Pinged { peer: peer_id, outcome }));
             }
             handler::Told::Dead => {
                 self.actions.push_back(ToSwarm::GenerateEvent(Event::Dead { connection }));
@@ -128,10 +126,7 @@ impl NetworkBehaviour for Behaviour {
         }
     }
 
-    fn poll(
-        &mut self,
-        _: &mut Context<'_>,
-    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         match self.actions.pop_front() {
             Some(action) => Poll::Ready(action),
             None => Poll::Pending,

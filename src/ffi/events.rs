@@ -1,0 +1,86 @@
+//! Event subscriptions.
+
+use std::ffi::{c_char, c_int};
+use std::time::Duration;
+
+use super::{guard, peerkit_events_t, peerkit_t, set, subscriptions, text};
+use crate::manager::PeerManager;
+use crate::model::event::EventBatch;
+use crate::model::params::EventsOptions;
+use crate::model::reply::{EventsClosed, EventsOpened};
+use crate::ops;
+
+/// Subscribes to everything that happens from now on.
+///
+/// @param h             the run
+/// @param options_json  NULL or {}
+/// @param out           set to the subscription's handle; 0 on failure
+///
+/// Reply: `events_handle`. A subscription outlives its run until it is closed.
+/// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+/// Doesn't block. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_events_open(
+    h: peerkit_t,
+    options_json: *const c_char,
+    out: *mut peerkit_events_t,
+) -> *mut c_char {
+    // SAFETY: the caller promises that `out` is NULL or writable.
+    unsafe { set(out, 0) };
+    guard::answer("events_open", || {
+        let manager = PeerManager::of_handle(h)?;
+        if out.is_null() {
+            return Err(text::null_out());
+        }
+        // SAFETY: the caller promises that `options_json` is NULL or a string.
+        let options = unsafe { text::object(options_json, "options_json") }?;
+        let EventsOptions {} = ops::parse(options)?;
+        let events_handle = subscriptions::insert(manager.events()?);
+        // SAFETY: `out` was found not to be NULL, and is writable as the caller promises.
+        unsafe { set(out, events_handle) };
+        Ok(EventsOpened { events_handle })
+    })
+}
+
+/// Takes up to 64 events, oldest first.
+///
+/// @param e           the subscription
+/// @param timeout_ms  how long to wait for the first event; 0 = not at all
+///
+/// Reply: `events[]`, empty where nothing came in time; `lagged`, how many older events were lost
+/// before these because the reader was slow.
+/// Errors: closed (the run has stopped and all was read, or the subscription was closed
+/// meanwhile), invalid_handle, invalid_argument, forked, reentrant.
+/// Blocks until an event, the end, or the deadline. Safe from any thread; each event goes to one
+/// of the threads that wait.
+#[unsafe(no_mangle)]
+pub extern "C" fn peerkit_events_next(e: peerkit_events_t, timeout_ms: u32) -> *mut c_char {
+    guard::answer::<EventBatch>("events_next", || {
+        subscriptions::get(e)?.next(Duration::from_millis(timeout_ms.into()))
+    })
+}
+
+/// A descriptor that is readable while an event is queued or the run has stopped.
+///
+/// @param e  the subscription
+///
+/// The same descriptor at each call, close-on-exec and non-blocking. Only poll it: never read or
+/// close it; it is gone after peerkit_events_close. -1 for a bad handle, in a forked child, and on
+/// systems without such a thing.
+/// Doesn't block. Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn peerkit_events_fd(e: peerkit_events_t) -> c_int {
+    guard::number(-1, || subscriptions::get(e).map_or(-1, |events| events.fd()))
+}
+
+/// Ends a subscription, and wakes whoever waits for its events.
+///
+/// @param e  the subscription
+///
+/// Reply: `already_closed`, true where it had been closed before.
+/// Errors: invalid_handle, forked, reentrant.
+/// Doesn't block. Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn peerkit_events_close(e: peerkit_events_t) -> *mut c_char {
+    guard::answer("events_close", || Ok(EventsClosed { already_closed: !subscriptions::close(e)? }))
+}

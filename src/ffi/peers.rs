@@ -1,0 +1,244 @@
+//! The operations, one function for each that has C arguments of its own, and `peerkit_call` for
+//! all of them.
+
+use std::ffi::c_char;
+
+use serde_json::{Map, Value};
+
+use super::{guard, operation, peerkit_t, text};
+use crate::error::{Result, invalid_argument};
+use crate::manager::PeerManager;
+use crate::model::params::NoParams;
+use crate::model::reply::Cancelled;
+use crate::{ops, process};
+
+/// Peers by status and text, most recently heard of first.
+///
+/// @param h             the run
+/// @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
+///                      "limit": 1..10000 (1000)}
+///
+/// Reply: `peers[]`, `total` after the filter, `truncated`.
+/// Errors: invalid_argument, limit_reached (a reply over 16 MiB), invalid_handle, dead, forked,
+/// reentrant.
+/// Doesn't block on the network. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_get_peers(
+    h: peerkit_t,
+    options_json: *const c_char,
+) -> *mut c_char {
+    // SAFETY: the caller promises that `options_json` is NULL or a string.
+    operation(h, "get_peers", 0, || unsafe { text::object(options_json, "options_json") })
+}
+
+/// A page of peers.
+///
+/// @param h             the run
+/// @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
+///                      "filter_protocol": name, "filter_connected": bool, "search": text,
+///                      "tag": text, "policy": text,
+///                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
+///
+/// Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
+/// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+/// Doesn't block on the network. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_list_peers(
+    h: peerkit_t,
+    options_json: *const c_char,
+) -> *mut c_char {
+    // SAFETY: the caller promises that `options_json` is NULL or a string.
+    operation(h, "list_peers", 0, || unsafe { text::object(options_json, "options_json") })
+}
+
+/// Everything known of a peer.
+///
+/// @param h             the run
+/// @param peer_id       the peer, in any form of a peer id
+/// @param options_json  NULL or {}
+///
+/// Reply: `peer_info`.
+/// Errors: invalid_peer_id, peer_not_found, invalid_argument, invalid_handle, dead, forked,
+/// reentrant.
+/// Doesn't block on the network. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_get_peer(
+    h: peerkit_t,
+    peer_id: *const c_char,
+    options_json: *const c_char,
+) -> *mut c_char {
+    // SAFETY: the caller promises that both are NULL or strings.
+    operation(h, "get_peer", 0, || unsafe { with_peer(peer_id, options_json) })
+}
+
+/// Connects to a peer and waits until it has accepted.
+///
+/// @param h             the run
+/// @param peer_id       the peer, in any form of a peer id; NULL where the address tells
+/// @param multiaddr     where to reach it, tried first; NULL where the book knows
+/// @param options_json  NULL or {"cancel_token": n}
+/// @param timeout_ms    deadline; 0 = the configured default
+///
+/// Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
+/// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
+/// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
+/// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
+/// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
+/// Blocks until connected, failed, or out of time. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_connect_peer(
+    h: peerkit_t,
+    peer_id: *const c_char,
+    multiaddr: *const c_char,
+    options_json: *const c_char,
+    timeout_ms: u32,
+) -> *mut c_char {
+    operation(h, "connect_peer", timeout_ms, || {
+        // SAFETY: the caller promises that all three are NULL or strings.
+        let (options, peer_id, multiaddr) = unsafe {
+            (
+                text::object(options_json, "options_json")?,
+                text::optional(peer_id, "peer_id")?,
+                text::optional(multiaddr, "multiaddr")?,
+            )
+        };
+        let params = with_argument(options, "peer_id", peer_id)?;
+        with_argument(params, "multiaddr", multiaddr)
+    })
+}
+
+/// Closes all connections to a peer.
+///
+/// @param h             the run
+/// @param peer_id       the peer, in any form of a peer id
+/// @param options_json  NULL or {"cancel_token": n}
+/// @param timeout_ms    deadline; 0 = the configured default
+///
+/// Reply: `peer_id`, `message`, `was_connected`.
+/// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
+/// invalid_handle, dead, forked, reentrant.
+/// Blocks until they are closed. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_disconnect_peer(
+    h: peerkit_t,
+    peer_id: *const c_char,
+    options_json: *const c_char,
+    timeout_ms: u32,
+) -> *mut c_char {
+    // SAFETY: the caller promises that both are NULL or strings.
+    operation(h, "disconnect_peer", timeout_ms, || unsafe { with_peer(peer_id, options_json) })
+}
+
+/// Measures the round trip time to a connected peer; it never dials.
+///
+/// @param h             the run
+/// @param peer_id       the peer, in any form of a peer id
+/// @param options_json  NULL or {"count": 1..100 (3), "cancel_token": n}
+/// @param timeout_ms    deadline for all pings; 0 = the configured default
+///
+/// Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
+/// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
+/// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
+/// Blocks until the last answer. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_ping_peer(
+    h: peerkit_t,
+    peer_id: *const c_char,
+    options_json: *const c_char,
+    timeout_ms: u32,
+) -> *mut c_char {
+    // SAFETY: the caller promises that both are NULL or strings.
+    operation(h, "ping_peer", timeout_ms, || unsafe { with_peer(peer_id, options_json) })
+}
+
+/// The statistics of this node.
+///
+/// @param h             the run
+/// @param options_json  NULL or {}
+///
+/// Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
+/// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
+/// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
+/// `discovery_active` and `protocols_supported[]` also beside it.
+/// Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
+/// Doesn't block. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_get_peer_stats(
+    h: peerkit_t,
+    options_json: *const c_char,
+) -> *mut c_char {
+    // SAFETY: the caller promises that `options_json` is NULL or a string.
+    operation(h, "get_peer_stats", 0, || unsafe { text::object(options_json, "options_json") })
+}
+
+/// Runs any operation by name.
+///
+/// @param h            the run
+/// @param method       the name or an alias, such as "add_peer"
+/// @param params_json  NULL or a JSON object of its parameters
+/// @param timeout_ms   deadline where the operation waits; 0 = the configured default
+///
+/// Reply: the operation's own; `method` in it is the canonical name.
+/// Errors: unknown_method, and those of the operation.
+/// Blocks as the operation does. Safe from any thread.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn peerkit_call(
+    h: peerkit_t,
+    method: *const c_char,
+    params_json: *const c_char,
+    timeout_ms: u32,
+) -> *mut c_char {
+    let call = || {
+        process::check_caller()?;
+        // SAFETY: the caller promises that `method` is NULL or a string.
+        ops::find(unsafe { text::required(method, "method") }?)
+    };
+    match guard::number(Err(invalid_argument("`method` can't be read")), call) {
+        // SAFETY: the caller promises that `params_json` is NULL or a string.
+        Ok(op) => operation(h, op.name, timeout_ms, || unsafe {
+            text::object(params_json, "params_json")
+        }),
+        Err(error) => guard::answer::<NoParams>("call", || Err(error)),
+    }
+}
+
+/// Ends, with `cancelled`, all waiting calls whose options carry a token.
+///
+/// @param h      the run
+/// @param token  the number the calls carry as `cancel_token`
+///
+/// Reply: `cancelled`, how many calls those were.
+/// Errors: busy, closed, invalid_handle, dead, forked, reentrant.
+/// Doesn't block on the network. Safe from any thread.
+#[unsafe(no_mangle)]
+pub extern "C" fn peerkit_cancel(h: peerkit_t, token: u64) -> *mut c_char {
+    guard::answer::<Cancelled>("cancel", || PeerManager::of_handle(h)?.cancel(token))
+}
+
+/// # Safety
+/// Both are NULL or NUL-terminated strings.
+unsafe fn with_peer(
+    peer_id: *const c_char,
+    options_json: *const c_char,
+) -> Result<Map<String, Value>> {
+    // SAFETY: the caller promises that both are NULL or strings.
+    let (options, peer_id) = unsafe {
+        (text::object(options_json, "options_json")?, text::required(peer_id, "peer_id")?)
+    };
+    with_argument(options, "peer_id", Some(peer_id))
+}
+
+/// Puts a C argument among the options, where it has no place of its own.
+fn with_argument(
+    mut options: Map<String, Value>,
+    name: &str,
+    value: Option<&str>,
+) -> Result<Map<String, Value>> {
+    if options.contains_key(name) {
+        return Err(invalid_argument(format!("`{name}` is an argument of its own, not an option")));
+    }
+    if let Some(value) = value {
+        options.insert(name.to_owned(), value.into());
+    }
+    Ok(options)
+}

@@ -1,0 +1,165 @@
+//! The operations that touch the network or the disk: each checks what it was given, asks the
+//! worker or the store, and waits for the answer.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::check::{in_range, required_peer};
+use super::{PeerManager, not_in_book};
+use crate::book::{Record, UserChange};
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::Source;
+use crate::model::event::EventKind;
+use crate::model::params::*;
+use crate::model::reply::*;
+use crate::worker::command::{Command, Target};
+use crate::{Multiaddr, PeerId, addr, clock};
+
+/// Addresses taken by one `add_peer`.
+const MAX_ADDED_ADDRESSES: usize = 16;
+
+impl PeerManager {
+    /// Connects to a peer and waits until it has accepted us.
+    ///
+    /// By id, by address, or both; then the address is tried first and kept when it leads there.
+    /// Blocks for at most `timeout`. Fails with `no_addresses`, `self_dial`, `dial_failed`,
+    /// `dial_timeout`, `wrong_peer_id`, `blocked` or `limit_reached`; `detail.attempts` tells what
+    /// became of each address.
+    pub fn connect_peer(&self, params: ConnectPeer, timeout: Duration) -> Result<Connected> {
+        let deadline = self.act(timeout)?;
+        let target = self.target(params.peer_id, params.multiaddr)?;
+        let address = target.address.clone();
+        let connected =
+            self.ask(deadline, params.cancel_token, |terms| Command::Connect { target, terms })?;
+        if let Some(address) = address.filter(|_| !connected.already_connected) {
+            let peer = addr::parse_peer_id(&connected.peer_id)?;
+            self.store_added(peer, vec![address], deadline)?;
+        }
+        Ok(connected)
+    }
+
+    fn target(&self, peer_id: Option<String>, multiaddr: Option<String>) -> Result<Target> {
+        let peer = peer_id.as_deref().map(addr::parse_peer_id).transpose()?;
+        let address = multiaddr.as_deref().map(addr::parse_address).transpose()?;
+        let named = address.as_ref().and_then(|address| address.peer_id);
+        if let (Some(peer), Some(named)) = (peer, named)
+            && peer != named
+        {
+            return Err(invalid_argument(format!(
+                "the address is of peer {named}, but peer_id is {peer}"
+            )));
+        }
+        let peer = peer.or(named);
+        let address = address.map(|address| address.addr);
+        if peer.is_none() && address.is_none() {
+            return Err(invalid_argument("give `peer_id`, `multiaddr`, or both"));
+        }
+        let ours = address.as_ref().is_some_and(|address| self.run.listens_on(address));
+        if peer == Some(self.run.peer_id) || peer.is_none() && ours {
+            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
+        }
+        Ok(Target { peer, address })
+    }
+
+    /// Closes all connections to a peer and waits until they are closed.
+    pub fn disconnect_peer(
+        &self,
+        params: DisconnectPeer,
+        timeout: Duration,
+    ) -> Result<Disconnected> {
+        let deadline = self.act(timeout)?;
+        let peer = required_peer(params.peer_id)?;
+        let peer_id = self.known(&peer)?.id_text.clone();
+        let was_connected = self.disconnect(peer, params.cancel_token, deadline)?;
+        Ok(Disconnected {
+            message: match was_connected {
+                true => format!("disconnected from {peer_id}"),
+                false => format!("{peer_id} was not connected"),
+            },
+            peer_id,
+            was_connected,
+        })
+    }
+
+    fn disconnect(&self, peer: PeerId, token: Option<u64>, deadline: Instant) -> Result<bool> {
+        self.ask(deadline, token, |terms| Command::Disconnect { peer, terms })
+    }
+
+    /// Measures the round trip time to a connected peer; it never dials.
+    pub fn ping_peer(&self, params: PingPeer, timeout: Duration) -> Result<Pinged> {
+        let deadline = self.act(timeout)?;
+        let peer = required_peer(params.peer_id)?;
+        let count = in_range("count", params.count, 3, 100)?;
+        self.known(&peer)?;
+        self.ask(deadline, params.cancel_token, |terms| Command::Ping { peer, count, terms })
+    }
+
+    /// Makes a peer known, or adds addresses to one. On disk when this returns.
+    pub fn add_peer(&self, params: AddPeer, timeout: Duration) -> Result<PeerReply> {
+        let deadline = self.act(timeout)?;
+        let (peer, addresses) = self.added(params)?;
+        let discovered = self.run.book.get(&peer).is_none();
+        let record = self.store_added(peer, addresses, deadline)?;
+        let info = record.info();
+        if discovered {
+            let kind = EventKind::PeerDiscovered {
+                source: Source::User,
+                multiaddrs: info.row.multiaddrs.clone(),
+            };
+            self.run.hub.publish(Some(record.id_text.clone()), kind);
+        }
+        Ok(PeerReply { peer_info: info })
+    }
+
+    fn added(&self, params: AddPeer) -> Result<(PeerId, Vec<Multiaddr>)> {
+        let mut peer = params.peer_id.as_deref().map(addr::parse_peer_id).transpose()?;
+        let texts = params.multiaddrs.unwrap_or_default();
+        if texts.len() > MAX_ADDED_ADDRESSES {
+            return Err(invalid_argument(format!(
+                "`multiaddrs` holds {} addresses; at most {MAX_ADDED_ADDRESSES} are taken",
+                texts.len()
+            )));
+        }
+        let mut addresses = Vec::with_capacity(texts.len());
+        for text in &texts {
+            let address = addr::parse_address(text)?;
+            match (peer, address.peer_id) {
+                (Some(peer), Some(named)) if peer != named => {
+                    return Err(invalid_argument(format!("{text} is of another peer than {peer}")));
+                }
+                (None, named) => peer = named,
+                _ => {}
+            }
+            addresses.push(address.addr);
+        }
+        let peer = peer.ok_or_else(|| {
+            invalid_argument("give `peer_id`, or an address that ends in /p2p/ and an id")
+        })?;
+        if peer == self.run.peer_id {
+            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
+        }
+        Ok((peer, addresses))
+    }
+
+    /// Takes what the user told of a peer; on disk when this returns.
+    fn store_added(
+        &self,
+        id: PeerId,
+        addrs: Vec<Multiaddr>,
+        deadline: Instant,
+    ) -> Result<Arc<Record>> {
+        let now = clock::now();
+        let added = self.run.store.commit(UserChange::Add { id, addrs, now }, deadline)?;
+        added.ok_or_else(|| not_in_book(&id))
+    }
+
+    /// Disconnects a peer and forgets everything about it. On disk when this returns.
+    pub fn remove_peer(&self, params: RemovePeer, timeout: Duration) -> Result<Removed> {
+        let deadline = self.act(timeout)?;
+        let peer = required_peer(params.peer_id)?;
+        let peer_id = self.known(&peer)?.id_text.clone();
+        self.disconnect(peer, params.cancel_token, deadline)?;
+        self.run.store.commit(UserChange::Remove { id: peer }, deadline)?;
+        Ok(Removed { peer_id, removed: true })
+    }
+}

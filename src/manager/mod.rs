@@ -1,0 +1,197 @@
+//! `PeerManager`: the blocking facade. A few lines for each operation: check the caller, check
+//! the parameters, read the book or ask the worker, shape the reply.
+//!
+//! Here are the life of the manager and the way to the worker; `read` holds the operations that
+//! answer from memory, `act` those that wait, `subscription` the user's side of events.
+
+mod act;
+mod check;
+mod read;
+mod subscription;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::RecvTimeoutError;
+
+pub(crate) use self::check::check_timeout;
+use self::check::deadline;
+pub use self::subscription::Events;
+use crate::book::Record;
+use crate::config::Config;
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::reply::{Cancelled, State, Status, Stopped};
+use crate::run::Run;
+use crate::worker::command::{Command, Reply, Terms, dead};
+use crate::{PeerId, process};
+
+/// How long past its deadline a call waits for the worker's own word on what happened. It ends
+/// calls at their deadlines; only a stalled worker is later than this.
+const WORKER_GRACE: Duration = Duration::from_millis(500);
+
+/// This process's peer manager. A cheap handle: clones are the same manager, and dropping one
+/// does nothing; only [`stop`](Self::stop) stops.
+///
+/// Methods that touch the network or the disk take a `timeout`; zero means the configured default
+/// (30 s). They block the calling thread for at most about that long. The others answer at once
+/// from memory.
+#[derive(Clone)]
+pub struct PeerManager {
+    run: Arc<Run>,
+}
+
+impl std::fmt::Debug for PeerManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PeerManager")
+            .field("peer_id", &self.run.peer_text)
+            .field("state", &self.run.state())
+            .finish()
+    }
+}
+
+impl PeerManager {
+    /// Starts this process's manager, or gives the one that runs.
+    ///
+    /// Blocks until it listens. Fails with `config_conflict` where one runs with other values for
+    /// keys that `config` names, and with the codes of DESIGN section 3 where it can't start.
+    ///
+    /// ```
+    /// # fn main() -> peerkit::Result<()> {
+    /// use std::time::Duration;
+    /// use peerkit::{Config, PeerManager, Profile};
+    ///
+    /// let config = Config::new().profile(Profile::Offline);
+    /// let manager = PeerManager::start(&config, Duration::from_secs(10))?;
+    /// println!("{} at {:?}", manager.peer_id(), manager.status()?.listen_addrs);
+    /// manager.stop(Duration::from_secs(10))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn start(config: &Config, timeout: Duration) -> Result<Self> {
+        Self::start_or_join(config, timeout).map(|(manager, _)| manager)
+    }
+
+    /// As [`start`](Self::start), telling also whether the manager ran before.
+    pub fn start_or_join(config: &Config, timeout: Duration) -> Result<(Self, bool)> {
+        let started = process::start(config, deadline(timeout, config.start_timeout())?)?;
+        Ok((PeerManager { run: started.run }, started.already_running))
+    }
+
+    /// This process's manager; `not_running` where there is none.
+    pub fn current() -> Result<Self> {
+        Ok(PeerManager { run: process::current()? })
+    }
+
+    pub(crate) fn of_handle(handle: u64) -> Result<Self> {
+        Ok(PeerManager { run: process::find(handle)? })
+    }
+
+    /// The number by which C knows this run.
+    pub fn handle(&self) -> u64 {
+        self.run.handle
+    }
+
+    /// This node's id.
+    pub fn peer_id(&self) -> PeerId {
+        self.run.peer_id
+    }
+
+    /// Stops the manager: ends calls in flight with `closed`, closes connections, writes what was
+    /// observed, gives the data directory back. True in `already_stopped` where it had stopped
+    /// before. Past the deadline it fails with `timeout` and goes on stopping.
+    pub fn stop(&self, timeout: Duration) -> Result<Stopped> {
+        let already_stopped = process::stop(&self.run, self.deadline(timeout)?)?;
+        Ok(Stopped { state: State::Stopped, already_stopped })
+    }
+
+    /// The manager's state. Answers at once.
+    pub fn status(&self) -> Result<Status> {
+        self.live()?;
+        Ok(self.run.status())
+    }
+
+    /// Ends, with `cancelled`, all waiting calls that carry `token`.
+    pub fn cancel(&self, token: u64) -> Result<Cancelled> {
+        let deadline = self.act(Duration::ZERO)?;
+        let (reply, answer) = Reply::channel();
+        self.run.commands.send(Command::Cancel { token, reply })?;
+        let cancelled = answer.recv_deadline(deadline).map_err(|_| no_word())??;
+        Ok(Cancelled { cancelled })
+    }
+
+    /// Subscribes to everything that happens from now on.
+    pub fn events(&self) -> Result<Events> {
+        self.live()?;
+        Ok(Events(self.run.hub.subscribe()?))
+    }
+
+    /// Makes the worker panic, for the tests of what happens then.
+    #[cfg(feature = "fault-injection")]
+    #[doc(hidden)]
+    pub fn inject_worker_panic(&self) -> Result<()> {
+        self.run.commands.send(Command::Panic)
+    }
+
+    /// Marks the run as having a bug, after a panic in a call.
+    pub(crate) fn condemn(&self) {
+        self.run.condemn();
+    }
+
+    /// Refuses a call that can't be served.
+    fn live(&self) -> Result<()> {
+        process::check_caller()?;
+        match self.run.state() {
+            State::Running | State::Stopping => Ok(()),
+            State::Dead => Err(dead()),
+            State::Stopped => Err(Error::new(ErrorKind::InvalidHandle, "the manager was stopped")),
+        }
+    }
+
+    /// As [`live`](Self::live), for a call that waits; gives its deadline.
+    fn act(&self, timeout: Duration) -> Result<Instant> {
+        self.live()?;
+        self.deadline(timeout)
+    }
+
+    fn deadline(&self, timeout: Duration) -> Result<Instant> {
+        deadline(timeout, self.run.settings.default_timeout)
+    }
+
+    fn known(&self, peer: &PeerId) -> Result<Arc<Record>> {
+        self.run.book.get(peer).ok_or_else(|| not_in_book(peer))
+    }
+
+    /// Hands the worker a command and waits for its answer.
+    fn ask<T>(
+        &self,
+        deadline: Instant,
+        cancel_token: Option<u64>,
+        command: impl FnOnce(Terms<T>) -> Command,
+    ) -> Result<T> {
+        let (reply, answer) = Reply::channel();
+        let terms = Terms { deadline, cancel_token, reply };
+        self.run.commands.send(command(terms)).map_err(|error| self.why_gone(error))?;
+        match answer.recv_deadline(deadline + WORKER_GRACE) {
+            Ok(answer) => answer,
+            Err(RecvTimeoutError::Timeout) => Err(no_word()),
+            Err(RecvTimeoutError::Disconnected) => Err(dead()),
+        }
+    }
+
+    /// A worker that takes no commands has stopped, or died a moment ago.
+    fn why_gone(&self, error: Error) -> Error {
+        match self.run.state() {
+            State::Dead if error.kind() == ErrorKind::Closed => dead(),
+            _ => error,
+        }
+    }
+}
+
+/// The book doesn't know the peer.
+fn not_in_book(peer: &PeerId) -> Error {
+    Error::new(ErrorKind::PeerNotFound, format!("the book has no peer {peer}"))
+}
+
+fn no_word() -> Error {
+    Error::new(ErrorKind::Timeout, "the worker did not answer in time")
+}

@@ -1,0 +1,138 @@
+//! The operations that answer at once from memory.
+
+use std::sync::Arc;
+
+use super::PeerManager;
+use super::check::{in_range, required, required_peer};
+use crate::book::{Filter, ListQuery, Record};
+use crate::error::{Result, invalid_argument};
+use crate::model::PeerRow;
+use crate::model::params::*;
+use crate::model::reply::*;
+
+/// Protocols in one reply of statistics.
+const MAX_PROTOCOLS: usize = 1000;
+
+impl PeerManager {
+    /// Peers by status and text, most recently heard of first. Answers at once.
+    pub fn get_peers(&self, params: GetPeers) -> Result<Peers> {
+        self.live()?;
+        let filter = Filter {
+            connected: params.status.map(|status| status == PeerStatus::Connected),
+            search: params.search,
+            ..Filter::default()
+        };
+        self.select(&filter, params.limit)
+    }
+
+    /// Peers that contain a text, most recently heard of first. Answers at once.
+    pub fn search_peers(&self, params: SearchPeers) -> Result<SearchResult> {
+        self.live()?;
+        let query = required(params.query, "query")?;
+        let filter = Filter { search: Some(query.clone()), ..Filter::default() };
+        Ok(SearchResult { found: self.select(&filter, params.limit)?, query })
+    }
+
+    fn select(&self, filter: &Filter, limit: Option<u32>) -> Result<Peers> {
+        let limit = in_range("limit", limit, 1000, 10_000)?;
+        let (records, total) = self.run.book.select(filter, limit as usize)?;
+        Ok(Peers { truncated: total > records.len() as u64, total, peers: rows(&records) })
+    }
+
+    /// A page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
+    /// same time at any offset of a book of any size.
+    pub fn list_peers(&self, params: ListPeers) -> Result<PeerPage> {
+        self.live()?;
+        let limit = in_range("limit", params.limit, 50, 500)?;
+        if params.cursor.is_some() && params.offset.is_some() {
+            return Err(invalid_argument("`offset` and `cursor` exclude each other"));
+        }
+        let query = ListQuery {
+            filter: Filter {
+                connected: params.filter_connected,
+                protocol: params.filter_protocol,
+                search: params.search,
+                tag: params.tag,
+                policy: params.policy,
+            },
+            sort: params.sort.unwrap_or_default(),
+            limit: limit as usize,
+            offset: params.offset.unwrap_or(0),
+            cursor: params.cursor,
+        };
+        let page = self.run.book.list(&query)?;
+        Ok(PeerPage {
+            peers: rows(&page.rows),
+            pagination: Pagination {
+                total: page.total,
+                limit,
+                offset: page.offset,
+                has_more: page.has_more,
+                next_cursor: page.next_cursor,
+            },
+        })
+    }
+
+    /// Everything known of a peer. Answers at once.
+    pub fn get_peer(&self, params: GetPeer) -> Result<PeerReply> {
+        self.live()?;
+        let peer = required_peer(params.peer_id)?;
+        Ok(PeerReply { peer_info: self.known(&peer)?.info() })
+    }
+
+    /// The statistics of this node. Answers at once.
+    pub fn get_peer_stats(&self) -> Result<StatsReply> {
+        self.live()?;
+        let stats = self.stats();
+        Ok(StatsReply {
+            total_peers: stats.total_peers,
+            connected_peers: stats.connected_peers,
+            discovery_active: stats.discovery_active,
+            protocols_supported: stats.protocols_supported.clone(),
+            stats,
+        })
+    }
+
+    fn stats(&self) -> Stats {
+        let counts = self.run.book.counts();
+        let protocols = self.run.book.protocols(MAX_PROTOCOLS);
+        Stats {
+            total_peers: counts.total,
+            connected_peers: counts.connected,
+            bootstrap_peers: 0,
+            discovery_active: false,
+            protocols_supported: protocols.into_iter().map(|(name, _)| name).collect(),
+            total_files: 0,
+            total_pins: 0,
+            last_discovery: counts.last_discovery,
+            host_id: self.run.peer_text.clone(),
+            uptime_seconds: self.run.uptime().as_secs_f64(),
+            peer_breakdown: PeerBreakdown {
+                cluster_peers: counts.cluster,
+                dht_peers: counts.dht,
+                gossipsub_peers: counts.gossipsub,
+            },
+            traffic: self.run.traffic.snapshot(),
+            limits: self.run.settings.limits.clone(),
+        }
+    }
+
+    /// Totals, protocols, the last events and the statistics. Answers at once.
+    pub fn get_peers_summary(&self) -> Result<Summary> {
+        self.live()?;
+        let stats = self.stats();
+        Ok(Summary {
+            total_peers: stats.total_peers,
+            connected_peers: stats.connected_peers,
+            bootstrap_peers: stats.bootstrap_peers,
+            discovery_active: stats.discovery_active,
+            protocols: self.run.book.protocols(MAX_PROTOCOLS).into_iter().collect(),
+            recent_events: self.run.hub.recent(),
+            stats,
+        })
+    }
+}
+
+fn rows(records: &[Arc<Record>]) -> Vec<PeerRow> {
+    records.iter().map(|record| record.row()).collect()
+}
