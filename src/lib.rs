@@ -61,3 +61,7 @@ pub use multiaddr::Multiaddr;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeIsTested;

@@ -24,8 +24,8 @@ const MAX_CONNECTIONS: u32 = 512;
 const MAX_PER_PEER: u32 = 4;
 /// In each direction.
 const MAX_PENDING: u32 = 128;
-/// A handshake costs about a millisecond: a tenth of a core at most goes to strangers.
-const MAX_INBOUND_PER_S: u32 = 100;
+/// A handshake costs a third of a millisecond or so: a third of a core at most goes to strangers.
+const MAX_INBOUND_PER_S: u32 = 1000;
 /// About 100 MB of memory when full.
 const MAX_PEERS: u32 = 100_000;
 

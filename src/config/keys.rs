@@ -233,7 +233,7 @@ keys! {
             /// Connections being established, in each direction (128).
             #[schemars(range(min = 1, max = 10_000))]
             max_pending: u32,
-            /// Inbound connections accepted in a second (100).
+            /// Inbound connections accepted in a second (1000).
             #[schemars(range(min = 1, max = 100_000))]
             max_inbound_per_s: u32,
             /// Connections kept when more than `high_water` are open.

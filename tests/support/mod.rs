@@ -1,0 +1,336 @@
+//! What the tests share: peers as processes of their own that are killed with the test, servers
+//! that aren't peers, and waits with a deadline. Nothing here sleeps to let something happen.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+pub mod servers;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// How long a call may take where the test doesn't care.
+pub const PLENTY: u64 = 20_000;
+/// How much later than a call's own deadline its answer may come on a machine that is busy.
+const SLACK: Duration = Duration::from_secs(20);
+
+/// A peer in a process of its own; killed when dropped.
+pub struct Peer {
+    /// What it printed at its start: the status of a manager, id and addresses of a raw peer.
+    pub status: Value,
+    child: Mutex<Child>,
+    input: Mutex<Option<ChildStdin>>,
+    waiting: Waiting,
+    last_id: AtomicU64,
+    /// Events pulled and not yet asked for.
+    events: Mutex<Vec<Value>>,
+}
+
+type Waiting = Arc<Mutex<HashMap<u64, Sender<Value>>>>;
+
+/// A call under way.
+pub struct Pending {
+    answer: Receiver<Value>,
+    what: String,
+    until: Instant,
+}
+
+impl Peer {
+    /// A manager that listens on loopback, TCP and QUIC, and keeps nothing.
+    #[track_caller]
+    pub fn start() -> Peer {
+        Peer::with(json!({}))
+    }
+
+    /// As [`start`](Self::start) with further keys of the configuration, or other values.
+    #[track_caller]
+    pub fn with(config: Value) -> Peer {
+        match Peer::try_with(config) {
+            Ok(peer) => peer,
+            Err(failure) => panic!("the peer doesn't start: {failure}"),
+        }
+    }
+
+    /// As [`with`](Self::with), giving the failure of the start.
+    #[track_caller]
+    pub fn try_with(config: Value) -> Result<Peer, Value> {
+        Peer::spawn(Command::new(program()).arg("peerkit").arg(loopback(config).to_string()))
+    }
+
+    /// A plain rust-libp2p peer; `tests/support/raw_peer.rs` says what it can be told.
+    #[track_caller]
+    pub fn raw(options: Value) -> Peer {
+        let started = Peer::spawn(Command::new(program()).arg("raw").arg(options.to_string()));
+        started.unwrap_or_else(|failure| panic!("the raw peer doesn't start: {failure}"))
+    }
+
+    /// A peer by a command that ends in running the program.
+    #[track_caller]
+    pub fn spawn(command: &mut Command) -> Result<Peer, Value> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let input = child.stdin.take();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let waiting = Waiting::default();
+        let (first_line, status) = channel();
+        let answers = Arc::clone(&waiting);
+        std::thread::spawn(move || deliver(output, &first_line, &answers));
+        let status = match status.recv_timeout(Duration::from_secs(60)) {
+            Ok(status) => status,
+            Err(RecvTimeoutError::Timeout) => panic!("the peer said nothing for a minute"),
+            Err(RecvTimeoutError::Disconnected) => panic!("the peer ended: {:?}", child.wait()),
+        };
+        let peer = Peer {
+            status,
+            child: Mutex::new(child),
+            input: Mutex::new(input),
+            waiting,
+            last_id: AtomicU64::new(0),
+            events: Mutex::new(Vec::new()),
+        };
+        if peer.status["success"] == false { Err(peer.status.clone()) } else { Ok(peer) }
+    }
+
+    pub fn id(&self) -> &str {
+        self.status["peer_id"].as_str().unwrap()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.lock().unwrap().id()
+    }
+
+    /// Where it listens over this transport ("tcp" or "quic-v1"), with its id at the end.
+    #[track_caller]
+    pub fn at(&self, transport: &str) -> String {
+        let addresses = self.status["listen_addrs"].as_array().unwrap();
+        let mut addresses = addresses.iter().map(|address| address.as_str().unwrap());
+        let found = addresses.find(|address| address.contains(&format!("/{transport}")));
+        found.unwrap_or_else(|| panic!("no {transport} address: {}", self.status)).to_owned()
+    }
+
+    /// As [`at`](Self::at), without the id.
+    #[track_caller]
+    pub fn bare(&self, transport: &str) -> String {
+        self.at(transport).split("/p2p/").next().unwrap().to_owned()
+    }
+
+    /// Calls and waits for the reply.
+    #[track_caller]
+    pub fn call(&self, method: &str, params: Value) -> Value {
+        self.call_within(PLENTY, method, params)
+    }
+
+    /// As [`call`](Self::call), with a deadline for the call itself.
+    #[track_caller]
+    pub fn call_within(&self, timeout_ms: u64, method: &str, params: Value) -> Value {
+        self.begin(timeout_ms, method, params).reply()
+    }
+
+    /// Calls and doesn't wait. After its death a peer takes calls and never answers.
+    pub fn begin(&self, timeout_ms: u64, method: &str, params: Value) -> Pending {
+        let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
+        let request = json!({ "id": id, "call": method, "params": params, "timeout_ms": timeout_ms });
+        let (sender, answer) = channel();
+        self.waiting.lock().unwrap().insert(id, sender);
+        if let Some(input) = &mut *self.input.lock().unwrap() {
+            let _ = writeln!(input, "{request}").and_then(|()| input.flush());
+        }
+        let until = Instant::now() + Duration::from_millis(timeout_ms) + SLACK;
+        Pending { answer, what: format!("{method} {params}"), until }
+    }
+
+    /// The success of a call.
+    #[track_caller]
+    pub fn ok(&self, method: &str, params: Value) -> Value {
+        succeeded(self.call(method, params))
+    }
+
+    /// Connects to an address; gives the reply of the success.
+    #[track_caller]
+    pub fn connect(&self, address: &str) -> Value {
+        self.ok("connect_peer", json!({ "multiaddr": address }))
+    }
+
+    /// Everything it knows of a peer.
+    #[track_caller]
+    pub fn info(&self, peer_id: &str) -> Value {
+        self.ok("get_peer", json!({ "peer_id": peer_id }))["peer_info"].clone()
+    }
+
+    /// Waits until it tells of such an event, and takes that. Events passed over stay for later.
+    #[track_caller]
+    pub fn wait_event(&self, within: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
+        let until = Instant::now() + within;
+        loop {
+            let mut seen = self.events.lock().unwrap();
+            if let Some(at) = seen.iter().position(&wanted) {
+                return seen.remove(at);
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no such event within {within:?}, only {seen:#?}");
+            drop(seen);
+            let batch = succeeded(self.call_within(left.as_millis() as u64 + 1, "events", json!({})));
+            let batch = batch["reply"]["events"].as_array().unwrap().clone();
+            self.events.lock().unwrap().extend(batch);
+        }
+    }
+
+    /// Waits for an event of this kind about this peer.
+    #[track_caller]
+    pub fn wait_for(&self, kind: &str, peer_id: &str) -> Value {
+        let wanted = |event: &Value| event["event"] == kind && event["peer_id"] == peer_id;
+        self.wait_event(Duration::from_secs(20), wanted)
+    }
+
+    /// What is queued by now, and what was passed over.
+    #[track_caller]
+    pub fn events_so_far(&self) -> Vec<Value> {
+        let mut events = std::mem::take(&mut *self.events.lock().unwrap());
+        loop {
+            let batch = succeeded(self.call_within(0, "events", json!({})));
+            match batch["reply"]["events"].as_array().unwrap() {
+                none if none.is_empty() => return events,
+                some => events.extend(some.iter().cloned()),
+            }
+        }
+    }
+
+    /// `kill -9`; returns when the process is gone.
+    pub fn kill(&self) {
+        let mut child = self.child.lock().unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// Stops the process where it stands, as a machine that hangs.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").arg(signal).arg(self.pid().to_string()).status();
+        assert!(status.unwrap().success(), "kill {signal} {}", self.pid());
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Hands each line of a peer's output to whom it is for.
+fn deliver(output: BufReader<impl std::io::Read>, first: &Sender<Value>, answers: &Waiting) {
+    for line in output.lines() {
+        let Ok(line) = line else { break };
+        let mut line: Value = serde_json::from_str(&line).expect("a peer prints JSON lines");
+        let Some(id) = line["id"].as_u64() else {
+            let _ = first.send(line);
+            continue;
+        };
+        if let Some(sender) = answers.lock().unwrap().remove(&id) {
+            let _ = sender.send(line["reply"].take());
+        }
+    }
+    // Whoever still waits learns that no answer will come.
+    answers.lock().unwrap().clear();
+}
+
+impl Pending {
+    /// The reply; a call that doesn't end is a failure of the test.
+    #[track_caller]
+    pub fn reply(self) -> Value {
+        match self.answer.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
+            Ok(reply) => reply,
+            Err(RecvTimeoutError::Timeout) => panic!("no answer in time: {}", self.what),
+            Err(RecvTimeoutError::Disconnected) => panic!("the peer died during: {}", self.what),
+        }
+    }
+
+    /// The reply, or none where the peer died first.
+    #[track_caller]
+    pub fn reply_if_alive(self) -> Option<Value> {
+        match self.answer.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
+            Ok(reply) => Some(reply),
+            Err(RecvTimeoutError::Timeout) => panic!("no answer in time: {}", self.what),
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+
+    /// Whether it is still under way after this time.
+    pub fn still_waits_after(&self, time: Duration) -> bool {
+        matches!(self.answer.recv_timeout(time), Err(RecvTimeoutError::Timeout))
+    }
+}
+
+/// The program `test-peer`, which `cargo test` builds with the tests.
+pub fn program() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let program = profile.join("examples").join("test-peer");
+    assert!(
+        program.exists(),
+        "{} is missing: cargo build --all-features --example test-peer",
+        program.display()
+    );
+    program
+}
+
+/// A configuration for tests: loopback only, with these keys over it.
+pub fn loopback(keys: Value) -> Value {
+    let mut config = json!({
+        "profile": "offline",
+        "listen": ["/ip4/127.0.0.1/tcp/0", "/ip4/127.0.0.1/udp/0/quic-v1"],
+    });
+    for (key, value) in keys.as_object().unwrap() {
+        config[key] = value.clone();
+    }
+    config
+}
+
+/// The reply of a call that has to succeed.
+#[track_caller]
+pub fn succeeded(reply: Value) -> Value {
+    assert_eq!(reply["success"], true, "{reply:#}");
+    reply
+}
+
+/// The reply of a call that has to fail with this code.
+#[track_caller]
+pub fn failed(reply: Value, code: &str) -> Value {
+    assert_eq!(reply["code"], code, "{reply:#}");
+    assert_eq!(reply["success"], false, "{reply:#}");
+    assert!(reply["error"].as_str().is_some_and(|error| !error.is_empty()), "{reply:#}");
+    reply
+}
+
+/// The attempts of a failed connect.
+#[track_caller]
+pub fn attempts(failure: &Value) -> &Vec<Value> {
+    failure["detail"]["attempts"].as_array().unwrap_or_else(|| panic!("no attempts: {failure:#}"))
+}
+
+/// A peer id nobody has, and a keypair that nobody keeps behind it.
+pub fn some_peer_id() -> String {
+    libp2p::identity::Keypair::generate_ed25519().public().to_peer_id().to_string()
+}
+
+/// Gives up waiting for what no event tells.
+#[track_caller]
+pub fn eventually(within: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + within;
+    while !holds() {
+        assert!(Instant::now() < until, "not within {within:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

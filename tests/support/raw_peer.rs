@@ -1,0 +1,296 @@
+//! A plain rust-libp2p peer, as odd as it is told to be. Its options, all optional:
+//!
+//! - `listen`: a multiaddr (TCP on loopback);
+//! - `blocks`: ids of peers whose connections it refuses once it knows who they are;
+//! - `security`: "noise" or "tls" alone (both);
+//! - `muxer`: false for none that anybody speaks;
+//! - `close_after_ms`: closes each connection that long after it was established;
+//! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
+//!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number.
+//!
+//! It prints `{"peer_id": .., "listen_addrs": [..]}` and lives until its input ends.
+
+use std::convert::Infallible;
+use std::io;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
+use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
+use libp2p::core::transport::{Boxed, PortUse};
+use libp2p::core::upgrade::{DeniedUpgrade, InboundUpgrade, UpgradeInfo, Version};
+use libp2p::core::{ConnectedPoint, Endpoint, Transport as _};
+use libp2p::identity::Keypair;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::handler::ConnectionEvent;
+use libp2p::swarm::{
+    Config, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
+    NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, Swarm, SwarmEvent, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm,
+};
+use libp2p::{Multiaddr, PeerId, identify, noise, quic, tcp, tls, yamux};
+use serde_json::{Value, json};
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    blocked: allow_block_list::Behaviour<BlockedPeers>,
+    identify: Toggle<identify::Behaviour>,
+    own_words: Toggle<OwnWords>,
+}
+
+/// Runs until the input ends.
+pub fn run(options: &str) {
+    let options: Value = serde_json::from_str(options).expect("the options are JSON");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (ended, mut end) = tokio::sync::mpsc::channel::<()>(1);
+    std::thread::spawn(move || {
+        let _ = io::copy(&mut io::stdin(), &mut io::sink());
+        drop(ended);
+    });
+    runtime.block_on(async {
+        let mut swarm = swarm(&options);
+        let listen = options["listen"].as_str().unwrap_or("/ip4/127.0.0.1/tcp/0");
+        swarm.listen_on(listen.parse().unwrap()).unwrap();
+        tokio::select! {
+            _ = end.recv() => {}
+            () = serve(&mut swarm, &options) => {}
+        }
+    });
+}
+
+async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
+    let patience = options["close_after_ms"].as_u64().map(Duration::from_millis);
+    let mut closing = futures::stream::FuturesUnordered::new();
+    loop {
+        tokio::select! {
+            event = swarm.select_next_some() => match event {
+                SwarmEvent::NewListenAddr { address, .. } => {
+                    let address = format!("{address}/p2p/{}", swarm.local_peer_id());
+                    let peer_id = swarm.local_peer_id().to_string();
+                    println!("{}", json!({ "peer_id": peer_id, "listen_addrs": [address] }));
+                }
+                SwarmEvent::ConnectionEstablished { connection_id, .. } => {
+                    if let Some(patience) = patience {
+                        closing.push(tokio::time::sleep(patience).map(move |()| connection_id));
+                    }
+                }
+                _ => {}
+            },
+            Some(connection) = closing.next() => { swarm.close_connection(connection); }
+        }
+    }
+}
+
+fn swarm(options: &Value) -> Swarm<Behaviour> {
+    let keypair = Keypair::generate_ed25519();
+    let identify = &options["identify"];
+    let mut behaviour = Behaviour {
+        blocked: allow_block_list::Behaviour::default(),
+        identify: Toggle::from(matches!(identify.as_str(), Some("real")).then(|| {
+            identify::Behaviour::new(identify::Config::new("raw/1".to_owned(), keypair.public()))
+        })),
+        own_words: Toggle::from(match identify {
+            Value::Object(_) => Some(OwnWords(Some(message(&keypair, identify)))),
+            Value::String(kind) if kind == "silent" => Some(OwnWords(None)),
+            _ => None,
+        }),
+    };
+    for peer in options["blocks"].as_array().into_iter().flatten() {
+        behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
+    }
+    let transport = transport(&keypair, options);
+    let forever = Config::with_tokio_executor().with_idle_connection_timeout(Duration::MAX / 4);
+    Swarm::new(transport, behaviour, keypair.public().to_peer_id(), forever)
+}
+
+fn transport(keypair: &Keypair, options: &Value) -> Boxed<(PeerId, StreamMuxerBox)> {
+    let quic = quic::tokio::Transport::new(quic::Config::new(keypair))
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default()).upgrade(Version::V1);
+    let (noise, tls) = (noise::Config::new(keypair), tls::Config::new(keypair));
+    let (noise, tls) = (noise.unwrap(), tls.unwrap());
+    let yamux = yamux::Config::default();
+    let tcp = match options["security"].as_str() {
+        Some("tls") => tcp.authenticate(tls).multiplex(yamux).map(either_muxer).boxed(),
+        _ if options["muxer"] == false => {
+            tcp.authenticate(noise).multiplex(NoMuxer).map(either_muxer).boxed()
+        }
+        _ => tcp.authenticate(noise).multiplex(yamux).map(either_muxer).boxed(),
+    };
+    quic.or_transport(tcp).map(|either, _| either.into_inner()).boxed()
+}
+
+fn either_muxer<M>((peer, muxer): (PeerId, M), _: ConnectedPoint) -> (PeerId, StreamMuxerBox)
+where
+    M: StreamMuxer + Send + 'static,
+    M::Substream: Send + 'static,
+    M::Error: Send + Sync,
+{
+    (peer, StreamMuxerBox::new(muxer))
+}
+
+/// A multiplexer by a name that nobody else speaks.
+#[derive(Clone)]
+struct NoMuxer;
+
+impl UpgradeInfo for NoMuxer {
+    type Info = &'static str;
+    type InfoIter = std::iter::Once<&'static str>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        std::iter::once("/nobody-speaks-this/1.0.0")
+    }
+}
+
+impl<S: Send + 'static> InboundUpgrade<S> for NoMuxer {
+    type Output = libp2p::yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
+    type Error = io::Error;
+    type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_inbound(self, _: S, _: Self::Info) -> Self::Future {
+        futures::future::ready(Err(io::Error::other("no multiplexer")))
+    }
+}
+
+impl<S: Send + 'static> libp2p::core::upgrade::OutboundUpgrade<S> for NoMuxer {
+    type Output = libp2p::yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
+    type Error = io::Error;
+    type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_outbound(self, _: S, _: Self::Info) -> Self::Future {
+        futures::future::ready(Err(io::Error::other("no multiplexer")))
+    }
+}
+
+/// An identify message, length in front.
+fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
+    const PUBLIC_KEY: u8 = 1;
+    const PROTOCOL: u8 = 3;
+    const AGENT: u8 = 6;
+    let letters = "a".repeat(identify["agent_bytes"].as_u64().unwrap_or(0) as usize);
+    let agent = identify["agent"].as_str().unwrap_or(&letters);
+    let mut message = field(PUBLIC_KEY, &keypair.public().encode_protobuf());
+    message.extend(field(AGENT, agent.as_bytes()));
+    for number in 0..identify["protocols"].as_u64().unwrap_or(0) {
+        message.extend(field(PROTOCOL, format!("/p/{number}").as_bytes()));
+    }
+    [varint(message.len()), message].concat()
+}
+
+fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+    [vec![number << 3 | 2], varint(bytes.len()), bytes.to_vec()].concat()
+}
+
+fn varint(mut value: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    while value >= 0x80 {
+        bytes.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    bytes.push(value as u8);
+    bytes
+}
+
+/// Answers identify with bytes made by hand; with none, never.
+struct OwnWords(Option<Vec<u8>>);
+
+impl NetworkBehaviour for OwnWords {
+    type ConnectionHandler = Speaker;
+    type ToSwarm = Infallible;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Speaker(Words(self.0.clone())))
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        Ok(Speaker(Words(self.0.clone())))
+    }
+
+    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        never: THandlerOutEvent<Self>,
+    ) {
+        match never {}
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        Poll::Pending
+    }
+}
+
+struct Speaker(Words);
+
+impl ConnectionHandler for Speaker {
+    type FromBehaviour = Infallible;
+    type ToBehaviour = Infallible;
+    type InboundProtocol = Words;
+    type OutboundProtocol = DeniedUpgrade;
+    type InboundOpenInfo = ();
+    type OutboundOpenInfo = ();
+
+    fn listen_protocol(&self) -> SubstreamProtocol<Words> {
+        // As long as a test may take, so that a silent one isn't ended by libp2p.
+        SubstreamProtocol::new(self.0.clone(), ()).with_timeout(Duration::from_secs(600))
+    }
+
+    fn on_behaviour_event(&mut self, never: Infallible) {
+        match never {}
+    }
+
+    fn poll(
+        &mut self,
+        _: &mut Context<'_>,
+    ) -> Poll<ConnectionHandlerEvent<DeniedUpgrade, (), Infallible>> {
+        Poll::Pending
+    }
+
+    fn on_connection_event(&mut self, _: ConnectionEvent<'_, Words, DeniedUpgrade>) {}
+}
+
+#[derive(Clone)]
+struct Words(Option<Vec<u8>>);
+
+impl UpgradeInfo for Words {
+    type Info = StreamProtocol;
+    type InfoIter = std::iter::Once<StreamProtocol>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        std::iter::once(StreamProtocol::new("/ipfs/id/1.0.0"))
+    }
+}
+
+impl InboundUpgrade<Stream> for Words {
+    type Output = ();
+    type Error = io::Error;
+    type Future = BoxFuture<'static, io::Result<()>>;
+
+    fn upgrade_inbound(self, mut stream: Stream, _: StreamProtocol) -> Self::Future {
+        async move {
+            let Some(bytes) = self.0 else {
+                return stream.read_exact(&mut [0]).await;
+            };
+            stream.write_all(&bytes).await?;
+            stream.close().await
+        }
+        .boxed()
+    }
+}

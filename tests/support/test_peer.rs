@@ -1,0 +1,143 @@
+//! One peer as a process of its own, which the tests start, talk to, freeze and kill.
+//!
+//! `test-peer peerkit CONFIG_JSON` runs a manager: it prints its status, or the failure of the
+//! start, as one JSON line, and then answers each request `{"id": N, "call": NAME, "params": {..},
+//! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
+//! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
+//! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. The end of the input ends both.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod raw_peer;
+
+use std::io::{BufRead, Write};
+use std::sync::{Arc, Barrier, Mutex};
+use std::time::Duration;
+
+use peerkit::{Config, Error, Events, PeerManager, ops};
+use serde_json::{Map, Value, json};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["peerkit", config] => peerkit_peer(config),
+        ["raw", options] => raw_peer::run(options),
+        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw OPTIONS_JSON"),
+    }
+}
+
+fn peerkit_peer(config: &str) {
+    let host = Arc::new(Host::default());
+    let started = host.start(config);
+    let failed = started["success"] == false;
+    print_line(&started);
+    if failed {
+        return;
+    }
+    for line in std::io::stdin().lock().lines() {
+        let Ok(line) = line else { break };
+        let request: Value = serde_json::from_str(&line).expect("a request is JSON");
+        let host = Arc::clone(&host);
+        std::thread::spawn(move || {
+            let reply = host.answer(&request);
+            print_line(&json!({ "id": request["id"], "reply": reply }));
+        });
+    }
+}
+
+fn print_line(line: &Value) {
+    let mut out = std::io::stdout().lock();
+    // The parent may be gone; then so is the reader.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+#[derive(Default)]
+struct Host {
+    manager: Mutex<Option<PeerManager>>,
+    events: Mutex<Option<Arc<Events>>>,
+}
+
+impl Host {
+    fn answer(&self, request: &Value) -> Value {
+        let params = request["params"].as_object().cloned().unwrap_or_default();
+        let timeout = Duration::from_millis(request["timeout_ms"].as_u64().unwrap_or(0));
+        match request["call"].as_str().unwrap_or_default() {
+            "start" => self.start(&params["config"].to_string()),
+            "start_in_threads" => start_in_threads(&params),
+            "current" => outcome(PeerManager::current().map(|manager| manager.handle())),
+            "handle" => json!(self.manager().handle()),
+            "stop" => outcome(self.manager().stop(timeout)),
+            "cancel" => outcome(self.manager().cancel(params["token"].as_u64().unwrap_or(0))),
+            "events" => outcome(self.events().next(timeout)),
+            #[cfg(feature = "fault-injection")]
+            "inject_panic" => outcome(self.manager().inject_worker_panic()),
+            name => self.operation(name, params, timeout),
+        }
+    }
+
+    fn start(&self, config: &str) -> Value {
+        let started = Config::from_json(config)
+            .and_then(|config| PeerManager::start(&config, Duration::ZERO))
+            .and_then(|manager| Ok((manager.events()?, manager)));
+        match started {
+            Ok((events, manager)) => {
+                *self.events.lock().unwrap() = Some(Arc::new(events));
+                *self.manager.lock().unwrap() = Some(manager);
+                self.operation("status", Map::new(), Duration::ZERO)
+            }
+            Err(error) => failure(&error),
+        }
+    }
+
+    fn operation(&self, name: &str, params: Map<String, Value>, timeout: Duration) -> Value {
+        match ops::find(name) {
+            Ok(operation) => {
+                let reply = operation.call(&self.manager(), params, timeout);
+                serde_json::from_str(&reply).expect("a reply is JSON")
+            }
+            Err(error) => failure(&error),
+        }
+    }
+
+    fn manager(&self) -> PeerManager {
+        self.manager.lock().unwrap().clone().expect("the manager was started")
+    }
+
+    fn events(&self) -> Arc<Events> {
+        self.events.lock().unwrap().clone().expect("the manager was started")
+    }
+}
+
+/// Starts from many threads at once; gives what each got: a handle, or a code.
+fn start_in_threads(params: &Map<String, Value>) -> Value {
+    let threads = params["threads"].as_u64().unwrap_or(0) as usize;
+    let config = Config::from_json(&params["config"].to_string()).expect("a good configuration");
+    let barrier = Barrier::new(threads);
+    let start = || {
+        barrier.wait();
+        let started = PeerManager::start_or_join(&config, Duration::ZERO);
+        outcome(started.map(|(manager, already)| json!([manager.handle(), already])))
+    };
+    let outcomes = std::thread::scope(|scope| {
+        let running: Vec<_> = (0..threads).map(|_| scope.spawn(start)).collect();
+        running.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    json!(outcomes)
+}
+
+/// What isn't in the catalogue, in the same shape: the reply, or `success: false` and the code.
+fn outcome(result: peerkit::Result<impl serde::Serialize>) -> Value {
+    match result {
+        Ok(reply) => json!({ "success": true, "reply": reply }),
+        Err(error) => failure(&error),
+    }
+}
+
+fn failure(error: &Error) -> Value {
+    json!({
+        "success": false,
+        "code": error.kind().as_str(),
+        "error": error.message(),
+        "hint": error.hint(),
+        "detail": error.detail(),
+    })
+}
