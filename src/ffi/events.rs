@@ -3,12 +3,16 @@
 use std::ffi::{c_char, c_int};
 use std::time::Duration;
 
-use super::{guard, peerkit_events_t, peerkit_t, set, subscriptions, text};
+use super::lifecycle::peerkit_t;
+use super::{guard, set, subscriptions, text};
 use crate::manager::PeerManager;
 use crate::model::event::EventBatch;
 use crate::model::params::EventsOptions;
 use crate::model::reply::{EventsClosed, EventsOpened};
 use crate::ops;
+
+/// An event subscription: a number below 2^53, never reused; 0 is invalid.
+pub type peerkit_events_t = u64;
 
 /// Subscribes to everything that happens from now on.
 ///

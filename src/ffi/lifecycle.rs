@@ -2,7 +2,7 @@
 
 use std::ffi::{CStr, c_char};
 
-use super::{guard, millis, operation, peerkit_t, set, text};
+use super::{guard, millis, operation, set, text};
 use crate::config::Config;
 use crate::error::{ErrorKind, Result};
 use crate::handle::{Handles, Kind};
@@ -10,6 +10,9 @@ use crate::manager::PeerManager;
 use crate::model::reply::{Started, State, Stopped};
 use crate::process;
 use serde_json::Map;
+
+/// One run of this process's manager: a number below 2^53, never reused; 0 is invalid.
+pub type peerkit_t = u64;
 
 /// Starts this process's manager, or gives the one that runs.
 ///

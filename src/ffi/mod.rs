@@ -1,8 +1,8 @@
 //! The C functions: thin views of the process slot and the operations. The only home of `unsafe`
 //! beside `os`.
 //!
-//! `lifecycle`, `peers` and `events` hold the functions; cbindgen makes `include/peerkit.h` of this
-//! file and those three. `guard` catches panics, `text` says who owns which pointer,
+//! `lifecycle`, `peers` and `events` hold the functions; cbindgen makes `include/peerkit.h` of those
+//! three. `guard` catches panics, `text` says who owns which pointer,
 //! `subscriptions` knows event subscriptions by number.
 //!
 //! What the caller of every C function promises, and the header says at its top: a `const char *`
@@ -25,15 +25,11 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
+use self::lifecycle::peerkit_t;
 use crate::error::{Error, Result};
 use crate::manager::PeerManager;
 use crate::model::params::NoParams;
 use crate::ops;
-
-/// One run of this process's manager: a number below 2^53, never reused; 0 is invalid.
-pub type peerkit_t = u64;
-/// An event subscription: a number below 2^53, never reused; 0 is invalid.
-pub type peerkit_events_t = u64;
 
 fn millis(timeout_ms: u32) -> Duration {
     Duration::from_millis(timeout_ms.into())
