@@ -3,21 +3,29 @@
 
 CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
-LIB_DIR := $(TARGET)/release
+LIB_DIR := $(abspath $(TARGET))/release
+GO_DIR := tests/interop/go
 SONAME := libpeerkit.so.0
 LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 
+# The scripts and the tests look for the libraries here.
+export PEERKIT_LIB_DIR = $(LIB_DIR)
+
+.NOTPARALLEL:
 .PHONY: help demo test test-deps lint lib header go-peer bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
 	@echo "make test       all checks and tests, as CI runs them"
-	@echo "make lib        $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
+	@echo "make lib        the C libraries: $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
+	@echo "make lint       formatting, lints, documentation, dependencies"
 	@echo "make header     generate include/peerkit.h anew"
 	@echo "make bench      benchmarks; the tables go to benches/RESULTS.md"
 	@echo "make test-deps  install what the tests need and this machine lacks"
 
-demo: lib
+demo:
+	@echo "Building libpeerkit. The first time this compiles libp2p too: about 5 minutes on two cores."
+	@$(MAKE) --no-print-directory lib
 	@scripts/demo
 
 test: test-deps lint lib go-peer
@@ -27,9 +35,10 @@ test-deps:
 	@scripts/test-deps
 
 lint:
-	$(CARGO) fmt --check
-	$(CARGO) clippy --all-targets --all-features -- -D warnings
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+	cd $(GO_DIR) && test -z "$$(gofmt -l .)" && go vet ./...
 	@scripts/deny
 
 # One compilation for both: crate-type is given here and not in Cargo.toml so that LTO works
@@ -42,11 +51,11 @@ header:
 	PEERKIT_UPDATE=1 $(CARGO) test --all-features --test header
 
 go-peer:
-	cd tests/interop/go && go build -o bin/interop .
+	cd $(GO_DIR) && go build -o bin/interop .
 
 bench: lib go-peer
 	@scripts/bench
 
 clean:
 	$(CARGO) clean
-	rm -rf tests/interop/go/bin
+	rm -rf $(GO_DIR)/bin

@@ -196,3 +196,7 @@ impl Subscription {
         self.flag.raw()
     }
 }
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

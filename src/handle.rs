@@ -15,10 +15,10 @@ pub(crate) enum Kind {
     Events = 1,
 }
 
-/// The counter of handles.
+/// The counters of handles, one for each kind.
 pub(crate) struct Handles {
     first: u64,
-    next: AtomicU64,
+    next: [AtomicU64; 2],
 }
 
 static HANDLES: OnceLock<Handles> = OnceLock::new();
@@ -30,19 +30,20 @@ impl Handles {
             // the 20 bits stays below 2^53 for another 2^52 handles.
             let random = getrandom::u32().unwrap_or(std::process::id()) >> 1;
             let first = (u64::from(random) << 20) + 1;
-            Handles { first, next: AtomicU64::new(first) }
+            Handles { first, next: [AtomicU64::new(first), AtomicU64::new(first)] }
         })
     }
 
     /// A new handle.
     pub(crate) fn next(kind: Kind) -> u64 {
-        (Self::get().next.fetch_add(1, Ordering::Relaxed) << 1) | kind as u64
+        let counter = &Self::get().next[kind as usize];
+        (counter.fetch_add(1, Ordering::Relaxed) << 1) | kind as u64
     }
 
     /// Whether the number was ever given out for this kind in this process.
     pub(crate) fn was_issued(handle: u64, kind: Kind) -> bool {
         let handles = Self::get();
-        let issued = handles.first..handles.next.load(Ordering::Relaxed);
+        let issued = handles.first..handles.next[kind as usize].load(Ordering::Relaxed);
         handle & 1 == kind as u64 && issued.contains(&(handle >> 1))
     }
 }

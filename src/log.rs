@@ -5,16 +5,17 @@ use std::fs::OpenOptions;
 use std::sync::Mutex;
 
 use tracing::Level;
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::config::{LogLevel, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Sends what the calling thread logs to where the settings say, until the guard is dropped.
-pub(crate) fn start(settings: &Settings) -> Result<Option<DefaultGuard>> {
+pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
     let Some(log) = &settings.log else {
-        return Ok(None);
+        // Otherwise a Rust host's own global subscriber would get it.
+        return Ok(tracing::subscriber::set_default(NoSubscriber::default()));
     };
     let writer = match &log.file {
         None => BoxMakeWriter::new(std::io::stderr),
@@ -32,7 +33,7 @@ pub(crate) fn start(settings: &Settings) -> Result<Option<DefaultGuard>> {
         .with_ansi(false)
         .with_writer(writer)
         .finish();
-    Ok(Some(tracing::subscriber::set_default(subscriber)))
+    Ok(tracing::subscriber::set_default(subscriber))
 }
 
 fn level(level: LogLevel) -> Level {

@@ -141,7 +141,7 @@ pub fn catalogue() -> &'static [Operation] {
 pub fn find(name: &str) -> Result<&'static Operation> {
     let known = |op: &&Operation| op.name == name || op.aliases.contains(&name);
     CATALOGUE.iter().find(known).ok_or_else(|| {
-        let quoted: String = name.chars().take(64).collect();
+        let quoted: String = name.chars().take(MAX_NAME).collect();
         let error =
             Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
         match nearest(name, CATALOGUE.iter().map(|op| op.name)) {
@@ -169,7 +169,7 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>
             return invalid_argument(format!("the parameters are not right: {message}"));
         };
         let unknown_key =
-            format!("unknown parameter `{}`", unknown.chars().take(64).collect::<String>());
+            format!("unknown parameter `{}`", unknown.chars().take(MAX_NAME).collect::<String>());
         match nearest(unknown, known.iter().map(String::as_str)) {
             Some(near) => invalid_argument(format!("{unknown_key}; did you mean `{near}`?"))
                 .with("key", unknown.as_str())
@@ -184,8 +184,12 @@ fn property_names(schema: &Schema) -> Vec<String> {
     properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
 }
 
+/// Names longer than this aren't compared: the cost is the product of both lengths.
+const MAX_NAME: usize = 64;
+
 /// The known name that is most like the one given.
-pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known = known.filter(|_| given.len() <= MAX_NAME);
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
 }
 

@@ -25,7 +25,11 @@ struct Slot {
 
 enum Occupant {
     Nobody,
-    Starting,
+    /// The run with this handle is on its way; abandoned, it is to end instead of serving.
+    Starting {
+        handle: u64,
+        abandoned: bool,
+    },
     Run(Arc<Run>),
 }
 
@@ -68,17 +72,23 @@ pub(crate) fn start(config: &Config, deadline: Instant) -> Result<Start> {
     loop {
         match &*occupant {
             Occupant::Nobody => {
-                *occupant = Occupant::Starting;
+                let handle = Handles::next(Kind::Run);
+                *occupant = Occupant::Starting { handle, abandoned: false };
                 drop(occupant);
-                return start_anew(config, deadline);
+                return start_anew(handle, config, deadline);
             }
             Occupant::Run(run) => match run.state() {
-                State::Running => return join(run, config),
+                State::Running => {
+                    let run = Arc::clone(run);
+                    // Comparing may read key files, and every call takes this lock.
+                    drop(occupant);
+                    return join(run, config);
+                }
                 State::Dead => return Err(dead()),
                 // Stopped, its thread is about to free the slot.
                 State::Stopping | State::Stopped => {}
             },
-            Occupant::Starting => {}
+            Occupant::Starting { .. } => {}
         }
         if slot.changed.wait_until(&mut occupant, deadline).timed_out() {
             return Err(timed_out("another start or stop is still under way"));
@@ -86,43 +96,64 @@ pub(crate) fn start(config: &Config, deadline: Instant) -> Result<Start> {
     }
 }
 
-fn join(run: &Arc<Run>, config: &Config) -> Result<Start> {
+fn join(run: Arc<Run>, config: &Config) -> Result<Start> {
     let conflicts = run.settings.conflicts(config, &run.peer_id)?;
     if conflicts.is_empty() {
-        return Ok(Start { run: Arc::clone(run), already_running: true });
+        return Ok(Start { run, already_running: true });
     }
     let message = format!("peerkit already runs with other values for: {}", conflicts.join(", "));
     Err(Error::new(ErrorKind::ConfigConflict, message).with("keys", conflicts))
 }
 
-fn start_anew(config: &Config, deadline: Instant) -> Result<Start> {
-    let (ready, outcome) = bounded(0);
-    let host = Host { started: occupy, ready, ended: free };
-    run::spawn(Handles::next(Kind::Run), config.clone(), host).inspect_err(|_| free())?;
-    match outcome.recv_deadline(deadline) {
-        Ok(Ok(run)) => Ok(Start { run, already_running: false }),
-        Ok(Err(error)) => Err(error),
-        // With the receiver gone, the thread gives up as soon as it would be ready.
-        Err(RecvTimeoutError::Timeout) => Err(timed_out("peerkit did not start in time")),
+fn start_anew(handle: u64, config: &Config, deadline: Instant) -> Result<Start> {
+    let (ready, outcome) = bounded(1);
+    let host = Host { handle, ready, started: occupy, ended: free };
+    run::spawn(config.clone(), host).inspect_err(|_| free(handle))?;
+    let run = match outcome.recv_deadline(deadline) {
+        Ok(outcome) => outcome?,
+        Err(RecvTimeoutError::Timeout) => abandon(handle)?,
         Err(RecvTimeoutError::Disconnected) => {
-            Err(Error::new(ErrorKind::Panic, "peerkit panicked while starting"))
+            return Err(Error::new(ErrorKind::Panic, "peerkit panicked while starting"));
         }
-    }
+    };
+    Ok(Start { run, already_running: false })
 }
 
-/// Called by a run's thread when the run is up.
-fn occupy(run: &Arc<Run>) {
+/// Called by a run's thread when the run is up. False where nobody waits for it any more.
+fn occupy(run: &Arc<Run>) -> bool {
     let slot = slot();
-    *slot.occupant.lock() = Occupant::Run(Arc::clone(run));
-    slot.changed.notify_all();
+    let mut occupant = slot.occupant.lock();
+    let wanted = matches!(*occupant, Occupant::Starting { handle, abandoned: false } if handle == run.handle);
+    if wanted {
+        *occupant = Occupant::Run(Arc::clone(run));
+        slot.changed.notify_all();
+    }
+    wanted
+}
+
+/// Gives up a start that took too long, unless it has come about at this very moment.
+fn abandon(handle: u64) -> Result<Arc<Run>> {
+    let mut occupant = slot().occupant.lock();
+    match &mut *occupant {
+        Occupant::Run(run) if run.handle == handle => return Ok(Arc::clone(run)),
+        Occupant::Starting { handle: starting, abandoned } if *starting == handle => {
+            *abandoned = true;
+        }
+        _ => {}
+    }
+    Err(timed_out("peerkit did not start in time"))
 }
 
 /// Called at the very end of a run's thread. A dead run stays, until it is stopped.
-fn free() {
+fn free(handle: u64) {
     let slot = slot();
     let mut occupant = slot.occupant.lock();
-    let stays = matches!(&*occupant, Occupant::Run(run) if run.state() == State::Dead);
-    if !stays {
+    let over = match &*occupant {
+        Occupant::Nobody => false,
+        Occupant::Starting { handle: starting, .. } => *starting == handle,
+        Occupant::Run(run) => run.handle == handle && run.state() != State::Dead,
+    };
+    if over {
         *occupant = Occupant::Nobody;
     }
     slot.changed.notify_all();
@@ -138,7 +169,7 @@ pub(crate) fn current() -> Result<Arc<Run>> {
             State::Stopped => Err(not_running()),
             State::Running | State::Stopping => Ok(Arc::clone(run)),
         },
-        Occupant::Nobody | Occupant::Starting => Err(not_running()),
+        Occupant::Nobody | Occupant::Starting { .. } => Err(not_running()),
     }
 }
 

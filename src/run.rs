@@ -5,6 +5,8 @@
 //! the node, serves, and at the end writes the book and gives the directory back. Starting waits
 //! for its word; stopping asks it to end and waits for that.
 
+use std::cell::OnceCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -15,7 +17,7 @@ use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::book::{Book, Store, StoreHandle};
 use crate::config::{self, Config, DataDir, Opened, Settings};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::events::Hub;
 use crate::model::Text;
 use crate::model::event::{DisconnectReason, EventKind};
@@ -42,6 +44,7 @@ pub(crate) struct Run {
     pub traffic: Arc<Traffic>,
     started: Instant,
     warnings: Vec<String>,
+    end_warnings: Mutex<Vec<String>>,
     listen_addrs: RwLock<Vec<Multiaddr>>,
     state: Mutex<State>,
     state_changed: Condvar,
@@ -59,6 +62,18 @@ impl Run {
     fn set_state(&self, state: State) {
         *self.state.lock() = state;
         self.state_changed.notify_all();
+    }
+
+    /// The run is over.
+    fn end(&self, state: State) {
+        self.set_state(state);
+        let code = if state == State::Dead { ErrorKind::Dead } else { ErrorKind::Closed };
+        self.hub.publish(None, EventKind::Stopped { code });
+    }
+
+    /// What went wrong at the end.
+    pub(crate) fn end_warnings(&self) -> Vec<String> {
+        self.end_warnings.lock().clone()
     }
 
     pub(crate) fn uptime(&self) -> Duration {
@@ -143,60 +158,59 @@ impl Run {
     }
 }
 
-fn is_busy(error: crate::Error) -> bool {
+fn is_busy(error: Error) -> bool {
     error.kind() == ErrorKind::Busy
 }
 
 /// Whom a run's thread tells of its start and its end.
 pub(crate) struct Host {
-    /// The run is up. Called before `ready`.
-    pub started: fn(&Arc<Run>),
-    /// Gets the run, or why there is none. A run whose receiver is gone ends at once.
+    pub handle: u64,
+    /// Gets the run, or why there is none.
     pub ready: Sender<Result<Arc<Run>>>,
+    /// The run is up. False where it is not wanted any more and is to end at once.
+    pub started: fn(&Arc<Run>) -> bool,
     /// The very last thing the thread does.
-    pub ended: fn(),
+    pub ended: fn(u64),
 }
 
 /// Starts the thread of a run.
-pub(crate) fn spawn(handle: u64, config: Config, host: Host) -> Result<()> {
+pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
     let body = move || {
-        if let Err(error) = live(handle, &config, &host) {
-            let _ = host.ready.send(Err(error));
+        let started = OnceCell::new();
+        // Whatever a panic leaves half done is dropped by the unwinding or told as dead.
+        let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started)));
+        match (life, started.get()) {
+            (Ok(Ok(state)), Some(run)) => run.end(state),
+            (Ok(Err(error)), None) => drop(host.ready.send(Err(error))),
+            (Err(_), None) => drop(host.ready.send(Err(panicked()))),
+            (_, Some(run)) => run.end(State::Dead),
+            (Ok(Ok(_)), None) => {}
         }
-        (host.ended)();
+        (host.ended)(host.handle);
     };
     let spawned = os::spawn("peerkit", Box::new(body));
     spawned.map(drop).map_err(|error| {
-        crate::Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
+        Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
     })
 }
 
-/// The life of a run, from opening its directory to giving it back.
-fn live(handle: u64, config: &Config, host: &Host) -> Result<()> {
+/// The life of a run, from opening its directory to giving it back. Gives the state to end in.
+fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<State> {
     let Opened { settings, data_dir, keypair } = config::open(config)?;
     let _log = log::start(&settings)?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
-    let ended = serve(handle, settings, &keypair, Arc::clone(&book), store.clone(), host);
+    let served = serve(host, started, settings, &keypair, Arc::clone(&book), store.clone());
 
     book.disconnect_all(clock::now(), DisconnectReason::Shutdown);
     let closed = store.close(Instant::now() + CLOSE_TIMEOUT);
+    if let (Err(error), Some(run)) = (&closed, started.get()) {
+        run.end_warnings.lock().push(format!("what was observed last is not on disk: {error}"));
+    }
     if let Some(data_dir) = data_dir {
         data_dir.close();
     }
-    match ended {
-        Ok(Some((run, state))) => {
-            let code = match state {
-                State::Dead => ErrorKind::Dead,
-                _ => ErrorKind::Closed,
-            };
-            run.set_state(state);
-            run.hub.publish(None, EventKind::Stopped { code });
-            Ok(())
-        }
-        Ok(None) => closed.map(drop),
-        Err(error) => Err(error),
-    }
+    served
 }
 
 fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandle> {
@@ -208,24 +222,22 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
     store.spawn(Arc::clone(book), os::spawn)
 }
 
-/// Runs the node until it is stopped or panics. Gives the run and the state it is to end in, or
-/// none where the start was given up before it was ready.
+/// Runs the node until it is stopped or panics.
 fn serve(
-    handle: u64,
+    host: &Host,
+    started: &OnceCell<Arc<Run>>,
     settings: Settings,
     keypair: &Keypair,
     book: Arc<Book>,
     store: StoreHandle,
-    host: &Host,
-) -> Result<Option<(Arc<Run>, State)>> {
+) -> Result<State> {
     let peer_id = keypair.public().to_peer_id();
     let (queue, commands) = CommandQueue::new();
     let traffic = Arc::new(Traffic::default());
     let (for_worker, counters) = (settings.clone(), Arc::clone(&traffic));
-    let mut started = None;
     let on_ready = |listening: Listening| {
         let run = Arc::new(Run {
-            handle,
+            handle: host.handle,
             peer_id,
             peer_text: peer_id.to_string().into(),
             book,
@@ -235,7 +247,8 @@ fn serve(
             traffic,
             started: Instant::now(),
             warnings: [settings.warnings.clone(), listening.warnings].concat(),
-            listen_addrs: RwLock::new(Vec::new()),
+            end_warnings: Mutex::default(),
+            listen_addrs: RwLock::default(),
             state: Mutex::new(State::Running),
             state_changed: Condvar::new(),
             condemned: AtomicBool::new(false),
@@ -244,27 +257,32 @@ fn serve(
         for address in listening.addresses {
             run.listen_addr(address, true);
         }
-        started = Some(Arc::clone(&run));
-        (host.started)(&run);
-        if host.ready.send(Ok(Arc::clone(&run))).is_err() {
-            run.set_state(State::Stopping);
+        if !(host.started)(&run) {
             return None;
         }
+        started.get_or_init(|| Arc::clone(&run));
+        let _ = host.ready.send(Ok(Arc::clone(&run)));
         Some(run)
     };
-    // The worker's state is dropped by the unwinding, never looked at again.
-    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
         worker::run(keypair, &for_worker, counters, commands, on_ready)
     }));
-    match (outcome, started) {
-        (Ok(Ok(())), started) => Ok(started.map(|run| {
-            let condemned = run.condemned.load(Ordering::Relaxed);
-            (run, if condemned { State::Dead } else { State::Stopped })
-        })),
-        (Ok(Err(error)), _) => Err(error),
-        (Err(_panic), Some(run)) => Ok(Some((run, State::Dead))),
-        (Err(_panic), None) => {
-            Err(crate::Error::new(ErrorKind::Panic, "peerkit panicked while starting"))
-        }
+    let run = started.get();
+    if outcome.is_err() {
+        // From here on, while the book is still being written, every call answers `dead`.
+        run.inspect(|run| run.condemned.store(true, Ordering::Relaxed));
     }
+    match outcome {
+        Ok(ended) => ended?,
+        Err(_) if run.is_none() => return Err(panicked()),
+        Err(_) => {}
+    }
+    Ok(match run.is_some_and(|run| run.condemned.load(Ordering::Relaxed)) {
+        true => State::Dead,
+        false => State::Stopped,
+    })
+}
+
+fn panicked() -> Error {
+    Error::new(ErrorKind::Panic, "peerkit panicked while starting")
 }

@@ -4,15 +4,15 @@
  *
  *   watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]...
  *
- *   connect ADDRESS-OR-ID   disconnect ID   peers   stats   stop   quit
+ *   connect ADDRESS-OR-ID   disconnect ID   ping ID   peers   stats   stop   quit
  *
  * `stop` stops the peer and ends the program once the last event is printed, as the end of stdin does;
- * `quit` leaves at once. With --name each line begins with "NAME | ". Without --data-dir nothing is
- * remembered. The first lines say "listen ADDRESS", one for each address others can connect to.
- *
- * A real program would use a JSON library; the few lines of JSON reading here keep the example whole.
+ * `quit` leaves at once. With --name each line begins with "NAME | ", and other peers are told the name.
+ * Without --data-dir nothing is remembered. The first lines say "listen ADDRESS", one for each address
+ * others can connect to.
  */
 #define _POSIX_C_SOURCE 200809L
+#include "reply.h"
 #include <peerkit.h>
 #include <errno.h>
 #include <stdarg.h>
@@ -23,9 +23,9 @@
 #include <unistd.h>
 
 #define TIMEOUT_MS 10000
-#define TEXT_MAX 256
 #define CONFIG_MAX 8192
 #define LINE_MAX_BYTES 4096
+#define TABLE_ROW "  %-8s  %-9s  %-4s  %-7.7s  %-16.16s  %s"
 
 static const char *our_name = "";
 
@@ -41,101 +41,6 @@ static void say(const char *format, ...)
     vprintf(format, args);
     va_end(args);
     putchar('\n');
-}
-
-/* ---- Reading the replies ---- */
-
-/* The bytes of one JSON value inside a reply. */
-struct span {
-    const char *at, *end;
-};
-
-/* Just past the value that begins at p: brackets are counted, strings are skipped. */
-static const char *past_value(const char *p)
-{
-    int depth = 0;
-
-    for (; *p; p++) {
-        if (*p == '"') {
-            for (p++; *p && *p != '"'; p++)
-                if (*p == '\\' && p[1])
-                    p++;
-            if (!*p)
-                return p;
-        } else if (*p == '{' || *p == '[') {
-            depth++;
-        } else if (*p == '}' || *p == ']') {
-            if (--depth < 0)
-                return p;
-        } else if (depth == 0 && *p == ',') {
-            return p;
-        }
-        if (depth == 0 && (*p == '"' || *p == '}' || *p == ']'))
-            return p + 1;
-    }
-    return p;
-}
-
-/* The value of the first `"key":` in here. Inside a JSON string the second quote would have a
- * backslash before it, so remote text can't be mistaken for a key. */
-static struct span field(struct span in, const char *key)
-{
-    char quoted[TEXT_MAX];
-    struct span none = {NULL, NULL};
-    const char *p;
-
-    snprintf(quoted, sizeof quoted, "\"%s\":", key);
-    p = in.at ? strstr(in.at, quoted) : NULL;
-    if (p == NULL || p >= in.end)
-        return none;
-    p += strlen(quoted);
-    return (struct span){p, past_value(p)};
-}
-
-/* The next element of an array; `rest` starts as the array and shrinks. */
-static int next_element(struct span *rest, struct span *element)
-{
-    const char *p = rest->at;
-
-    while (p && p < rest->end && (*p == '[' || *p == ','))
-        p++;
-    if (p == NULL || p >= rest->end || *p == ']')
-        return 0;
-    element->at = p;
-    rest->at = element->end = past_value(p);
-    return 1;
-}
-
-/* JSON escapes the control characters below U+0020, not DEL and U+0080 to U+009F. */
-static void disarm(char *s)
-{
-    for (; *s; s++)
-        if (*s == 0x7f || (*s == '\xc2' && (unsigned char)s[1] >= 0x80 && (unsigned char)s[1] < 0xa0))
-            *s = '?';
-}
-
-/* A value as text: strings without their quotes, `otherwise` for null or nothing. Escapes stay as they
- * are on purpose: a remote's agent string must not send control characters to our terminal. */
-static const char *text(struct span v, const char *otherwise, char buf[TEXT_MAX])
-{
-    int quoted = v.at != NULL && *v.at == '"';
-    int length = v.at ? (int)(v.end - v.at) - 2 * quoted : 0;
-
-    if (v.at == NULL || strncmp(v.at, "null", 4) == 0)
-        return otherwise;
-    snprintf(buf, TEXT_MAX, "%.*s", length, v.at + quoted);
-    disarm(buf);
-    return buf;
-}
-
-static struct span whole(const char *reply)
-{
-    return (struct span){reply, reply + strlen(reply)};
-}
-
-static int succeeded(const char *reply)
-{
-    return strncmp(reply, "{\"success\":true", 15) == 0;
 }
 
 /* Prints why a reply is a failure; returns whether it is a success. */
@@ -202,14 +107,24 @@ static int print_events(peerkit_events_t events)
 
 /* ---- Commands ---- */
 
+/* The end of a peer id: all of them begin alike. */
+static const char *short_id(const char *id)
+{
+    size_t length = strlen(id);
+
+    return length > 8 ? id + length - 8 : id;
+}
+
 static void print_peer(struct span row)
 {
-    char id[TEXT_MAX], connected[TEXT_MAX], over[TEXT_MAX], ms[TEXT_MAX], agent[TEXT_MAX];
+    char id[TEXT_MAX], connected[TEXT_MAX], over[TEXT_MAX], ms[TEXT_MAX], agent[TEXT_MAX], address[TEXT_MAX];
     int is_connected = strcmp(text(field(row, "connected"), "false", connected), "true") == 0;
+    struct span addresses = field(row, "multiaddrs"), first = {NULL, NULL};
 
-    say("  %-53s %-10s %-5s %-9.9s %s", text(field(row, "peer_id"), "?", id), is_connected ? "connected" : "away",
+    next_element(&addresses, &first);
+    say(TABLE_ROW, short_id(text(field(row, "peer_id"), "?", id)), is_connected ? "connected" : "away",
         text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
-        text(field(row, "agent_version"), "-", agent));
+        text(field(row, "agent_version"), "-", agent), text(first, "-", address));
 }
 
 static void list_peers(peerkit_t node)
@@ -218,7 +133,7 @@ static void list_peers(peerkit_t node)
     struct span rest = field(whole(reply), "peers"), row;
 
     if (explain("peers", reply)) {
-        say("  %-53s %-10s %-5s %-9s %s", "PEER", "STATE", "OVER", "PING MS", "AGENT");
+        say(TABLE_ROW, "PEER", "STATE", "OVER", "PING MS", "AGENT", "ADDRESS");
         while (next_element(&rest, &row))
             print_peer(row);
     }
@@ -262,6 +177,17 @@ static void disconnect_from(peerkit_t node, const char *id)
     peerkit_string_free(reply);
 }
 
+static void ping(peerkit_t node, const char *id)
+{
+    char *reply = peerkit_ping_peer(node, id, "{\"count\":1}", TIMEOUT_MS);
+    struct span rest = field(whole(reply), "rtts_ms"), rtt;
+    char ms[TEXT_MAX];
+
+    if (explain("ping", reply) && next_element(&rest, &rtt))
+        say("ping: %s answered after %.1f ms", id, strtod(text(rtt, "0", ms), NULL));
+    peerkit_string_free(reply);
+}
+
 /* The `stopped` event then ends the main loop. */
 static void stop(peerkit_t node)
 {
@@ -281,6 +207,8 @@ static void obey(peerkit_t node, char *line)
         connect_to(node, argument);
     else if (strcmp(line, "disconnect") == 0 && argument)
         disconnect_from(node, argument);
+    else if (strcmp(line, "ping") == 0 && argument)
+        ping(node, argument);
     else if (strcmp(line, "peers") == 0)
         list_peers(node);
     else if (strcmp(line, "stats") == 0)
@@ -290,7 +218,7 @@ static void obey(peerkit_t node, char *line)
     else if (strcmp(line, "quit") == 0)
         exit(0);
     else if (*line)
-        say("commands: connect ADDRESS-OR-ID, disconnect ID, peers, stats, stop, quit");
+        say("commands: connect ADDRESS-OR-ID, disconnect ID, ping ID, peers, stats, stop, quit");
 }
 
 /* Obeys every whole line that has arrived, and tells after each what happened meanwhile; 0 at the end of
@@ -360,7 +288,7 @@ static void usage(void)
     exit(2);
 }
 
-/* {"profile":...,"data_dir":...,"listen":[...]} of the options given. */
+/* {"profile":...,"agent_version":...,"data_dir":...,"listen":[...]} of the options given. */
 static void configure(int argc, char **argv, char config[CONFIG_MAX])
 {
     const char *profile = "offline", *data_dir = NULL;
@@ -380,6 +308,13 @@ static void configure(int argc, char **argv, char config[CONFIG_MAX])
     }
     strcpy(config, "{\"profile\":");
     append_quoted(config, profile);
+    if (*our_name) {
+        char agent[TEXT_MAX];
+
+        snprintf(agent, sizeof agent, "watch/%s", our_name);
+        append(config, ",\"agent_version\":");
+        append_quoted(config, agent);
+    }
     if (data_dir) {
         append(config, ",\"data_dir\":");
         append_quoted(config, data_dir);

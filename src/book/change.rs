@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use super::Book;
-use super::record::Record;
+use super::record::{MAX_ADDRS, Record};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
@@ -93,7 +93,13 @@ impl Book {
         };
         drop(state);
         add_by_user(&mut record, addrs, now);
-        Ok(record)
+        match addrs.iter().all(|addr| record.has_address(addr)) {
+            true => Ok(record),
+            false => Err(Error::new(
+                ErrorKind::LimitReached,
+                format!("the peer has {MAX_ADDRS} addresses already, all of them in use"),
+            )),
+        }
     }
 
     /// Merges anew instead of taking the planned record: observations may have come in between.

@@ -11,6 +11,10 @@ use std::sync::Arc;
 use super::record::MAX_PROTOCOLS;
 use crate::model::Text;
 
+/// Different protocol names kept of all peers together. The statistics walk them all, and strangers
+/// can invent as many as they like; what is over is left out of the peer's list.
+const MAX_NAMES: usize = 10_000;
+
 /// The pool of shared text of one book.
 #[derive(Default)]
 pub(super) struct Interner {
@@ -27,7 +31,7 @@ impl Interner {
         names.sort_unstable();
         names.dedup();
         names.truncate(MAX_PROTOCOLS);
-        let names: Vec<Text> = names.into_iter().map(|name| self.count_name(name)).collect();
+        let names: Vec<Text> = names.into_iter().filter_map(|name| self.count_name(name)).collect();
         if let Some((list, _)) = self.lists.get_key_value(names.as_slice()) {
             let list = Arc::clone(list);
             if let Some(users) = self.lists.get_mut(&list) {
@@ -59,17 +63,21 @@ impl Interner {
         }
     }
 
-    fn count_name(&mut self, name: &str) -> Text {
+    /// None where the name is new and there are too many already.
+    fn count_name(&mut self, name: &str) -> Option<Text> {
         if let Some((text, _)) = self.names.get_key_value(name) {
             let text = Arc::clone(text);
             if let Some(speakers) = self.names.get_mut(name) {
                 *speakers += 1;
             }
-            return text;
+            return Some(text);
+        }
+        if self.names.len() == MAX_NAMES {
+            return None;
         }
         let text: Text = name.into();
         self.names.insert(Arc::clone(&text), 1);
-        text
+        Some(text)
     }
 
     /// One more record has this text.

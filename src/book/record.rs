@@ -252,6 +252,16 @@ impl Record {
         }
     }
 
+    pub(super) fn has_address(&self, addr: &Multiaddr) -> bool {
+        without_peer_id(addr, &self.id)
+            .is_some_and(|text| self.addrs.iter().any(|known| *known.text == *text))
+    }
+
+    /// Whether the peer tells the same of itself in both.
+    pub(crate) fn tells_the_same(&self, other: &Record) -> bool {
+        self.agent_version == other.agent_version && self.protocols == other.protocols
+    }
+
     /// Everything.
     pub(crate) fn info(&self) -> PeerInfo {
         let UserData { tags, metadata } = self.user_data.as_deref().cloned().unwrap_or_default();

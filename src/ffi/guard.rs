@@ -50,6 +50,6 @@ fn reply(body: impl FnOnce() -> String) -> Option<*mut c_char> {
     }
 }
 
-fn panicked() -> Error {
+pub(super) fn panicked() -> Error {
     Error::new(ErrorKind::Panic, "peerkit panicked in this call; the manager is dead")
 }

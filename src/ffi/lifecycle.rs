@@ -80,7 +80,7 @@ pub unsafe extern "C" fn peerkit_current(out: *mut peerkit_t) -> *mut c_char {
 /// @param h           the run
 /// @param timeout_ms  deadline; 0 = the configured default
 ///
-/// Reply: `state` "stopped", `already_stopped` true where it had stopped before.
+/// Reply: `state` "stopped", `already_stopped` true where it had stopped before, `warnings[]`.
 /// Errors: timeout (it goes on stopping; `detail.state`), invalid_handle, forked, reentrant.
 /// Blocks until everything is closed. Safe from any thread.
 #[unsafe(no_mangle)]
@@ -93,7 +93,7 @@ pub extern "C" fn peerkit_stop(h: peerkit_t, timeout_ms: u32) -> *mut c_char {
                 if error.kind() == ErrorKind::InvalidHandle
                     && Handles::was_issued(h, Kind::Run) =>
             {
-                Ok(Stopped { state: State::Stopped, already_stopped: true })
+                Ok(Stopped { state: State::Stopped, already_stopped: true, warnings: Vec::new() })
             }
             Err(error) => Err(error),
         }

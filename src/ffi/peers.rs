@@ -193,7 +193,7 @@ pub unsafe extern "C" fn peerkit_call(
         // SAFETY: the caller promises that `method` is NULL or a string.
         ops::find(unsafe { text::required(method, "method") }?)
     };
-    match guard::number(Err(invalid_argument("`method` can't be read")), call) {
+    match guard::number(Err(guard::panicked()), call) {
         // SAFETY: the caller promises that `params_json` is NULL or a string.
         Ok(op) => operation(h, op.name, timeout_ms, || unsafe {
             text::object(params_json, "params_json")

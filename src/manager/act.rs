@@ -17,11 +17,14 @@ use crate::{Multiaddr, PeerId, addr, clock};
 
 /// Addresses taken by one `add_peer`.
 const MAX_ADDED_ADDRESSES: usize = 16;
+/// The least time a commit is given.
+const COMMIT_GRACE: Duration = Duration::from_secs(2);
 
 impl PeerManager {
     /// Connects to a peer and waits until it has accepted us.
     ///
-    /// By id, by address, or both; then the address is tried first and kept when it leads there.
+    /// By id, by address, or both; then the address is tried first. An address that led there is
+    /// on disk when this returns.
     /// Blocks for at most `timeout`. Fails with `no_addresses`, `self_dial`, `dial_failed`,
     /// `dial_timeout`, `wrong_peer_id`, `blocked` or `limit_reached`; `detail.attempts` tells what
     /// became of each address.
@@ -31,7 +34,7 @@ impl PeerManager {
         let address = target.address.clone();
         let connected =
             self.ask(deadline, params.cancel_token, |terms| Command::Connect { target, terms })?;
-        if let Some(address) = address.filter(|_| !connected.already_connected) {
+        if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
             self.store_added(peer, vec![address], deadline)?;
         }
@@ -141,7 +144,8 @@ impl PeerManager {
         Ok((peer, addresses))
     }
 
-    /// Takes what the user told of a peer; on disk when this returns.
+    /// Takes what the user told of a peer; on disk when this returns. What went before may have
+    /// used up the caller's time, but was a success all the same.
     fn store_added(
         &self,
         id: PeerId,
@@ -149,6 +153,7 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Arc<Record>> {
         let now = clock::now();
+        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
         let added = self.run.store.commit(UserChange::Add { id, addrs, now }, deadline)?;
         added.ok_or_else(|| not_in_book(&id))
     }
@@ -160,6 +165,14 @@ impl PeerManager {
         let peer_id = self.known(&peer)?.id_text.clone();
         self.disconnect(peer, params.cancel_token, deadline)?;
         self.run.store.commit(UserChange::Remove { id: peer }, deadline)?;
+        // It may have connected anew between the two; no connection stays without a record.
+        self.disconnect(peer, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
+}
+
+/// Whether a dial to this address made the connection.
+fn led_there(connected: &Connected, address: &Multiaddr) -> bool {
+    let text = address.to_string();
+    connected.attempts.iter().any(|attempt| *attempt.address == *text && attempt.stage.is_none())
 }

@@ -101,7 +101,8 @@ impl PeerManager {
     /// before. Past the deadline it fails with `timeout` and goes on stopping.
     pub fn stop(&self, timeout: Duration) -> Result<Stopped> {
         let already_stopped = process::stop(&self.run, self.deadline(timeout)?)?;
-        Ok(Stopped { state: State::Stopped, already_stopped })
+        let warnings = self.run.end_warnings();
+        Ok(Stopped { state: State::Stopped, already_stopped, warnings })
     }
 
     /// The manager's state. Answers at once.
@@ -114,7 +115,8 @@ impl PeerManager {
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
         let deadline = self.act(Duration::ZERO)?;
         let (reply, answer) = Reply::channel();
-        self.run.commands.send(Command::Cancel { token, reply })?;
+        let command = Command::Cancel { token, reply };
+        self.run.commands.send(command).map_err(|error| self.why_gone(error))?;
         let cancelled = answer.recv_deadline(deadline).map_err(|_| no_word())??;
         Ok(Cancelled { cancelled })
     }

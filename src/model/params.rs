@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 
 use super::Policy;
 
-/// Declares a parameter struct whose fields are all optional, with a builder method for each, which
-/// takes the type after `=` where one stands there.
+/// Declares a parameter struct whose fields are all optional, with a builder method for each. Where
+/// `= text` stands it takes anything with a text form, so a `PeerId` or `Multiaddr` as it is.
 macro_rules! params {
     (
         $(#[$meta:meta])* $name:ident {
-            $( $(#[$fmeta:meta])* $field:ident : $ty:ty $(= $arg:ty)?, )*
+            $( $(#[$fmeta:meta])* $field:ident : $ty:ty $(= $arg:tt)?, )*
         }
     ) => {
         $(#[$meta])*
@@ -30,7 +30,7 @@ macro_rules! params {
             $(
                 #[doc = concat!("Sets [`", stringify!($field), "`](Self::", stringify!($field), ").")]
                 pub fn $field(mut self, value: params!(@arg $ty $(, $arg)?)) -> Self {
-                    self.$field = Some(value.into());
+                    self.$field = Some(params!(@value value $(, $arg)?));
                     self
                 }
             )*
@@ -38,7 +38,11 @@ macro_rules! params {
     };
     // A number's own type: `impl Into<u32>` would refuse a plain `50`, which is an i32 until told.
     (@arg $ty:ty) => { $ty };
-    (@arg $ty:ty, $arg:ty) => { $arg };
+    (@arg $ty:ty, text) => { impl ToString };
+    (@arg $ty:ty, texts) => { impl IntoIterator<Item = impl ToString> };
+    (@value $value:ident) => { $value };
+    (@value $value:ident, text) => { $value.to_string() };
+    (@value $value:ident, texts) => { $value.into_iter().map(|text| text.to_string()).collect() };
 }
 
 /// The connection state a list is filtered by.
@@ -78,7 +82,7 @@ params! {
         /// Only connected or only disconnected peers.
         status: PeerStatus,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
-        search: String = impl Into<String>,
+        search: String = text,
         /// At most so many peers, 1 to 10000 (1000).
         #[schemars(range(min = 1, max = 10_000))]
         limit: u32,
@@ -94,15 +98,15 @@ params! {
         /// How many peers to pass over (0). Not together with `cursor`.
         offset: u64,
         /// `next_cursor` of the page before; stays right while peers come and go.
-        cursor: String = impl Into<String>,
+        cursor: String = text,
         /// Only peers that speak exactly this protocol.
-        filter_protocol: String = impl Into<String>,
+        filter_protocol: String = text,
         /// Only peers that are (true) or aren't (false) connected.
         filter_connected: bool,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
-        search: String = impl Into<String>,
+        search: String = text,
         /// Only peers with this tag.
-        tag: String = impl Into<String>,
+        tag: String = text,
         /// Only peers with this policy.
         policy: Policy,
         /// The order (`last_seen`).
@@ -114,7 +118,7 @@ params! {
     /// Parameters of `get_peer`.
     GetPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
     }
 }
 
@@ -122,7 +126,7 @@ params! {
     /// Parameters of `search_peers`.
     SearchPeers {
         /// Text to find in id, addresses, protocols or agent, in any case.
-        query: String = impl Into<String>,
+        query: String = text,
         /// At most so many peers, 1 to 10000 (1000).
         #[schemars(range(min = 1, max = 10_000))]
         limit: u32,
@@ -133,10 +137,10 @@ params! {
     /// Parameters of `connect_peer`. At least one of `peer_id` and `multiaddr` is needed.
     ConnectPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
         /// Where to reach it; tried before the addresses already known.
         #[serde(alias = "peer_address")]
-        multiaddr: String = impl Into<String>,
+        multiaddr: String = text,
         /// A number of the caller's own, by which `cancel` ends this call.
         cancel_token: u64,
     }
@@ -146,7 +150,7 @@ params! {
     /// Parameters of `disconnect_peer`.
     DisconnectPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
         /// A number of the caller's own, by which `cancel` ends this call.
         cancel_token: u64,
     }
@@ -156,7 +160,7 @@ params! {
     /// Parameters of `ping_peer`.
     PingPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
         /// How many pings, one after the other, 1 to 100 (3).
         #[schemars(range(min = 1, max = 100))]
         count: u32,
@@ -169,10 +173,10 @@ params! {
     /// Parameters of `add_peer`. The id may also stand in the addresses.
     AddPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
         /// Where to reach it, at most 16 addresses.
-        multiaddrs: Vec<String>,
-        /// A number of the caller's own, by which `cancel` ends this call.
+        multiaddrs: Vec<String> = texts,
+        /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
         cancel_token: u64,
     }
 }
@@ -181,7 +185,7 @@ params! {
     /// Parameters of `remove_peer`.
     RemovePeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = impl Into<String>,
+        peer_id: String = text,
         /// A number of the caller's own, by which `cancel` ends this call.
         cancel_token: u64,
     }

@@ -65,6 +65,8 @@ pub struct Stopped {
     pub state: State,
     /// True where it had stopped before this call.
     pub already_stopped: bool,
+    /// What went wrong at the end, such as a full disk that didn't take what was observed last.
+    pub warnings: Vec<String>,
 }
 
 /// Reply of `cancel`.

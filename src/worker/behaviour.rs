@@ -1,16 +1,20 @@
 //! The node's protocols, and the swarm that runs them.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
+use futures::future::BoxFuture;
 use libp2p::allow_block_list::{self, BlockedPeers};
-use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
+use tokio::sync::Notify;
 
 use super::gate::Gate;
 use super::layers::DialTerms;
+use super::limits::Limits;
 use super::traffic::Traffic;
 use super::{ping, transport};
 use crate::config::Settings;
@@ -27,35 +31,31 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     gate: Gate,
-    limits: connection_limits::Behaviour,
+    limits: Limits,
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
 }
 
-/// A swarm that listens nowhere yet.
+/// A swarm that listens nowhere yet. `crashed` is told when a connection's task panics, which
+/// tokio would otherwise swallow, and the connection look open for ever.
 pub(super) fn swarm(
     keypair: &Keypair,
     settings: &Settings,
     terms: DialTerms,
     traffic: Arc<Traffic>,
+    crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
     let transport = transport::build(keypair, settings, terms, traffic)?;
-    let limits = &settings.limits;
     let behaviour = Behaviour {
-        gate: Gate::new(settings.local_only(), limits.max_inbound_per_s),
-        limits: connection_limits::Behaviour::new(
-            ConnectionLimits::default()
-                .with_max_established(Some(limits.max_connections))
-                .with_max_established_per_peer(Some(limits.max_per_peer))
-                .with_max_pending_incoming(Some(limits.max_pending))
-                .with_max_pending_outgoing(Some(limits.max_pending)),
-        ),
+        gate: Gate::new(settings.local_only(), settings.limits.max_inbound_per_s),
+        limits: Limits::new(settings.limits.clone()),
         blocked: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(
             identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
                 .with_agent_version(settings.agent_version.clone())
                 .with_push_listen_addr_updates(true)
+                .with_interval(identify_interval(settings.idle_timeout))
                 // The peer book is the one place that remembers addresses.
                 .with_cache_size(0)
                 // With addresses to keep to ourselves, the worker announces the others itself.
@@ -63,8 +63,23 @@ pub(super) fn swarm(
         ),
         ping: ping::Behaviour::default(),
     };
-    let config = Config::with_tokio_executor()
+    let executor = move |task: BoxFuture<'static, ()>| {
+        let crashed = Arc::clone(&crashed);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                crashed.notify_one();
+            }
+        });
+    };
+    let config = Config::with_executor(executor)
         .with_dial_concurrency_factor(DIAL_CONCURRENCY)
         .with_idle_connection_timeout(settings.idle_timeout.unwrap_or(NEVER));
     Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config))
+}
+
+/// How often identify is asked again. Each asking counts as use of the connection, so it must be
+/// rarer than the idle timeout.
+fn identify_interval(idle_timeout: Option<Duration>) -> Duration {
+    const USUAL: Duration = Duration::from_secs(5 * 60);
+    idle_timeout.map_or(USUAL, |idle| USUAL.max(idle * 2))
 }

@@ -4,6 +4,8 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use libp2p::swarm::ConnectionId;
+
 use super::command::{Reply, Terms};
 use super::connect::Connecting;
 use super::dial::millis;
@@ -33,7 +35,8 @@ pub(super) struct Call {
 
 pub(super) enum Kind {
     Connect(Connecting, Reply<Connected>),
-    Disconnect(PeerId, Reply<bool>),
+    /// Waits for these connections to be closed.
+    Disconnect(Vec<ConnectionId>, Reply<bool>),
     Ping(Pinging, Reply<Pinged>),
 }
 
@@ -79,7 +82,7 @@ impl Calls {
 }
 
 impl Worker {
-    /// Notes a call as waiting. One too many is answered `busy`, one without time left `timeout`.
+    /// Notes a call as waiting; one too many is answered `busy`.
     pub(super) fn wait<T>(
         &mut self,
         terms: Terms<T>,
@@ -143,36 +146,47 @@ impl Worker {
     }
 
     pub(super) fn disconnect(&mut self, peer: PeerId, terms: Terms<bool>) {
-        let Some(state) = self.peers.get_mut(&peer) else {
-            // There may be a dial under way, whose waiters then hear that it was aborted.
+        self.abort_dials(peer);
+        let state = self.peers.get(&peer);
+        let open: Vec<_> = state.iter().flat_map(|s| &s.connections).map(|c| c.id).collect();
+        if open.is_empty() {
             let _ = self.swarm.disconnect_peer_id(peer);
-            terms.reply.send(Ok(false));
-            return;
-        };
-        state.closing = Some(DisconnectReason::LocalRequest);
-        if self.wait(terms, |reply| Kind::Disconnect(peer, reply)).is_some() {
+            return terms.reply.send(Ok(false));
+        }
+        if self.wait(terms, |reply| Kind::Disconnect(open, reply)).is_some() {
+            if let Some(state) = self.peers.get_mut(&peer) {
+                state.close_all(DisconnectReason::LocalRequest);
+            }
             let _ = self.swarm.disconnect_peer_id(peer);
         }
     }
 
-    /// Answers whoever waited for the peer to be gone, or needed it to stay.
-    pub(super) fn peer_gone(&mut self, peer: PeerId) {
-        let concerned = self.calls.matching(|call| match &call.kind {
-            Kind::Disconnect(waiting_for, _) => *waiting_for == peer,
-            Kind::Ping(pinging, _) => pinging.peer == peer,
-            Kind::Connect(..) => false,
-        });
-        for id in concerned {
-            match self.take_call(id).map(|call| call.kind) {
-                Some(Kind::Disconnect(_, reply)) => reply.send(Ok(true)),
-                Some(Kind::Ping(pinging, reply)) => {
-                    let error = Error::new(
-                        ErrorKind::NotConnected,
-                        "the connection closed during the ping",
-                    );
-                    reply.send(Err(error.with("rtts_ms", pinging.rtts_ms)));
-                }
-                _ => {}
+    /// Answers the disconnects for which this was the last connection to close.
+    pub(super) fn connection_gone(&mut self, closed: ConnectionId) {
+        let mut over = Vec::new();
+        for (id, call) in &mut self.calls.waiting {
+            if let Kind::Disconnect(open, _) = &mut call.kind {
+                open.retain(|connection| *connection != closed);
+                over.extend(open.is_empty().then_some(*id));
+            }
+        }
+        for id in over {
+            if let Some(Kind::Disconnect(_, reply)) = self.take_call(id).map(|call| call.kind) {
+                reply.send(Ok(true));
+            }
+        }
+    }
+
+    /// Answers the pings of a peer that has no connection left.
+    pub(super) fn pinged_peer_gone(&mut self, peer: PeerId) {
+        let pinging = self
+            .calls
+            .matching(|call| matches!(&call.kind, Kind::Ping(pinging, _) if pinging.peer == peer));
+        for id in pinging {
+            if let Some(Kind::Ping(pinging, reply)) = self.take_call(id).map(|call| call.kind) {
+                let message = "the connection closed during the ping";
+                let error = Error::new(ErrorKind::NotConnected, message);
+                reply.send(Err(error.with("rtts_ms", pinging.rtts_ms)));
             }
         }
     }
@@ -192,7 +206,12 @@ impl Worker {
 
     pub(super) fn on_ping(&mut self, event: PingEvent) {
         match event {
-            PingEvent::Dead { connection } => self.dead.push(connection),
+            PingEvent::Dead { peer, connection } => {
+                let state = self.peers.get_mut(&peer);
+                if let Some(connection) = state.and_then(|state| state.connection(connection)) {
+                    connection.closing.get_or_insert(DisconnectReason::PingDead);
+                }
+            }
             PingEvent::Pinged { peer, outcome } => {
                 if let Ok(rtt) = outcome.result {
                     self.run.book.latency(&peer, rtt);
@@ -212,6 +231,10 @@ impl Worker {
             Ok(rtt) => pinging.rtts_ms.push(millis(rtt)),
             Err(PingFailure::Unsupported) => {
                 let error = Error::new(ErrorKind::Protocol, "the peer does not speak ping");
+                return self.fail_call(id, error);
+            }
+            Err(PingFailure::TooMany) => {
+                let error = Error::new(ErrorKind::Busy, "too many pings wait on the connection");
                 return self.fail_call(id, error);
             }
             Err(PingFailure::Timeout | PingFailure::Broken) => {}

@@ -12,13 +12,13 @@ use super::calls::{Kind, age};
 use super::command::{Target, Terms};
 use super::dial::{Dial, Plan, millis};
 use super::outcome::{all_failed, refused};
-use super::peers::Identity;
+use super::peer::{Connection, Peer};
 use super::{Timer, Worker};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::model::event::EventKind;
+use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::Connected;
-use crate::model::{Attempt, DialStage, LastError, Source};
+use crate::model::{Attempt, DialStage, Direction, LastError, Source, Text};
 use crate::{Multiaddr, PeerId};
 
 /// A remote that speaks no identify has accepted us if the connection is open after this long: a
@@ -40,13 +40,22 @@ pub(super) struct Connecting {
     attempts: Vec<Attempt>,
 }
 
+/// What is to become of an outgoing connection that came about.
+pub(super) enum Landed {
+    Wanted,
+    /// The book couldn't count the dial as an attempt: it didn't know whose address it was.
+    WantedUncounted,
+    /// Nobody waits for it any more, or the peer turned out to be connected already.
+    Unwanted,
+}
+
 impl Worker {
     pub(super) fn connect(&mut self, target: Target, terms: Terms<Connected>) {
-        let connected = target.peer.filter(|peer| self.peers.contains_key(peer));
-        let connected = connected.or_else(|| match (target.peer, &target.address) {
+        let connected = match (target.peer, &target.address) {
+            (Some(peer), _) => Some(peer).filter(|peer| self.is_live(peer)),
             (None, Some(address)) => self.peer_at(address),
-            _ => None,
-        });
+            (None, None) => None,
+        };
         let connecting = Connecting {
             target,
             started: Instant::now(),
@@ -54,19 +63,21 @@ impl Worker {
             already_connected: connected.is_some(),
             attempts: Vec::new(),
         };
-        let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else {
-            return;
-        };
+        let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else { return };
         match connected {
             Some(peer) => self.settle_acceptance(peer),
             None => self.join_or_dial(id),
         }
     }
 
+    fn is_live(&self, peer: &PeerId) -> bool {
+        self.peers.get(peer).is_some_and(|state| state.live().next().is_some())
+    }
+
     /// The connected peer whose connection has this very remote address.
     fn peer_at(&self, address: &Multiaddr) -> Option<PeerId> {
         let text = address.to_string();
-        let is_there = |state: &super::Peer| state.connections.iter().any(|c| *c.address == *text);
+        let is_there = |state: &Peer| state.live().any(|connection| *connection.address == *text);
         self.peers.iter().find(|(_, state)| is_there(state)).map(|(peer, _)| *peer)
     }
 
@@ -80,10 +91,9 @@ impl Worker {
         }
     }
 
+    /// A dial under way serves a caller only if it tries the address the caller gave.
     fn join_or_dial(&mut self, id: u64) {
-        let Some((connecting, _)) = self.connecting(id) else {
-            return;
-        };
+        let Some((connecting, _)) = self.connecting(id) else { return };
         let peer = connecting.target.peer;
         let address = connecting.target.address.clone();
         match self.dials.find(peer, address.as_ref()) {
@@ -127,31 +137,36 @@ impl Worker {
     }
 
     /// An outgoing connection is there: its callers go on to wait for the remote's acceptance.
-    /// False where nobody wants the connection any more.
-    pub(super) fn dial_succeeded(
+    pub(super) fn dial_landed(
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        was_connected: bool,
         winner: (&Multiaddr, Duration),
         errors: &[(Multiaddr, TransportError<io::Error>)],
-    ) -> bool {
+    ) -> Landed {
         let Some(dial) = self.dials.remove(connection) else {
-            return true;
+            return Landed::Unwanted;
         };
+        // Whose address it was is known only now. Two connections of our own are one too many; one
+        // that the remote opened stays, since the remote may be about to close the other.
+        let unexpected = dial.peer.is_none();
+        let state = self.peers.get(&peer).filter(|_| unexpected);
+        let already_connected = state.is_some_and(|state| state.live().next().is_some());
+        let surplus = state
+            .is_some_and(|state| state.live().any(|open| open.direction == Direction::Outbound));
         let report = dial.report(errors, Some(winner));
-        if !dial.counted {
-            self.run.book.dial_started(&peer, clock::now());
-        }
         for id in &dial.waiters {
             if let Some((connecting, _)) = self.connecting(*id) {
                 connecting.attempts.extend(report.iter().cloned());
-                connecting.already_connected = was_connected;
+                connecting.already_connected = already_connected;
                 connecting.accepting = Some(peer);
             }
         }
-        let surplus = was_connected && dial.peer.is_none();
-        !surplus && !dial.waiters.is_empty()
+        match (surplus, dial.counted) {
+            (true, _) => Landed::Unwanted,
+            (false, true) => Landed::Wanted,
+            (false, false) => Landed::WantedUncounted,
+        }
     }
 
     pub(super) fn on_dial_error(&mut self, connection: ConnectionId, error: &DialError) {
@@ -174,21 +189,8 @@ impl Worker {
     /// Tells the book, the subscribers, and everybody who waited for the dial.
     fn dial_failed(&mut self, dial: &Dial, failure: Error, report: Vec<Attempt>) {
         let failed = report.iter().filter(|attempt| attempt.code.is_some());
-        let failed = failed.map(|attempt| attempt.address.clone()).collect::<Vec<_>>();
-        let at = clock::now();
-        if let Some(peer) = dial.peer {
-            let last_error =
-                LastError { code: failure.kind(), message: failure.message().to_owned(), at };
-            self.run.book.dial_failed(&peer, &failed, last_error);
-        }
-        self.run.hub.publish(
-            dial.peer.map(|peer| peer.to_string().into()),
-            EventKind::DialFailed {
-                code: failure.kind(),
-                error: failure.message().to_owned(),
-                source: Source::User,
-            },
-        );
+        let failed: Vec<_> = failed.map(|attempt| attempt.address.clone()).collect();
+        self.note_failure(dial.peer, &failed, &failure);
         for id in &dial.waiters {
             self.retry_or_fail(*id, dial, &failure, &report);
         }
@@ -207,7 +209,7 @@ impl Worker {
         let untried = given.is_some_and(|address| !dial.has(address));
         let outlives = deadline > dial.deadline && failure.kind() == ErrorKind::DialTimeout;
         if untried || outlives {
-            return self.dial(id);
+            return self.join_or_dial(id);
         }
         let attempts = std::mem::take(&mut connecting.attempts);
         self.connect_failed(id, failure.clone(), attempts);
@@ -231,16 +233,8 @@ impl Worker {
 
     /// Answers the callers that wait for this peer's acceptance, if it has accepted us by now.
     pub(super) fn settle_acceptance(&mut self, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else {
-            return;
-        };
-        let open_for = age(state.since);
-        let accepted = match state.identity {
-            Identity::Known => true,
-            Identity::Silent => open_for >= GRACE,
-            Identity::Awaited => open_for >= IDENTIFY_PATIENCE,
-        };
-        if accepted {
+        let Some(state) = self.peers.get(&peer) else { return };
+        if state.live().any(Connection::accepted) {
             for id in self.waiting_for(peer) {
                 self.connect_succeeded(id, peer);
             }
@@ -248,24 +242,24 @@ impl Worker {
     }
 
     fn connect_succeeded(&mut self, id: u64, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else {
+        let Some(state) = self.peers.get(&peer) else { return };
+        let text = state.text.clone();
+        let Some(Connection { address, transport, .. }) = state.live().next().cloned() else {
             return;
         };
-        let (text, connection) = (state.text.clone(), state.connections.first().cloned());
-        let Some(connection) = connection else { return };
         let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind)
         else {
             return;
         };
-        let (address, how) = match connecting.already_connected {
-            true => (connection.address, "already connected to"),
-            false => (connection.address, "connected to"),
+        let how = match connecting.already_connected {
+            true => "already connected to",
+            false => "connected to",
         };
         reply.send(Ok(Connected {
             message: format!("{how} {text} at {address}"),
             peer_id: text,
             address,
-            transport: connection.transport,
+            transport,
             already_connected: connecting.already_connected,
             duration_ms: millis(age(connecting.started)),
             attempts: connecting.attempts,
@@ -279,14 +273,41 @@ impl Worker {
     }
 
     /// The peer is gone: whoever waited for its acceptance learns that it didn't take us.
-    pub(super) fn not_accepted(&mut self, peer: PeerId) {
-        for id in self.waiting_for(peer) {
-            self.fail_acceptance(
-                id,
-                ErrorKind::DialFailed,
-                "the remote closed the connection at once",
-            );
+    pub(super) fn not_accepted(
+        &mut self,
+        peer: PeerId,
+        reason: DisconnectReason,
+        stage: DialStage,
+    ) {
+        let waiting = self.waiting_for(peer);
+        if waiting.is_empty() {
+            return;
         }
+        let (code, message) = match (reason, stage) {
+            (DisconnectReason::LocalRequest, _) => (
+                ErrorKind::Cancelled,
+                "disconnected by another call before the remote had accepted",
+            ),
+            (_, DialStage::Muxer) => {
+                (ErrorKind::DialFailed, "the remote shares no stream multiplexer with this node")
+            }
+            _ => (ErrorKind::DialFailed, "the remote closed the connection at once"),
+        };
+        self.note_failure(Some(peer), &[], &Error::new(code, message));
+        for id in waiting {
+            self.fail_acceptance(id, code, message, stage);
+        }
+    }
+
+    /// Tells the book and the subscribers of a dial that came to nothing.
+    fn note_failure(&mut self, peer: Option<PeerId>, failed: &[Text], failure: &Error) {
+        let (code, message) = (failure.kind(), failure.message().to_owned());
+        if let Some(peer) = peer {
+            let last_error = LastError { code, message: message.clone(), at: clock::now() };
+            self.run.book.dial_failed(&peer, failed, last_error);
+        }
+        let kind = EventKind::DialFailed { code, error: message, source: Source::User };
+        self.run.hub.publish(peer.map(|peer| peer.to_string().into()), kind);
     }
 
     pub(super) fn connect_timed_out(&mut self, id: u64) {
@@ -307,24 +328,25 @@ impl Worker {
             return self.connect_failed(id, error, attempts);
         };
         // Open for the length of the grace period is what acceptance means without identify.
-        if self.peers.get(&peer).is_some_and(|state| age(state.since) >= GRACE) {
+        if self.peers.get(&peer).is_some_and(|state| state.live().any(Connection::has_stood)) {
             return self.connect_succeeded(id, peer);
         }
         self.fail_acceptance(
             id,
             ErrorKind::DialTimeout,
             "connected, but not yet accepted by the remote",
+            DialStage::Accept,
         );
     }
 
-    fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str) {
+    fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str, stage: DialStage) {
         let hint = "the remote may block this node, be at its limit, or be shutting down";
         let Some((connecting, _)) = self.connecting(id) else {
             return;
         };
         let mut attempts = std::mem::take(&mut connecting.attempts);
         for attempt in attempts.iter_mut().filter(|attempt| attempt.stage.is_none()) {
-            attempt.stage = Some(DialStage::Accept);
+            attempt.stage = Some(stage);
             attempt.code = Some(kind);
             attempt.error = Some(message.to_owned());
             attempt.hint = Some(hint.to_owned());
@@ -332,13 +354,25 @@ impl Worker {
         self.connect_failed(id, Error::new(kind, message).with_hint(hint), attempts);
     }
 
-    /// The call no longer waits; a dial that nobody waits for is aborted where libp2p can.
+    /// The call no longer waits; a dial that nobody waits for is aborted where libp2p can, which
+    /// is by peer and all its dials at once. Elsewhere it ends at its deadline, or lands unwanted.
     pub(super) fn abandon_dial(&mut self, id: u64) {
         if let Some(peer) = self.dials.forget(id)
+            && !self.dials.any_to(&peer)
             && !self.peers.contains_key(&peer)
         {
             // An error here means "not connected"; the pending dial is aborted all the same.
             let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    /// Ends the dials to a peer that is being disconnected, which aborts them.
+    pub(super) fn abort_dials(&mut self, peer: PeerId) {
+        let aborted = Error::new(ErrorKind::Cancelled, "the dial was aborted by a disconnect");
+        for dial in self.dials.take_all_to(&peer) {
+            for id in &dial.waiters {
+                self.connect_failed(*id, aborted.clone(), dial.report(&[], None));
+            }
         }
     }
 }

@@ -94,8 +94,9 @@ impl Dial {
 
     /// The given address, as the swarm will pass it to the transport, where others wait for it.
     pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
-        let first = given.filter(|_| self.addresses.len() > 1)?;
-        self.peer.map(|peer| addr::with_peer_id(first, &peer))
+        let [first, _, ..] = self.addresses.as_slice() else { return None };
+        let peer = self.peer.filter(|_| given == Some(&first.address))?;
+        Some(addr::with_peer_id(&first.address, &peer))
     }
 
     /// Whether the dial has this address, tried or not.
@@ -185,25 +186,35 @@ impl Dials {
         self.0.remove(&connection)
     }
 
-    /// A dial to this peer, or to this very address where the peer isn't known.
+    /// A dial to this peer that has the address, if one is given; or to this very address, where
+    /// the peer isn't known.
     pub(super) fn find(
         &mut self,
         peer: Option<PeerId>,
         address: Option<&Multiaddr>,
     ) -> Option<&mut Dial> {
-        self.0.values_mut().find(|dial| match peer {
-            Some(_) => dial.peer == peer,
-            None => {
-                dial.peer.is_none()
-                    && dial.addresses.first().map(|dialled| &dialled.address) == address
-            }
-        })
+        let serves =
+            |dial: &&mut Dial| dial.peer == peer && address.is_none_or(|address| dial.has(address));
+        self.0.values_mut().find(serves)
     }
 
-    /// Takes a call off the dial it waits for. Gives the peer of a dial nobody waits for any more.
+    pub(super) fn any_to(&self, peer: &PeerId) -> bool {
+        self.0.values().any(|dial| dial.peer.as_ref() == Some(peer))
+    }
+
+    /// Takes out every dial to a peer.
+    pub(super) fn take_all_to(&mut self, peer: &PeerId) -> Vec<Dial> {
+        let is_to = |dial: &mut Dial| dial.peer.as_ref() == Some(peer);
+        self.0.extract_if(|_, dial| is_to(dial)).map(|(_, dial)| dial).collect()
+    }
+
+    /// Takes a call off the dial it waits for, and out with a dial nobody waits for any more. Gives
+    /// the peer of such a one.
     pub(super) fn forget(&mut self, call: u64) -> Option<PeerId> {
-        let dial = self.0.values_mut().find(|dial| dial.waiters.contains(&call))?;
+        let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
+        let (connection, dial) = self.0.iter_mut().find(waits)?;
         dial.waiters.retain(|waiter| *waiter != call);
-        if dial.waiters.is_empty() { dial.peer } else { None }
+        let connection = Some(*connection).filter(|_| dial.waiters.is_empty())?;
+        self.0.remove(&connection)?.peer
     }
 }

@@ -1,5 +1,5 @@
 //! Who may connect to us, decided before the handshake: the profile's address rule and the rate
-//! of inbound connections. Counting limits are libp2p's `connection_limits`.
+//! of inbound connections. Counting is for `limits`.
 
 use std::convert::Infallible;
 use std::fmt;

@@ -10,7 +10,7 @@ use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
 
-use super::behaviour::Behaviour;
+use super::behaviour::{Behaviour, BehaviourEvent};
 use super::{Listening, layers};
 use crate::Multiaddr;
 use crate::config::Settings;
@@ -21,7 +21,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Listens on every configured address. An address the user named must be had; of the defaults,
 /// those that can't be had are warnings as long as one can.
-pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, settings: &Settings) -> Result<Listening> {
+/// What else the swarm tells meanwhile, of peers that connect at once, goes into `early`.
+pub(super) async fn listen(
+    swarm: &mut Swarm<Behaviour>,
+    settings: &Settings,
+    early: &mut Vec<SwarmEvent<BehaviourEvent>>,
+) -> Result<Listening> {
     for address in &settings.advertise {
         swarm.add_external_address(address.clone());
     }
@@ -41,11 +46,16 @@ pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, settings: &Settings) ->
     let mut addresses = Vec::new();
     let waiting = async {
         while !pending.is_empty() {
-            take_event(swarm, settings, &mut pending, &mut addresses, &mut failures).await;
+            let event = swarm.select_next_some().await;
+            let other = take_event(event, &mut pending, &mut addresses, &mut failures);
+            early.extend(other);
         }
     };
     if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
         failures.extend(pending.values().map(|address| failed(address, &"no address in time")));
+    }
+    for address in &addresses {
+        announce(swarm, settings, address);
     }
     let must_have_all = settings.listen_explicit || addresses.is_empty();
     match failures.pop() {
@@ -57,17 +67,16 @@ pub(super) async fn listen(swarm: &mut Swarm<Behaviour>, settings: &Settings) ->
     }
 }
 
-async fn take_event(
-    swarm: &mut Swarm<Behaviour>,
-    settings: &Settings,
+/// Takes what an event says of listeners; gives back any other event.
+fn take_event(
+    event: SwarmEvent<BehaviourEvent>,
     pending: &mut HashMap<ListenerId, Multiaddr>,
     addresses: &mut Vec<Multiaddr>,
     failures: &mut Vec<Error>,
-) {
-    match swarm.select_next_some().await {
+) -> Option<SwarmEvent<BehaviourEvent>> {
+    match event {
         SwarmEvent::NewListenAddr { listener_id, address } => {
             pending.remove(&listener_id);
-            announce(swarm, settings, &address);
             addresses.push(address);
         }
         SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }
@@ -76,8 +85,9 @@ async fn take_event(
                 failures.push(failed(&address, &error));
             }
         }
-        _ => {}
+        other => return Some(other),
     }
+    None
 }
 
 /// Tells others of a listen address in the cases where identify doesn't by itself.

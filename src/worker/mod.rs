@@ -3,8 +3,8 @@
 //! It takes commands from the facade (`command`), events from the swarm and its own timers, one
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
 //! own, and answers and events go into queues that never block. `connect` is the story of a
-//! connect, `calls` of all other calls, `peers` of connections, `listen` of start-up; `transport`
-//! and `behaviour` put libp2p together.
+//! connect, `calls` of all other calls, `peers` and `identified` of connections, `listen` of start-up;
+//! `transport` and `behaviour` put libp2p together.
 
 mod behaviour;
 mod calls;
@@ -12,9 +12,12 @@ pub(crate) mod command;
 mod connect;
 mod dial;
 mod gate;
+mod identified;
 mod layers;
+mod limits;
 mod listen;
 mod outcome;
+mod peer;
 mod peers;
 mod ping;
 mod security;
@@ -29,15 +32,15 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use libp2p::identity::Keypair;
-use libp2p::swarm::{ConnectionId, Swarm, SwarmEvent};
-use tokio::sync::mpsc;
+use libp2p::swarm::{Swarm, SwarmEvent};
+use tokio::sync::{Notify, mpsc};
 
 use self::behaviour::{Behaviour, BehaviourEvent};
 use self::calls::Calls;
 use self::command::Command;
 use self::dial::Dials;
 use self::layers::DialTerms;
-use self::peers::Peer;
+use self::peer::Peer;
 use self::timers::{Timer, Timers};
 pub(crate) use self::traffic::Traffic;
 use crate::config::Settings;
@@ -66,10 +69,15 @@ pub(crate) fn run(
         })?;
     let ended = runtime.block_on(async {
         let terms = DialTerms::new();
-        let mut swarm = behaviour::swarm(keypair, settings, terms.clone(), traffic)?;
-        let listening = listen::listen(&mut swarm, settings).await?;
+        let crashed = Arc::new(Notify::new());
+        let mut swarm =
+            behaviour::swarm(keypair, settings, terms.clone(), traffic, Arc::clone(&crashed))?;
+        let mut early = Vec::new();
+        let listening = listen::listen(&mut swarm, settings, &mut early).await?;
         if let Some(run) = ready(listening) {
-            Worker::new(swarm, run, terms).serve(commands).await;
+            let mut worker = Worker::new(swarm, run, terms);
+            early.into_iter().for_each(|event| worker.on_swarm_event(event));
+            worker.serve(commands, &crashed).await;
         }
         Ok(())
     });
@@ -92,8 +100,6 @@ struct Worker {
     dials: Dials,
     calls: Calls,
     timers: Timers,
-    /// Connections that stopped answering pings and are being closed for it.
-    dead: Vec<ConnectionId>,
 }
 
 impl Worker {
@@ -106,11 +112,10 @@ impl Worker {
             dials: Dials::default(),
             calls: Calls::default(),
             timers: Timers::default(),
-            dead: Vec::new(),
         }
     }
 
-    async fn serve(mut self, mut commands: mpsc::Receiver<Command>) {
+    async fn serve(mut self, mut commands: mpsc::Receiver<Command>, crashed: &Notify) {
         loop {
             tokio::select! {
                 command = commands.recv() => match command {
@@ -119,6 +124,7 @@ impl Worker {
                 },
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
                 () = self.timers.elapsed() => self.on_timers(),
+                () = crashed.notified() => panic!("a connection's task panicked"),
             }
         }
         self.farewell().await;
@@ -174,18 +180,26 @@ impl Worker {
                 self.run.listen_addr(address, true);
             }
             SwarmEvent::ExpiredListenAddr { address, .. } => {
-                self.swarm.remove_external_address(&address);
-                self.run.listen_addr(address, false);
+                self.not_listening(address);
+            }
+            // libp2p tells no expiry of a closed listener's addresses.
+            SwarmEvent::ListenerClosed { addresses, .. } => {
+                addresses.into_iter().for_each(|address| self.not_listening(address));
             }
             event => tracing::debug!(?event, "swarm"),
         }
+    }
+
+    fn not_listening(&mut self, address: Multiaddr) {
+        self.swarm.remove_external_address(&address);
+        self.run.listen_addr(address, false);
     }
 
     /// Closes every connection in good order, as far as that goes in a moment.
     async fn farewell(mut self) {
         self.calls = Calls::default();
         for (peer, state) in &mut self.peers {
-            state.closing = Some(DisconnectReason::Shutdown);
+            state.close_all(DisconnectReason::Shutdown);
             let _ = self.swarm.disconnect_peer_id(*peer);
         }
         let closing = async {

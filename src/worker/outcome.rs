@@ -1,9 +1,9 @@
 //! The one error in which a failed dial ends: from what became of each address, or from what libp2p
 //! said of the dial as a whole.
 
-use libp2p::connection_limits::Exceeded;
 use libp2p::swarm::DialError;
 
+use super::limits::Exceeded;
 use crate::error::{Error, ErrorKind};
 use crate::model::Attempt;
 
@@ -53,7 +53,7 @@ pub(super) fn refused(error: &DialError) -> Error {
             Error::new(ErrorKind::NoAddresses, "no address of the peer is known")
         }
         DialError::Denied { cause } => match cause.downcast_ref::<Exceeded>() {
-            Some(limit) => Error::new(ErrorKind::LimitReached, format!("this node's {limit}"))
+            Some(limit) => Error::new(ErrorKind::LimitReached, limit.to_string())
                 .with_hint("disconnect peers, or raise limits in the configuration"),
             None => Error::new(ErrorKind::Blocked, format!("{cause}")),
         },

@@ -72,9 +72,10 @@ pub(super) enum Cause {
     Other(String),
 }
 
-/// Notes that the dial being polled has reached `stage`. Outside a dial it does nothing.
+/// Notes that the dial being polled has reached `stage`. Outside a dial it does nothing. A cause
+/// noted before is of another address of the same name, which DNS has tried in vain.
 pub(super) fn reached(stage: DialStage) {
-    let _ = ATTEMPT.try_with(|progress| progress.0.lock().0 = stage);
+    let _ = ATTEMPT.try_with(|progress| *progress.0.lock() = (stage, None));
 }
 
 /// Notes why the dial being polled is about to fail.

@@ -1,17 +1,20 @@
-//! Counts the bytes of all connections, for `get_peer_stats`.
+//! Counts the bytes of all connections, for `get_peer_stats`, and bounds their closing.
 //!
 //! libp2p's own `BandwidthTransport` can only be read through a Prometheus registry, so this is a
 //! muxer wrapper of the same shape with two counters. It counts what streams carry: not the
 //! handshakes, and not the framing of the transports.
 
+use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use tokio::time::{Sleep, sleep};
 
 use crate::model::reply;
 
@@ -32,15 +35,20 @@ impl Traffic {
     }
 }
 
+/// How long a connection may take to close in good order. Closing waits for the remote to take
+/// what is still to be sent; one that has stopped reading would never let go.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// A muxer or a stream whose bytes are counted.
 pub(super) struct Counted<T> {
     inner: T,
     traffic: Arc<Traffic>,
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<T> Counted<T> {
     pub(super) fn new(inner: T, traffic: Arc<Traffic>) -> Self {
-        Counted { inner, traffic }
+        Counted { inner, traffic, closing: None }
     }
 }
 
@@ -69,7 +77,11 @@ where
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), M::Error>> {
-        Pin::new(&mut self.inner).poll_close(cx)
+        if let Poll::Ready(closed) = Pin::new(&mut self.inner).poll_close(cx) {
+            return Poll::Ready(closed);
+        }
+        let patience = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSING)));
+        patience.as_mut().poll(cx).map(Ok)
     }
 
     fn poll(

@@ -17,15 +17,13 @@ use super::layers::{Attempted, DialTerms, Reach};
 use super::security::Security;
 use super::traffic::{Counted, Traffic};
 use crate::PeerId;
-use crate::config::Settings;
+use crate::config::{MAX_TIMEOUT, Settings};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::DialStage;
 
 /// QUIC closes a connection on which it heard nothing for this long; well inside the 60 s within
 /// which dead peers are noticed.
 const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
-/// QUIC's handshake is bounded by the dial's own deadline; this bounds inbound ones.
-const QUIC_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Builds the stack. Dials go under the `terms` that stand when they start.
 pub(super) fn build(
@@ -81,7 +79,8 @@ pub(super) fn build(
 fn quic_config(keypair: &Keypair) -> quic::Config {
     let mut config = quic::Config::new(keypair);
     config.max_idle_timeout = QUIC_IDLE_TIMEOUT.as_millis() as u32;
-    config.handshake_timeout = QUIC_HANDSHAKE_TIMEOUT;
+    // A dial ends at its own deadline, an inbound handshake by `Attempted`'s timeout.
+    config.handshake_timeout = MAX_TIMEOUT;
     config
 }
 

@@ -5,6 +5,7 @@
  *   connect leak ADDRESS/p2p/ID            about a thousand calls of every kind, for valgrind
  *   connect expect CODE STAGE ADDRESS [CONFIG_JSON]
  *                                          one connect that must fail so (STAGE may be -): a peer that blocks us
+ *   connect unidentified ADDRESS/p2p/ID... live peers whose identify can't be used: they are connected all the same
  *   connect dns                            a name that doesn't resolve; asks the machine's resolver
  */
 #define _POSIX_C_SOURCE 200809L
@@ -447,6 +448,31 @@ static int leak(const char *address)
     return 0;
 }
 
+/* A remote that speaks no identify, or tells a megabyte in it: nothing of that is kept, and all else works. */
+static int unidentified(int count, char **addresses)
+{
+    peerkit_t h = start(OFFLINE);
+
+    for (int i = 0; i < count; i++) {
+        struct target t = parse_target(addresses[i]);
+        char *reply;
+
+        connect_and_check(h, NULL, t.full, &t, false);
+        reply = want_ok("get_peer", peerkit_get_peer(h, t.id, NULL));
+        CHECK(json_is(reply, "peer_info.agent_version", "null"), "%.5000s", reply);
+        CHECK(json_length(json_at(reply, "peer_info.protocols")) == 0, "%.5000s", reply);
+        CHECK(json_length(json_at(reply, "peer_info.multiaddrs")) == 1, "%.5000s", reply);
+        peerkit_string_free(reply);
+        list_connected(h, &t, true);
+        ping_three(h, &t);
+        disconnect_and_check(h, &t, true);
+        ok("remove_peer", call(h, "remove_peer", "{\"peer_id\":\"%s\"}", t.id));
+        promise("a peer whose identify can't be used is connected, listed and pinged: %s", t.address);
+    }
+    stop(h);
+    return 0;
+}
+
 static int expect(const char *code, const char *stage, const char *address, const char *config)
 {
     peerkit_t h = start(config);
@@ -473,10 +499,13 @@ int main(int argc, char **argv)
         return leak(argv[2]);
     if ((argc == 5 || argc == 6) && strcmp(argv[1], "expect") == 0)
         return expect(argv[2], argv[3], argv[4], argc == 6 ? argv[5] : OFFLINE);
+    if (argc >= 3 && strcmp(argv[1], "unidentified") == 0)
+        return unidentified(argc - 2, argv + 2);
     if (argc == 2 && strcmp(argv[1], "dns") == 0)
         return dns();
     if (argc >= 2 && argv[1][0] == '/')
         return live(argc - 1, argv + 1);
-    fprintf(stderr, "usage: connect ADDRESS/p2p/ID... | leak ADDRESS/p2p/ID | expect CODE STAGE ADDRESS [CONFIG_JSON] | dns\n");
+    fprintf(stderr, "usage: connect ADDRESS/p2p/ID... | leak ADDRESS/p2p/ID | expect CODE STAGE ADDRESS [CONFIG_JSON] |\n"
+                    "               unidentified ADDRESS/p2p/ID... | dns\n");
     return 2;
 }

@@ -55,7 +55,8 @@ impl GoPeer {
     /// What it knows of a peer it is connected to.
     pub(crate) fn peer(&mut self, id: &str) -> Value {
         let peers = self.ask(json!({"cmd": "peers"}));
-        let found = peers["peers"].as_array().into_iter().flatten().find(|peer| peer["peer_id"] == *id);
+        let found =
+            peers["peers"].as_array().into_iter().flatten().find(|peer| peer["peer_id"] == *id);
         found.unwrap_or_else(|| panic!("the Go peer isn't connected to {id}: {peers}")).clone()
     }
 }
@@ -76,7 +77,9 @@ impl Watch {
     pub(crate) fn run(command: &mut Command) -> Self {
         let mut talker = Talker::start(command);
         let addrs: Vec<_> = (0..2)
-            .map(|_| talker.wait_for("listen /").split_once("listen ").expect("it's there").1.to_owned())
+            .map(|_| {
+                talker.wait_for("listen /").split_once("listen ").expect("it's there").1.to_owned()
+            })
             .collect();
         let id = addrs[0].rsplit('/').next().unwrap_or_default().to_owned();
         Watch { talker, id, addrs }

@@ -59,6 +59,9 @@ pub(crate) fn library_dir() -> PathBuf {
 fn sources(noted: &Path) -> Vec<PathBuf> {
     let text = fs::read_to_string(noted).unwrap_or_default();
     let (_, files) = text
+        .lines()
+        .next()
+        .unwrap_or_default()
         .split_once(": ")
         .unwrap_or_else(|| panic!("{} isn't there: run `make lib`", noted.display()));
     files
@@ -113,7 +116,8 @@ fn compile(source: &str, suffix: &str, link: impl Fn(&mut Command, &Path)) -> Pa
 pub(crate) fn go_peer() -> PathBuf {
     let dir = repo("tests/interop/go");
     let program = dir.join("bin/interop");
-    let built = changed(&program).unwrap_or_else(|| panic!("there is no Go peer: run `make go-peer`"));
+    let built =
+        changed(&program).unwrap_or_else(|| panic!("there is no Go peer: run `make go-peer`"));
     for file in fs::read_dir(&dir).expect("tests/interop/go is there").filter_map(Result::ok) {
         let file = file.path();
         if file.extension().is_some_and(|kind| kind == "go") {

@@ -6,3 +6,12 @@
 mod support;
 
 mod connecting;
+mod dead_peers;
+mod durability;
+mod events;
+mod failures;
+mod hammer;
+mod hostile;
+mod lifecycle;
+mod private_network;
+mod snapshots;

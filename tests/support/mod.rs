@@ -132,14 +132,17 @@ impl Peer {
         self.begin(timeout_ms, method, params).reply()
     }
 
-    /// Calls and doesn't wait. After its death a peer takes calls and never answers.
+    /// Calls and doesn't wait.
     pub fn begin(&self, timeout_ms: u64, method: &str, params: Value) -> Pending {
         let id = self.last_id.fetch_add(1, Ordering::Relaxed) + 1;
-        let request = json!({ "id": id, "call": method, "params": params, "timeout_ms": timeout_ms });
+        let request =
+            json!({ "id": id, "call": method, "params": params, "timeout_ms": timeout_ms });
         let (sender, answer) = channel();
         self.waiting.lock().unwrap().insert(id, sender);
         if let Some(input) = &mut *self.input.lock().unwrap() {
-            let _ = writeln!(input, "{request}").and_then(|()| input.flush());
+            if writeln!(input, "{request}").and_then(|()| input.flush()).is_err() {
+                self.waiting.lock().unwrap().remove(&id);
+            }
         }
         let until = Instant::now() + Duration::from_millis(timeout_ms) + SLACK;
         Pending { answer, what: format!("{method} {params}"), until }
@@ -175,7 +178,8 @@ impl Peer {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no such event within {within:?}, only {seen:#?}");
             drop(seen);
-            let batch = succeeded(self.call_within(left.as_millis() as u64 + 1, "events", json!({})));
+            let batch =
+                succeeded(self.call_within(left.as_millis() as u64 + 1, "events", json!({})));
             let batch = batch["reply"]["events"].as_array().unwrap().clone();
             self.events.lock().unwrap().extend(batch);
         }
@@ -193,8 +197,11 @@ impl Peer {
     pub fn events_so_far(&self) -> Vec<Value> {
         let mut events = std::mem::take(&mut *self.events.lock().unwrap());
         loop {
-            let batch = succeeded(self.call_within(0, "events", json!({})));
-            match batch["reply"]["events"].as_array().unwrap() {
+            let batch = self.call_within(0, "events", json!({}));
+            if batch["code"] == "closed" {
+                return events;
+            }
+            match succeeded(batch)["reply"]["events"].as_array().unwrap() {
                 none if none.is_empty() => return events,
                 some => events.extend(some.iter().cloned()),
             }

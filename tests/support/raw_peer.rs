@@ -20,7 +20,10 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
 use libp2p::core::transport::{Boxed, PortUse};
-use libp2p::core::upgrade::{DeniedUpgrade, InboundUpgrade, UpgradeInfo, Version};
+use libp2p::core::upgrade::{
+    DeniedUpgrade, InboundConnectionUpgrade, InboundUpgrade, OutboundConnectionUpgrade,
+    UpgradeInfo, Version,
+};
 use libp2p::core::{ConnectedPoint, Endpoint, Transport as _};
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -144,8 +147,8 @@ impl UpgradeInfo for NoMuxer {
     }
 }
 
-impl<S: Send + 'static> InboundUpgrade<S> for NoMuxer {
-    type Output = libp2p::yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
+impl<S: Send + 'static> InboundConnectionUpgrade<S> for NoMuxer {
+    type Output = yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
     type Error = io::Error;
     type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
 
@@ -154,8 +157,8 @@ impl<S: Send + 'static> InboundUpgrade<S> for NoMuxer {
     }
 }
 
-impl<S: Send + 'static> libp2p::core::upgrade::OutboundUpgrade<S> for NoMuxer {
-    type Output = libp2p::yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
+impl<S: Send + 'static> OutboundConnectionUpgrade<S> for NoMuxer {
+    type Output = yamux::Muxer<futures::io::Cursor<Vec<u8>>>;
     type Error = io::Error;
     type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
 

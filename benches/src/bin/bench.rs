@@ -1,1 +1,39 @@
-fn main() {}
+//! The driver: `bench all`, or some of `connect`, `pages`, `reads`, `memory`. Tables go to standard
+//! output, progress to standard error. `raw`, `raw-hold` and `crowd` are roles it plays for itself.
+
+use peerkit_bench::table::Section;
+use peerkit_bench::{Result, connect, memory, pages, raw, reads};
+
+type Part = fn() -> Result<Vec<Section>>;
+
+const PARTS: [(&str, Part); 4] = [
+    ("connect", connect::run),
+    ("pages", pages::run),
+    ("reads", reads::run),
+    ("memory", memory::run),
+];
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["raw"] => raw::serve_dialer(),
+        ["raw-hold"] => raw::serve_holder(),
+        ["crowd"] => raw::serve_crowd(),
+        [] | ["all"] => PARTS.iter().try_for_each(|(_, part)| print(*part)),
+        ref names => names.iter().try_for_each(|name| {
+            let part = PARTS.iter().find(|(known, _)| known == name);
+            part.map_or_else(|| Err(usage()), |(_, part)| print(*part))
+        }),
+    }
+}
+
+fn print(part: Part) -> Result<()> {
+    for section in part()? {
+        println!("{}", section.markdown());
+    }
+    Ok(())
+}
+
+fn usage() -> Box<dyn std::error::Error + Send + Sync> {
+    "usage: bench [all | connect | pages | reads | memory]...".into()
+}

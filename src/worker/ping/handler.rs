@@ -43,8 +43,6 @@ enum Outbound {
     Opening(Option<RequestId>),
     Idle(Stream),
     Pinging(Ping),
-    /// The remote doesn't speak ping.
-    Unsupported,
 }
 
 /// A ping under way.
@@ -97,31 +95,20 @@ impl Handler {
         }
     }
 
-    /// Books the outcome of a ping; a failed one is repeated at once until enough have failed.
+    /// Books the outcome of a ping; an unanswered one is repeated at once until enough are.
     fn finished(&mut self, request: Option<RequestId>, result: Result<Duration, PingFailure>) {
-        match result {
-            Ok(_) => self.failures = 0,
-            Err(PingFailure::Unsupported) => {}
-            Err(_) => {
-                self.failures += 1;
-                if self.failures == FAILURES {
-                    self.told.push_back(Told::Dead);
-                } else if !self.queue.contains(&None) {
-                    self.queue.push_back(None);
-                }
+        if result == Err(PingFailure::Timeout) {
+            self.failures += 1;
+            if self.failures == FAILURES {
+                self.told.push_back(Told::Dead);
+            } else if !self.queue.contains(&None) {
+                self.queue.push_back(None);
             }
+        } else {
+            self.failures = 0;
         }
         if request.is_some() || result.is_ok() {
             self.told.push_back(Told::Outcome(Outcome { request, result }));
-        }
-    }
-
-    fn fail_queue(&mut self) {
-        for request in std::mem::take(&mut self.queue).into_iter().flatten() {
-            self.told.push_back(Told::Outcome(Outcome {
-                request: Some(request),
-                result: Err(PingFailure::Unsupported),
-            }));
         }
     }
 
@@ -129,11 +116,6 @@ impl Handler {
     fn advance(&mut self, cx: &mut Context<'_>) -> bool {
         loop {
             match std::mem::replace(&mut self.outbound, Outbound::None) {
-                Outbound::Unsupported => {
-                    self.outbound = Outbound::Unsupported;
-                    self.fail_queue();
-                    return false;
-                }
                 Outbound::Opening(request) => {
                     self.outbound = Outbound::Opening(request);
                     return false;
@@ -186,6 +168,11 @@ impl ConnectionHandler for Handler {
     fn on_behaviour_event(&mut self, request: RequestId) {
         if self.queue.len() < MAX_QUEUED {
             self.queue.push_back(Some(request));
+        } else {
+            self.told.push_back(Told::Outcome(Outcome {
+                request: Some(request),
+                result: Err(PingFailure::TooMany),
+            }));
         }
     }
 
@@ -205,6 +192,20 @@ impl ConnectionHandler for Handler {
             Some(told) => Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(told)),
             None => Poll::Pending,
         }
+    }
+
+    /// The connection closes: whoever waits for a ping on it is told.
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Option<Told>> {
+        let current = match std::mem::replace(&mut self.outbound, Outbound::None) {
+            Outbound::Opening(request) => request,
+            Outbound::Pinging(ping) => ping.request,
+            Outbound::None | Outbound::Idle(_) => None,
+        };
+        for request in current.into_iter().chain(self.queue.drain(..).flatten()) {
+            let (request, result) = (Some(request), Err(PingFailure::Broken));
+            self.told.push_back(Told::Outcome(Outcome { request, result }));
+        }
+        Poll::Ready(self.told.pop_front())
     }
 
     fn on_connection_event(
@@ -238,10 +239,7 @@ impl ConnectionHandler for Handler {
                     StreamUpgradeError::Apply(_) | StreamUpgradeError::Io(_) => PingFailure::Broken,
                 };
                 if let Outbound::Opening(request) = self.outbound {
-                    self.outbound = match failure {
-                        PingFailure::Unsupported => Outbound::Unsupported,
-                        _ => Outbound::None,
-                    };
+                    self.outbound = Outbound::None;
                     self.finished(request, Err(failure));
                 }
             }

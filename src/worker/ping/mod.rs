@@ -4,7 +4,8 @@
 //! that a dead peer takes 80 s and more to tell, and over QUIC it answers late, because its
 //! handler doesn't poll again after answering (docs/adr/0004). This one pings when asked and
 //! every [`INTERVAL`], and gives a connection up after [`FAILURES`] unanswered pings: at worst
-//! 15 + 2 x 10 = 35 s after the remote went silent.
+//! 15 + 2 x 10 = 35 s after the remote went silent. Only silence counts: a remote that refuses the
+//! protocol or resets the stream is alive.
 //!
 //! Spec: <https://github.com/libp2p/specs/blob/master/ping/ping.md>
 
@@ -28,7 +29,7 @@ use crate::{Multiaddr, PeerId};
 const INTERVAL: Duration = Duration::from_secs(15);
 /// How long one ping may take, opening its stream included.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Unanswered keepalive pings in a row that make a connection dead.
+/// Unanswered pings in a row that make a connection dead.
 const FAILURES: u32 = 2;
 
 /// Names one ping that was asked for.
@@ -39,8 +40,10 @@ pub(super) type RequestId = u64;
 pub(super) enum PingFailure {
     Timeout,
     Unsupported,
-    /// The stream broke, or the remote sent back something else.
+    /// The stream or the connection broke, or the remote sent back something else.
     Broken,
+    /// Too many pings wait on the connection already.
+    TooMany,
 }
 
 /// What a connection's handler tells.
@@ -57,7 +60,7 @@ pub(super) enum Event {
     /// A ping that was asked for, or a keepalive ping that was answered.
     Pinged { peer: PeerId, outcome: Outcome },
     /// The connection answers no more pings and is being closed.
-    Dead { connection: ConnectionId },
+    Dead { peer: PeerId, connection: ConnectionId },
 }
 
 /// The ping protocol of this node.
@@ -117,7 +120,8 @@ impl NetworkBehaviour for Behaviour {
                     .push_back(ToSwarm::GenerateEvent(Event::Pinged { peer: peer_id, outcome }));
             }
             handler::Told::Dead => {
-                self.actions.push_back(ToSwarm::GenerateEvent(Event::Dead { connection }));
+                self.actions
+                    .push_back(ToSwarm::GenerateEvent(Event::Dead { peer: peer_id, connection }));
                 self.actions.push_back(ToSwarm::CloseConnection {
                     peer_id,
                     connection: CloseConnection::One(connection),

@@ -17,6 +17,9 @@ import (
 	ma "github.com/multiformats/go-multiaddr"
 )
 
+// protocolNameBytes is how long a name is: a thousand of them make a megabyte.
+const protocolNameBytes = 1000
+
 // hostile says how much of each there is; zero means the honest value.
 type hostile struct {
 	agentBytes int
@@ -35,7 +38,7 @@ func (x hostile) install(h host.Host, agent string) {
 	}
 	fakeAddrs := x.fakeAddrs()
 	for i := range x.protocols {
-		name := protocol.ID(fmt.Sprintf("/hostile/%s/%d", strings.Repeat("p", 100), i))
+		name := protocol.ID(fmt.Sprintf("/hostile/%s/%d", strings.Repeat("p", protocolNameBytes), i))
 		h.SetStreamHandler(name, func(s network.Stream) { s.Reset() })
 	}
 	h.SetStreamHandler(identify.ID, func(s network.Stream) {

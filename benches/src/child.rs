@@ -1,0 +1,157 @@
+//! The processes the driver starts, and what the kernel tells of them.
+
+use std::io::{BufRead, BufReader, Lines, Write};
+use std::path::PathBuf;
+use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+use crate::Result;
+use crate::line;
+
+/// Limits that stand in no measurement's way.
+const LIMITS: &str = r#"{"max_connections":20000,"max_pending":10000,"max_inbound_per_s":100000,"max_peers":2000000}"#;
+
+/// A process that is told what to do by lines of JSON. It is killed when dropped.
+pub struct Child {
+    process: std::process::Child,
+    input: ChildStdin,
+    output: Lines<BufReader<ChildStdout>>,
+    /// Its first line.
+    pub ready: Value,
+}
+
+impl Child {
+    fn spawn(command: &mut Command) -> Result<Child> {
+        let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let mut process = spawned.map_err(|error| format!("can't run {command:?}: {error}"))?;
+        let (input, output) = (process.stdin.take(), process.stdout.take());
+        let (Some(input), Some(output)) = (input, output) else {
+            return Err("no pipes".into());
+        };
+        let mut child =
+            Child { process, input, output: BufReader::new(output).lines(), ready: Value::Null };
+        child.ready = child.read()?;
+        Ok(child)
+    }
+
+    /// An embedding program with a manager on the loopback that listens at `listen`, by default
+    /// over TCP and QUIC.
+    pub fn node(listen: Option<&str>, data_dir: Option<&str>) -> Result<Child> {
+        let mut config = json!({ "profile": "offline" });
+        config["limits"] = serde_json::from_str(LIMITS)?;
+        config["data_dir"] = json!(data_dir);
+        if let Some(listen) = listen {
+            config["listen"] = json!([listen]);
+        }
+        Child::node_with(&config.to_string())
+    }
+
+    /// An embedding program with a manager of this configuration.
+    pub fn node_with(config: &str) -> Result<Child> {
+        let program = std::env::current_exe()?.with_file_name("bench-node");
+        Child::spawn(Command::new(program).arg(config))
+    }
+
+    /// This program in one of its other roles.
+    pub fn role(arguments: &[&str]) -> Result<Child> {
+        Child::spawn(Command::new(std::env::current_exe()?).args(arguments))
+    }
+
+    /// A go-libp2p peer.
+    pub fn go() -> Result<Child> {
+        let default = "tests/interop/go/bin/interop".into();
+        let program = std::env::var_os("PEERKIT_GO_PEER").map_or(default, PathBuf::from);
+        Child::spawn(&mut Command::new(program))
+    }
+
+    /// Sends a command and waits for its answer.
+    pub fn ask(&mut self, command: &Value) -> Result<Value> {
+        writeln!(self.input, "{command}")?;
+        let answer = self.read()?;
+        match answer.get("error").and_then(Value::as_str) {
+            Some(error) => Err(format!("{command}: {error}").into()),
+            None => Ok(answer),
+        }
+    }
+
+    fn read(&mut self) -> Result<Value> {
+        let line = self.output.next().ok_or("a process of the bench ended")??;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Ends it in good order.
+    pub fn quit(mut self) -> Result<()> {
+        writeln!(self.input, "{}", json!({ "cmd": "quit" }))?;
+        self.process.wait()?;
+        Ok(())
+    }
+
+    /// The first address it listens at that contains `part`, with its id.
+    pub fn address(&self, part: &str) -> Result<String> {
+        let addresses = self.ready["addrs"].as_array().into_iter().flatten();
+        let found = addresses.filter_map(Value::as_str).find(|a| a.contains(part));
+        let found = found.ok_or_else(|| format!("no {part} in {}", self.ready))?;
+        Ok(found.to_owned())
+    }
+
+    pub fn peer_id(&self) -> Result<&str> {
+        line::text(&self.ready, "peer_id")
+    }
+
+    /// Its memory in KiB: a line of /proc/PID/smaps_rollup such as "Rss" or "Anonymous".
+    pub fn memory_kib(&self, what: &str) -> Result<f64> {
+        let path = format!("/proc/{}/smaps_rollup", self.process.id());
+        let text = std::fs::read_to_string(&path)?;
+        let line = text.lines().find(|line| line.starts_with(&format!("{what}:")));
+        let number = line.and_then(|line| line.split_whitespace().nth(1));
+        Ok(number.ok_or_else(|| format!("no {what} in {path}"))?.parse()?)
+    }
+
+    /// Processor time it has used, in seconds.
+    pub fn cpu_seconds(&self) -> Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let after_name = stat.rsplit(')').next().unwrap_or_default();
+        let ticks = |at: usize| {
+            let field = after_name.split_whitespace().nth(at);
+            field.and_then(|field| field.parse::<f64>().ok())
+        };
+        let (user, system) = (ticks(11), ticks(12));
+        Ok((user.unwrap_or(0.0) + system.unwrap_or(0.0)) / 100.0)
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A directory for one measurement, removed when dropped. On the disk the build is on: /tmp may be
+/// memory.
+pub struct Scratch(PathBuf);
+
+impl Scratch {
+    pub fn new(name: &str) -> Result<Scratch> {
+        let name = format!("bench-{name}-{}", std::process::id());
+        let path = std::env::current_exe()?.with_file_name(name);
+        std::fs::create_dir_all(&path)?;
+        Ok(Scratch(path))
+    }
+
+    pub fn path(&self) -> String {
+        self.0.join("data").display().to_string()
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Says on standard error what is going on.
+pub fn progress(text: &str) {
+    eprintln!("bench: {text}");
+}

@@ -1,0 +1,24 @@
+//! What the two programs of the benchmarks share.
+//!
+//! `bench` is the driver; `bench-node` is a process that embeds libpeerkit through its C ABI and
+//! nothing else, so that its memory is that of an embedding program. Everything that is measured runs
+//! in a process of its own and is told what to do by lines of JSON (`child`, `line`); `abi` is the C
+//! library, `raw` plain rust-libp2p, `reference` the bare lock and JSON; `stats` and `table` say what
+//! came of it. The parts are in `connect`, `pages`, `reads` and `memory`.
+
+pub mod abi;
+pub mod child;
+pub mod connect;
+pub mod line;
+pub mod load;
+pub mod memory;
+pub mod pages;
+pub mod raw;
+pub mod reads;
+pub mod records;
+pub mod reference;
+pub mod stats;
+pub mod table;
+
+/// Whatever went wrong ends the run; nobody handles it.
+pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

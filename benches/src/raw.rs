@@ -1,0 +1,173 @@
+//! Plain rust-libp2p: what a program that uses it by itself gets. The same version, transports,
+//! handshakes and multiplexer as peerkit, on one current-thread runtime, with identify and ping.
+
+use std::time::{Duration, Instant};
+
+use futures::StreamExt;
+use libp2p::multiaddr::Protocol;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{NetworkBehaviour, SwarmEvent};
+use libp2p::{Multiaddr, PeerId, Swarm, SwarmBuilder, identify, identity, noise, tcp, tls, yamux};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use crate::stats::Samples;
+use crate::{Result, line};
+
+const DIAL_TIMEOUT: Duration = Duration::from_secs(60);
+const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(NetworkBehaviour)]
+struct Behaviour {
+    identify: identify::Behaviour,
+    ping: libp2p_ping::Behaviour,
+}
+
+fn swarm() -> Result<Swarm<Behaviour>> {
+    let key = identity::Keypair::generate_ed25519();
+    let built = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::default(),
+            (tls::Config::new, noise::Config::new),
+            yamux::Config::default,
+        )?
+        .with_quic()
+        .with_dns()?
+        .with_behaviour(|key| Behaviour {
+            identify: identify::Behaviour::new(
+                identify::Config::new("ipfs/0.1.0".to_owned(), key.public())
+                    .with_agent_version("raw-libp2p".to_owned())
+                    .with_push_listen_addr_updates(true),
+            ),
+            ping: libp2p_ping::Behaviour::default(),
+        })?
+        .with_swarm_config(|config| config.with_idle_connection_timeout(NEVER))
+        .with_connection_timeout(DIAL_TIMEOUT)
+        .build();
+    Ok(built)
+}
+
+/// A swarm that listens on the loopback over TCP and QUIC, and where.
+async fn listening() -> Result<(Swarm<Behaviour>, Vec<Multiaddr>)> {
+    let mut swarm = swarm()?;
+    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse()?)?;
+    swarm.listen_on("/ip4/127.0.0.1/udp/0/quic-v1".parse()?)?;
+    let mut addresses = Vec::new();
+    while addresses.len() < 2 {
+        if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
+            addresses.push(address.with(Protocol::P2p(*swarm.local_peer_id())));
+        }
+    }
+    Ok((swarm, addresses))
+}
+
+fn runtime() -> Result<Runtime> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// The role "raw": a swarm that dials as it is told.
+pub fn serve_dialer() -> Result<()> {
+    let started = Instant::now();
+    let runtime = runtime()?;
+    let (mut swarm, addresses) = runtime.block_on(listening())?;
+    let start_us = started.elapsed().as_secs_f64() * 1e6;
+    let ready = json!({ "start_us": start_us, "addrs": addresses });
+    line::serve(&ready, |command| {
+        let address = line::text(command, "addr")?.parse()?;
+        let dials = line::number(command, "n")?;
+        runtime.block_on(bench_dial(&mut swarm, &address, dials))
+    })
+}
+
+/// The role "raw-hold": a swarm that takes whoever comes.
+pub fn serve_holder() -> Result<()> {
+    let runtime = runtime()?;
+    let (mut swarm, addresses) = runtime.block_on(listening())?;
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            loop {
+                swarm.select_next_some().await;
+            }
+        })
+    });
+    line::serve(&json!({ "addrs": addresses }), |command| {
+        Err(format!("not done here: {command}").into())
+    })
+}
+
+/// Measures dial to identify received, one at a time, and disconnects in between.
+async fn bench_dial(
+    swarm: &mut Swarm<Behaviour>,
+    address: &Multiaddr,
+    dials: u64,
+) -> Result<Value> {
+    let mut samples = Samples::default();
+    for _ in 0..dials {
+        let started = Instant::now();
+        let peer = connect(swarm, address).await?;
+        samples.push(started.elapsed());
+        if swarm.disconnect_peer_id(peer).is_err() {
+            return Err("the remote hung up".into());
+        }
+        while swarm.is_connected(&peer) {
+            swarm.select_next_some().await;
+        }
+    }
+    Ok(samples.summary())
+}
+
+/// Dials and waits for the remote's identify.
+async fn connect(swarm: &mut Swarm<Behaviour>, address: &Multiaddr) -> Result<PeerId> {
+    let Some(Protocol::P2p(peer)) = address.iter().last() else {
+        return Err(format!("{address} names no peer").into());
+    };
+    let opts =
+        DialOpts::peer_id(peer).condition(PeerCondition::Always).addresses(vec![address.clone()]);
+    swarm.dial(opts.build())?;
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::Behaviour(BehaviourEvent::Identify(identify::Event::Received {
+                peer_id,
+                ..
+            })) if peer_id == peer => return Ok(peer),
+            SwarmEvent::OutgoingConnectionError { error, .. } => return Err(error.into()),
+            _ => {}
+        }
+    }
+}
+
+/// The role "crowd": so many swarms, each with an identity of its own, that connect to an address
+/// when told and stay connected.
+pub fn serve_crowd() -> Result<()> {
+    let runtime = runtime()?;
+    let handle = runtime.handle().clone();
+    // It keeps the swarms alive while this thread waits for commands.
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    line::serve(&json!({}), |command| {
+        let address: Multiaddr = line::text(command, "addr")?.parse()?;
+        let swarms = line::number(command, "n")? as usize;
+        handle.block_on(gather(&address, swarms))?;
+        Ok(json!({ "connected": swarms }))
+    })
+}
+
+async fn gather(address: &Multiaddr, swarms: usize) -> Result<()> {
+    let (connected, mut outcomes) = mpsc::channel(swarms);
+    for _ in 0..swarms {
+        let (address, connected) = (address.clone(), connected.clone());
+        let mut swarm = swarm()?;
+        tokio::spawn(async move {
+            let outcome = connect(&mut swarm, &address).await.map(drop);
+            let _ = connected.send(outcome).await;
+            loop {
+                swarm.select_next_some().await;
+            }
+        });
+    }
+    for _ in 0..swarms {
+        outcomes.recv().await.ok_or("the crowd is gone")??;
+    }
+    Ok(())
+}

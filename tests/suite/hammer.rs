@@ -1,0 +1,224 @@
+//! Many threads call everything at once while peers come and go. The one module that uses this
+//! process's own manager.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use peerkit::{Config, ErrorKind, PeerManager, ops};
+use serde_json::{Value, json};
+
+use crate::support::{Peer, loopback, some_peer_id};
+
+const THREADS: usize = 32;
+/// The deadline of each call, and how much later its answer may come before it counts as hung.
+const DEADLINE: Duration = Duration::from_millis(2000);
+const HUNG: Duration = Duration::from_secs(15);
+/// How much the process may grow from the first fifth of the run to its end.
+const GROWTH_LIMIT_MIB: u64 = 64;
+
+/// The peers that come and go, each always at the same place with the same identity.
+struct Crowd {
+    peers: Vec<Mutex<Option<Peer>>>,
+    configs: Vec<Value>,
+    ids: Vec<String>,
+    addresses: Vec<String>,
+    strangers: Vec<String>,
+    _dirs: Vec<tempfile::TempDir>,
+}
+
+impl Crowd {
+    fn new() -> Self {
+        let dirs: Vec<_> = (0..4).map(|_| tempfile::TempDir::new().unwrap()).collect();
+        let mut crowd = Crowd {
+            peers: Vec::new(),
+            configs: Vec::new(),
+            ids: Vec::new(),
+            addresses: Vec::new(),
+            strangers: (0..100).map(|_| some_peer_id()).collect(),
+            _dirs: Vec::new(),
+        };
+        for (number, dir) in dirs.iter().enumerate() {
+            let peer = Peer::with(json!({ "data_dir": dir.path() }));
+            let part = if number % 2 == 0 { "tcp" } else { "quic-v1" };
+            crowd.ids.push(peer.id().to_owned());
+            crowd.addresses.push(peer.at(part));
+            crowd.configs.push(json!({ "data_dir": dir.path(), "listen": [peer.bare(part)] }));
+            crowd.peers.push(Mutex::new(Some(peer)));
+        }
+        crowd._dirs = dirs;
+        crowd
+    }
+
+    /// Kills one peer after the other, and brings it back.
+    fn come_and_go(&self, over: &AtomicBool) {
+        for number in (0..self.peers.len()).cycle() {
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            let mut peer = self.peers[number].lock().unwrap();
+            *peer = None;
+            std::thread::sleep(Duration::from_millis(300));
+            // The port may be another socket's for a moment; then it stays away for a round.
+            *peer = Peer::try_with(self.configs[number].clone()).ok();
+            drop(peer);
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    }
+
+    /// The call number `n`: any operation, with parameters good and bad.
+    fn call(&self, n: u64) -> (&'static str, Value) {
+        let pick = |from: &[String], by: u64| from[(n / by) as usize % from.len()].clone();
+        let (id, stranger) = (pick(&self.ids, 7), pick(&self.strangers, 3));
+        let token = n % 64;
+        match n % 23 {
+            0..=3 => (
+                "connect_peer",
+                json!({ "multiaddr": pick(&self.addresses, 5), "cancel_token": token }),
+            ),
+            4 => ("connect_peer", json!({ "peer_id": id })),
+            5 => ("connect_peer", json!({ "peer_id": stranger, "cancel_token": token })),
+            6 => ("connect_peer", json!({ "multiaddr": "/ip4/127.0.0.1/tcp/1" })),
+            7 => (
+                "connect_peer",
+                json!({ "peer_id": stranger, "multiaddr": pick(&self.addresses, 11) }),
+            ),
+            8 => ("disconnect_peer", json!({ "peer_id": id, "cancel_token": token })),
+            9 | 10 => ("ping_peer", json!({ "peer_id": id, "count": 2, "cancel_token": token })),
+            11 => (
+                "add_peer",
+                json!({ "peer_id": stranger, "multiaddrs": [format!("/ip4/127.0.0.1/tcp/{}", n % 1000 + 1)] }),
+            ),
+            12 => ("remove_peer", json!({ "peer_id": stranger })),
+            13 => ("status", json!({})),
+            14 => ("get_peers", json!({ "status": "connected" })),
+            15 => ("list_peers", json!({ "limit": 20, "offset": n % 100, "sort": "latency" })),
+            16 => ("list_peers", json!({ "filter_connected": true })),
+            17 => ("get_peer", json!({ "peer_id": id })),
+            18 => ("search_peers", json!({ "query": &stranger[40..44] })),
+            19 => ("get_peer_stats", json!({})),
+            20 => ("get_peers_summary", json!({})),
+            21 => ("list_peers", json!({ "limit": n })),
+            _ => ("ping_peer", json!({ "peer_id": "11" })),
+        }
+    }
+}
+
+fn rss_mib() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = statm.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4096 / (1 << 20)
+}
+
+#[test]
+fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
+    let seconds = std::env::var("PEERKIT_HAMMER_SECONDS").ok().and_then(|text| text.parse().ok());
+    let run = Duration::from_secs(seconds.unwrap_or(30));
+    let crowd = Crowd::new();
+    let data_dir = tempfile::TempDir::new().unwrap();
+    let config = loopback(json!({ "data_dir": data_dir.path(), "limits": { "max_peers": 80 } }));
+    let config = Config::from_json(&config.to_string()).unwrap();
+    let manager = PeerManager::start(&config, Duration::ZERO).unwrap();
+
+    let over = AtomicBool::new(false);
+    let tally = Mutex::new(BTreeMap::<(&str, String), u64>::new());
+    let born = Instant::now();
+    let busy_since: Vec<AtomicU64> = (0..THREADS).map(|_| AtomicU64::new(u64::MAX)).collect();
+    let mut warm = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| crowd.come_and_go(&over));
+        scope.spawn(|| read_events(&manager, &over));
+        for (thread, busy_since) in busy_since.iter().enumerate() {
+            let (crowd, manager, over, tally) = (&crowd, &manager, &over, &tally);
+            scope.spawn(move || {
+                let mut calls =
+                    (thread as u64..).step_by(THREADS).map(|n| n.wrapping_mul(0x9e37_79b1) >> 4);
+                while !over.load(Ordering::Relaxed) {
+                    let n = calls.next().unwrap();
+                    busy_since.store(born.elapsed().as_millis() as u64, Ordering::Relaxed);
+                    let (method, outcome) = one_call(crowd, manager, n);
+                    busy_since.store(u64::MAX, Ordering::Relaxed);
+                    *tally.lock().unwrap().entry((method, outcome)).or_default() += 1;
+                }
+            });
+        }
+        while born.elapsed() < run {
+            std::thread::sleep(Duration::from_millis(100));
+            if born.elapsed() > run / 5 && warm == 0 {
+                warm = rss_mib();
+            }
+            watch(born, &busy_since);
+        }
+        over.store(true, Ordering::Relaxed);
+        let ending = Instant::now();
+        while busy_since.iter().any(|since| since.load(Ordering::Relaxed) != u64::MAX) {
+            assert_or_abort(ending.elapsed() < HUNG, "calls don't end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let grown = rss_mib().saturating_sub(warm);
+    let tally = tally.into_inner().unwrap();
+    println!("{grown} MiB more than the {warm} MiB after {:?}; {tally:#?}", run / 5);
+    check(&tally);
+    assert!(grown <= GROWTH_LIMIT_MIB, "grown by {grown} MiB");
+
+    // It is still a manager like any other.
+    let fresh = Peer::start();
+    let connect = peerkit::params::ConnectPeer::new().multiaddr(fresh.at("quic-v1"));
+    manager.connect_peer(connect, Duration::from_secs(10)).unwrap();
+    manager.stop(Duration::from_secs(20)).unwrap();
+}
+
+/// Calls, or cancels; gives the operation and what came of it.
+fn one_call(crowd: &Crowd, manager: &PeerManager, n: u64) -> (&'static str, String) {
+    if n % 41 == 0 {
+        let outcome = manager.cancel(n % 64).map(|_| "ok".to_owned());
+        return ("cancel", outcome.unwrap_or_else(|error| error.kind().to_string()));
+    }
+    let (method, params) = crowd.call(n);
+    let Value::Object(params) = params else { unreachable!() };
+    let reply = ops::find(method).unwrap().call(manager, params, DEADLINE);
+    let reply: Value = serde_json::from_str(&reply).unwrap();
+    (method, reply["code"].as_str().unwrap_or("ok").to_owned())
+}
+
+fn read_events(manager: &PeerManager, over: &AtomicBool) {
+    let events = manager.events().unwrap();
+    let mut last = 0;
+    while !over.load(Ordering::Relaxed) {
+        let batch = events.next(Duration::from_millis(200)).unwrap();
+        for event in batch.events {
+            assert!(event.seq > last, "{} after {last}", event.seq);
+            last = event.seq;
+        }
+    }
+}
+
+/// A deadlock would hang the test; ends the process instead, with word of it.
+fn watch(born: Instant, busy_since: &[AtomicU64]) {
+    let now = born.elapsed().as_millis() as u64;
+    let longest = busy_since.iter().map(|since| now.saturating_sub(since.load(Ordering::Relaxed)));
+    let longest = Duration::from_millis(longest.max().unwrap_or(0));
+    assert_or_abort(longest < HUNG, "a call hangs");
+}
+
+fn assert_or_abort(holds: bool, what: &str) {
+    if !holds {
+        eprintln!("DEADLOCK in the hammer: {what}");
+        std::process::abort();
+    }
+}
+
+fn check(tally: &BTreeMap<(&str, String), u64>) {
+    let catalogue: Vec<&str> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    for ((method, outcome), count) in tally {
+        let known = outcome == "ok" || catalogue.contains(&outcome.as_str());
+        let broken = ["panic", "dead", "closed", "reentrant", "forked"].contains(&outcome.as_str());
+        assert!(known && !broken, "{method}: {outcome} ({count} times)");
+    }
+    for operation in ops::catalogue() {
+        let ok = tally.get(&(operation.name, "ok".to_owned())).copied().unwrap_or(0);
+        assert!(ok > 0, "{} never succeeded: {tally:#?}", operation.name);
+    }
+}

@@ -1,0 +1,240 @@
+//! The shapes peerkit answers with, as files under `tests/snapshots`: a change of one is a visible
+//! diff. `PEERKIT_UPDATE=1` writes them anew. Every real reply is also held against its schema.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use peerkit::{ErrorKind, ops};
+use serde_json::{Map, Value, json};
+
+use crate::support::servers::ClosedPort;
+use crate::support::{Peer, some_peer_id};
+
+/// Keys of the envelope, which the schemas of replies leave out.
+const ENVELOPE: [&str; 9] =
+    ["success", "method", "category", "error", "code", "retryable", "hint", "detail", "source"];
+
+#[track_caller]
+fn assert_snapshot(name: &str, value: &Value) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(name);
+    let actual = format!("{value:#}\n");
+    if std::env::var_os("PEERKIT_UPDATE").is_some() {
+        std::fs::write(&path, &actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&path).unwrap_or_default();
+    let differs = expected.lines().zip(actual.lines()).find(|(old, new)| old != new);
+    assert!(
+        expected == actual,
+        "{} is not what peerkit answers; first difference: {differs:?}. If that is meant, run with \
+         PEERKIT_UPDATE=1 and tell of it in the CHANGELOG. Answered:\n{actual}",
+        path.display()
+    );
+}
+
+/// The keys and the types of a value. An array has the shapes of its members, each once.
+fn shape(value: &Value) -> Value {
+    match value {
+        Value::Null => json!("null"),
+        Value::Bool(_) => json!("boolean"),
+        Value::String(_) => json!("string"),
+        Value::Number(number) if number.is_f64() => json!("number"),
+        Value::Number(_) => json!("integer"),
+        Value::Array(members) => {
+            let mut shapes: Vec<Value> = Vec::new();
+            for member in members.iter().map(shape) {
+                if !shapes.contains(&member) {
+                    shapes.push(member);
+                }
+            }
+            Value::Array(shapes)
+        }
+        Value::Object(object) => {
+            let object = object.iter().map(|(key, value)| (key.clone(), shape(value)));
+            Value::Object(object.collect())
+        }
+    }
+}
+
+/// Why a value isn't what the schema says, in the parts of JSON Schema that schemars writes. With
+/// `closed` a key that no schema names is a mistake, too.
+fn mismatch(value: &Value, schema: &Value, at: &str) -> Option<String> {
+    let Some(schema) = schema.as_object() else { return None };
+    if let Some(types) = schema.get("type") {
+        let types = types.as_array().cloned().unwrap_or_else(|| vec![types.clone()]);
+        if !types.iter().any(|name| has_type(value, name.as_str().unwrap())) {
+            return Some(format!("{at}: {value} is none of {types:?}"));
+        }
+    }
+    if schema.get("enum").is_some_and(|all| !all.as_array().unwrap().contains(value))
+        || schema.get("const").is_some_and(|only| only != value)
+    {
+        return Some(format!("{at}: {value} is not a value of {schema:?}"));
+    }
+    for either in ["anyOf", "oneOf"] {
+        if let Some(options) = schema.get(either).and_then(Value::as_array) {
+            let tried: Vec<_> = options.iter().map(|option| mismatch(value, option, at)).collect();
+            if tried.iter().all(Option::is_some) {
+                return Some(format!("{at}: {value} fits no option: {tried:?}"));
+            }
+        }
+    }
+    let object = value.as_object().into_iter().flat_map(|object| {
+        let required = schema.get("required").and_then(Value::as_array).into_iter().flatten();
+        let missing = required.map(|key| key.as_str().unwrap());
+        let missing = missing.filter(|key| !object.contains_key(*key));
+        let missing = missing.map(|key| format!("{at}.{key} is missing"));
+        let properties = schema.get("properties").and_then(Value::as_object);
+        let wrong = properties.into_iter().flatten().filter_map(move |(key, property)| {
+            mismatch(object.get(key)?, property, &format!("{at}.{key}"))
+        });
+        missing.chain(wrong)
+    });
+    let items = value.as_array().into_iter().flatten().enumerate().filter_map(|(index, member)| {
+        mismatch(member, schema.get("items")?, &format!("{at}[{index}]"))
+    });
+    object.chain(items).next()
+}
+
+fn has_type(value: &Value, name: &str) -> bool {
+    match name {
+        "null" => value.is_null(),
+        "boolean" => value.is_boolean(),
+        "string" => value.is_string(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("no type of JSON Schema: {other}"),
+    }
+}
+
+/// The reply without its envelope has exactly the keys of the schema, and they are as it says.
+#[track_caller]
+fn assert_fits(method: &str, reply: &Value) {
+    let schema = serde_json::to_value(ops::find(method).unwrap().reply_schema()).unwrap();
+    if let Some(mismatch) = mismatch(reply, &schema, method) {
+        panic!("{mismatch}");
+    }
+    let told = schema["properties"].as_object().unwrap();
+    let keys = reply.as_object().unwrap().keys();
+    let strange: Vec<_> =
+        keys.filter(|key| !ENVELOPE.contains(&key.as_str()) && !told.contains_key(*key)).collect();
+    assert!(strange.is_empty(), "{method}: the schema has no {strange:?}");
+}
+
+/// Calls that between them fill every field there is.
+fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
+    let (a, b, closed) = (Peer::start(), Peer::start(), ClosedPort::new());
+    let stranger = some_peer_id();
+    let mut replies = Map::new();
+    let mut note = |name: &str, method: &str, params: Value| {
+        let reply = a.call(method, params);
+        assert_eq!(reply["method"], method, "{reply:#}");
+        assert_fits_if_success(method, &reply);
+        replies.insert(name.to_owned(), shape(&reply));
+    };
+    note("add_peer", "add_peer", json!({ "peer_id": stranger, "multiaddrs": [closed.address()] }));
+    note("connect_peer (failure)", "connect_peer", json!({ "peer_id": stranger }));
+    note("get_peer (never connected)", "get_peer", json!({ "peer_id": stranger }));
+    note("remove_peer", "remove_peer", json!({ "peer_id": stranger }));
+    note("connect_peer", "connect_peer", json!({ "multiaddr": b.at("tcp") }));
+    note("ping_peer", "ping_peer", json!({ "peer_id": b.id() }));
+    note("status", "status", json!({}));
+    note("get_peers", "get_peers", json!({}));
+    note("list_peers", "list_peers", json!({ "limit": 1 }));
+    note("search_peers", "search_peers", json!({ "query": "peerkit" }));
+    note("get_peer", "get_peer", json!({ "peer_id": b.id() }));
+    note("get_peer_stats", "get_peer_stats", json!({}));
+    note("disconnect_peer", "disconnect_peer", json!({ "peer_id": b.id() }));
+    note("get_peer (disconnected)", "get_peer", json!({ "peer_id": b.id() }));
+    note("get_peers_summary", "get_peers_summary", json!({}));
+    // What the peers speak and what happened isn't the shape of the summary.
+    let summary = &mut replies["get_peers_summary"];
+    summary["protocols"] = json!({ "*": "integer" });
+    summary["recent_events"] = json!(["events.json"]);
+
+    let before_us = a.ok("get_peers_summary", json!({}))["recent_events"].clone();
+    a.ok("stop", json!({}));
+    let events = [before_us.as_array().unwrap().clone(), a.events_so_far()].concat();
+    let events =
+        events.iter().map(|event| (event["event"].as_str().unwrap().to_owned(), shape(event)));
+    (replies, events.collect())
+}
+
+#[track_caller]
+fn assert_fits_if_success(method: &str, reply: &Value) {
+    if reply["success"] == true {
+        assert_fits(method, reply);
+    }
+}
+
+#[test]
+fn replies_and_events_keep_their_shape_and_fit_their_schemas() {
+    let (mut replies, events) = replies();
+    let idle = Peer::start();
+    for operation in ops::catalogue() {
+        assert!(replies.contains_key(operation.name), "no reply of {} was taken", operation.name);
+        // The one failure that every operation has.
+        let failure = idle.call(operation.name, json!({ "no such key": 1 }));
+        assert_eq!(failure["code"], "invalid_argument", "{failure:#}");
+        let name = format!("{} (invalid_argument)", operation.name);
+        replies.insert(name, shape(&failure));
+    }
+    replies.sort_keys();
+    assert_snapshot("replies.json", &Value::Object(replies));
+    assert_snapshot("events.json", &json!(events));
+}
+
+#[test]
+fn the_schemas_of_the_catalogue_are_kept() {
+    let schemas: Map<String, Value> = ops::catalogue()
+        .iter()
+        .map(|operation| {
+            let schemas = json!({
+                "aliases": operation.aliases,
+                "summary": operation.summary,
+                "params": operation.params_schema(),
+                "reply": operation.reply_schema(),
+            });
+            (operation.name.to_owned(), schemas)
+        })
+        .collect();
+    assert_snapshot("catalogue.json", &Value::Object(schemas));
+}
+
+#[test]
+fn the_schema_of_events_fits_every_event() {
+    let schema = serde_json::to_value(schemars::schema_for!(peerkit::event::Event)).unwrap();
+    assert_snapshot("event_schema.json", &schema);
+}
+
+#[test]
+fn the_error_codes_are_kept() {
+    let codes: Map<String, Value> = ErrorKind::ALL
+        .iter()
+        .map(|kind| {
+            let what = json!({ "retryable": kind.retryable(), "hint": kind.hint() });
+            (kind.as_str().to_owned(), what)
+        })
+        .collect();
+    assert_snapshot("errors.json", &Value::Object(codes));
+}
+
+#[test]
+fn the_check_of_schemas_can_fail() {
+    let schema = json!({
+        "type": "object",
+        "required": ["a"],
+        "properties": { "a": { "type": ["string", "null"] }, "b": { "items": { "enum": [1, 2] } } },
+    });
+    for (value, fits) in [
+        (json!({ "a": "x", "b": [1, 2] }), true),
+        (json!({ "a": null }), true),
+        (json!({ "a": 1 }), false),
+        (json!({ "b": [1] }), false),
+        (json!({ "a": "x", "b": [3] }), false),
+        (json!([]), false),
+    ] {
+        assert_eq!(mismatch(&value, &schema, "").is_none(), fits, "{value}");
+    }
+}
