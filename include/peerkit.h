@@ -63,7 +63,7 @@ char *peerkit_current(peerkit_t *out);
 // @param h           the run
 // @param timeout_ms  deadline; 0 = the configured default
 //
-// Reply: `state` "stopped", `already_stopped` true where it had stopped before.
+// Reply: `state` "stopped", `already_stopped` true where it had stopped before, `warnings[]`.
 // Errors: timeout (it goes on stopping; `detail.state`), invalid_handle, forked, reentrant.
 // Blocks until everything is closed. Safe from any thread.
 char *peerkit_stop(peerkit_t h, uint32_t timeout_ms);

@@ -59,6 +59,16 @@ pub fn parse_peer_id(text: &str) -> Result<PeerId> {
     })
 }
 
+/// Reads a peer id as [`parse_peer_id`] does, but for a check that costs more than everything else:
+/// whether it holds a public key. Good enough to look up what was checked before.
+pub(crate) fn peer_id_to_look_up(text: &str) -> Option<PeerId> {
+    if !text.starts_with('1') && !text.starts_with("Qm") || text.len() > MAX_PEER_ID_BYTES {
+        return None;
+    }
+    let multihash = multibase::Base::Base58Btc.decode(text).ok()?;
+    PeerId::from_bytes(&multihash).ok()
+}
+
 /// Reads an address, with or without the peer's id at its end.
 pub(crate) fn parse_address(text: &str) -> Result<Address> {
     read_address(text).map_err(|why| {

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use libp2p::identity::Keypair;
+use multiaddr::Protocol;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::book::{Book, Store, StoreHandle};
@@ -122,6 +123,7 @@ impl Run {
             addresses.retain(|known| *known != address);
             if active {
                 addresses.push(address);
+                addresses.sort_by_key(usual_order);
             }
         }
         let address = text.into();
@@ -156,6 +158,12 @@ impl Run {
             warnings,
         }
     }
+}
+
+/// IPv4 before IPv6, TCP before QUIC: the same from run to run, whichever socket was first.
+fn usual_order(address: &Multiaddr) -> (bool, bool) {
+    let has = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
+    (has(|part| matches!(part, Protocol::Ip6(_))), has(|part| matches!(part, Protocol::Udp(_))))
 }
 
 fn is_busy(error: Error) -> bool {

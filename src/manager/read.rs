@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::PeerManager;
-use super::check::{in_range, required, required_peer};
+use super::check::{in_range, required};
+use crate::addr;
 use crate::book::{Filter, ListQuery, Record};
 use crate::error::{Result, invalid_argument};
 use crate::model::PeerRow;
@@ -76,8 +77,14 @@ impl PeerManager {
     /// Everything known of a peer. Answers at once.
     pub fn get_peer(&self, params: GetPeer) -> Result<PeerReply> {
         self.live()?;
-        let peer = required_peer(params.peer_id)?;
-        Ok(PeerReply { peer_info: self.known(&peer)?.info() })
+        let text = required(params.peer_id, "peer_id")?;
+        // Whoever is in the book was checked on the way in.
+        let known = addr::peer_id_to_look_up(&text).and_then(|peer| self.run.book.get(&peer));
+        let record = match known {
+            Some(record) => record,
+            None => self.known(&addr::parse_peer_id(&text)?)?,
+        };
+        Ok(PeerReply { peer_info: record.info() })
     }
 
     /// The statistics of this node. Answers at once.

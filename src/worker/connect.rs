@@ -11,6 +11,7 @@ use serde_json::json;
 use super::calls::{Kind, age};
 use super::command::{Target, Terms};
 use super::dial::{Dial, Plan, millis};
+use super::layers::Begun;
 use super::outcome::{all_failed, refused};
 use super::peer::{Connection, Peer};
 use super::{Timer, Worker};
@@ -27,7 +28,7 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A remote whose identify neither comes nor fails has accepted us after this long.
 pub(super) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long past its deadline a call waits for the report of its dial.
+/// How long past its deadline a call waits for the end of a dial that was made for it.
 const REPORT_DELAY: Duration = Duration::from_millis(200);
 
 /// How far a `connect_peer` is.
@@ -110,21 +111,23 @@ impl Worker {
         let given = connecting.target.address.clone();
         let known =
             peer.and_then(|peer| self.run.book.get(&peer)).map(|record| record.dial_addresses());
-        let plan = Plan::new(given.as_ref(), known.unwrap_or_default());
+        let private_network = self.run.settings.swarm_key.is_some();
+        let plan = Plan::new(given.as_ref(), known.unwrap_or_default(), private_network);
         if plan.is_empty() {
             let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
             return self.connect_failed(id, error, Vec::new());
         }
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
-        let dial = Dial {
+        let mut dial = Dial {
             peer,
             addresses: plan.dialable,
             untried: plan.untried,
             deadline,
             counted,
+            begun: Begun::default(),
             waiters: vec![id],
         };
-        self.dial_terms.set(deadline, dial.first(given.as_ref()));
+        dial.begun = self.dial_terms.set(deadline, dial.first(given.as_ref()));
         let Some(opts) = dial.opts().filter(|_| !dial.addresses.is_empty()) else {
             let report = dial.report(&[], None);
             return self.dial_failed(&dial, all_failed(&report, false), report);
@@ -311,21 +314,9 @@ impl Worker {
     }
 
     pub(super) fn connect_timed_out(&mut self, id: u64) {
-        let Some((connecting, deadline)) = self.connecting(id) else {
-            return;
-        };
+        let Some((connecting, deadline)) = self.connecting(id) else { return };
         let Some(peer) = connecting.accepting else {
-            // The dial ends at the same moment, and its report says what each address did.
-            if Instant::now() < deadline + REPORT_DELAY {
-                return self.timers.set(deadline + REPORT_DELAY, Timer::Deadline(id));
-            }
-            let Some((connecting, _)) = self.connecting(id) else {
-                return;
-            };
-            let attempts = std::mem::take(&mut connecting.attempts);
-            self.abandon_dial(id);
-            let error = Error::new(ErrorKind::DialTimeout, "no address answered in time");
-            return self.connect_failed(id, error, attempts);
+            return self.dial_timed_out(id, deadline);
         };
         // Open for the length of the grace period is what acceptance means without identify.
         if self.peers.get(&peer).is_some_and(|state| state.live().any(Connection::has_stood)) {
@@ -337,6 +328,22 @@ impl Worker {
             "connected, but not yet accepted by the remote",
             DialStage::Accept,
         );
+    }
+
+    fn dial_timed_out(&mut self, id: u64, deadline: Instant) {
+        let dial = self.dials.waited_for_by(id);
+        // A dial made for this call ends at the same moment, and its end is told to the book too.
+        if dial.is_some_and(|dial| dial.deadline <= deadline)
+            && Instant::now() < deadline + REPORT_DELAY
+        {
+            return self.timers.set(deadline + REPORT_DELAY, Timer::Deadline(id));
+        }
+        let so_far = dial.map(Dial::so_far).unwrap_or_default();
+        let Some((connecting, _)) = self.connecting(id) else { return };
+        let mut attempts = std::mem::take(&mut connecting.attempts);
+        attempts.extend(so_far);
+        self.abandon_dial(id);
+        self.connect_failed(id, all_failed(&attempts, true), attempts);
     }
 
     fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str, stage: DialStage) {

@@ -8,9 +8,10 @@ use libp2p::core::transport::TransportError;
 use libp2p::swarm::ConnectionId;
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 
+use super::layers::Begun;
 use super::stage::DialFailure;
 use crate::error::ErrorKind;
-use crate::model::{Attempt, DialStage, Source, Text};
+use crate::model::{Attempt, DialStage, Source, Text, TransportKind};
 use crate::{Multiaddr, PeerId, addr};
 
 /// Addresses tried in one dial.
@@ -33,6 +34,8 @@ pub(super) struct Dial {
     pub deadline: Instant,
     /// Whether the book has counted it as an attempt; it can't for a peer it doesn't know yet.
     pub counted: bool,
+    /// How far its addresses have come.
+    pub begun: Begun,
     /// The calls that wait for it.
     pub waiters: Vec<u64>,
 }
@@ -44,8 +47,14 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The given address first, then the known ones, each once.
-    pub(super) fn new(given: Option<&Multiaddr>, known: Vec<(Text, Source)>) -> Self {
+    /// The given address first, then the known ones, each once. A private network has no QUIC.
+    pub(super) fn new(
+        given: Option<&Multiaddr>,
+        known: Vec<(Text, Source)>,
+        private_network: bool,
+    ) -> Self {
+        let needs_quic =
+            |address: &Multiaddr| addr::transport_of(address) == Some(TransportKind::Quic);
         let given = given.map(|address| (Text::from(address.to_string()), Source::User));
         let mut plan = Plan { dialable: Vec::new(), untried: Vec::new() };
         for (text, source) in given.into_iter().chain(known) {
@@ -59,6 +68,12 @@ impl Plan {
             match text.parse::<Multiaddr>() {
                 Ok(address) if !addr::is_dialable(&address) => {
                     plan.untried.push(unsupported(text, source));
+                }
+                Ok(address) if private_network && needs_quic(&address) => {
+                    let hint =
+                        "QUIC has no pre-shared key; with `swarm_key` peerkit dials TCP only";
+                    let attempt = unsupported(text, source);
+                    plan.untried.push(Attempt { hint: Some(hint.to_owned()), ..attempt });
                 }
                 Ok(address) if plan.dialable.len() < MAX_ADDRESSES => {
                     plan.dialable.push(DialAddress { address, text, source });
@@ -99,6 +114,20 @@ impl Dial {
         Some(addr::with_peer_id(&first.address, &peer))
     }
 
+    /// The report of a dial that goes on, for a caller who can't wait for its end.
+    pub(super) fn so_far(&self) -> Vec<Attempt> {
+        let begun = self.begun.lock();
+        let tried = self.addresses.iter().map(|dialled| {
+            let (text, source) = (dialled.text.clone(), dialled.source);
+            let is_this = |address| addr::without_peer_id(address) == dialled.address;
+            match begun.iter().find(|(address, _)| is_this(address)) {
+                Some((_, progress)) => failed(text, source, &progress.so_far()),
+                None => skipped(text, source),
+            }
+        });
+        tried.chain(self.untried.iter().cloned()).collect()
+    }
+
     /// Whether the dial has this address, tried or not.
     pub(super) fn has(&self, address: &Multiaddr) -> bool {
         let text = address.to_string();
@@ -122,7 +151,10 @@ impl Dial {
                 return succeeded(text, source, took);
             }
             match errors.iter().find(|(address, _)| is_this(address)) {
-                Some((_, error)) => failed(text, source, error),
+                Some((_, error)) => match DialFailure::of(error) {
+                    Some(failure) => failed(text, source, failure),
+                    None => unsupported(text, source),
+                },
                 None => skipped(text, source),
             }
         });
@@ -148,10 +180,7 @@ fn unsupported(address: Text, source: Source) -> Attempt {
     }
 }
 
-fn failed(address: Text, source: Source, error: &TransportError<io::Error>) -> Attempt {
-    let Some(failure) = DialFailure::of(error) else {
-        return unsupported(address, source);
-    };
+fn failed(address: Text, source: Source, failure: &DialFailure) -> Attempt {
     if failure.stage == DialStage::Skipped {
         return skipped(address, source);
     }
@@ -196,6 +225,11 @@ impl Dials {
         let serves =
             |dial: &&mut Dial| dial.peer == peer && address.is_none_or(|address| dial.has(address));
         self.0.values_mut().find(serves)
+    }
+
+    /// The dial a call waits for.
+    pub(super) fn waited_for_by(&self, call: u64) -> Option<&Dial> {
+        self.0.values().find(|dial| dial.waiters.contains(&call))
     }
 
     pub(super) fn any_to(&self, peer: &PeerId) -> bool {

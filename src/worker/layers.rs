@@ -29,6 +29,9 @@ const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a dial's other addresses wait for the one the user gave.
 const HEAD_START: Duration = Duration::from_secs(1);
 
+/// The addresses of a dial that have had their turn, and how far each has come.
+pub(super) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
+
 /// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
 /// [`Attempted::dial`] for each address before it returns.
 #[derive(Clone)]
@@ -39,18 +42,22 @@ struct Terms {
     deadline: Instant,
     /// The address that goes first, and what becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
+    begun: Begun,
 }
 
 impl DialTerms {
     pub(super) fn new() -> Self {
-        DialTerms(Arc::new(Mutex::new(Terms { deadline: Instant::now(), first: None })))
+        let (deadline, first, begun) = (Instant::now(), None, Begun::default());
+        DialTerms(Arc::new(Mutex::new(Terms { deadline, first, begun })))
     }
 
     /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
-    /// failed, or for [`HEAD_START`].
-    pub(super) fn set(&self, deadline: Instant, first: Option<Multiaddr>) {
-        *self.0.lock() =
-            Terms { deadline, first: first.map(|address| (address, watch::Sender::new(false))) };
+    /// failed, or for [`HEAD_START`]. Gives where to see how far they come.
+    pub(super) fn set(&self, deadline: Instant, first: Option<Multiaddr>) -> Begun {
+        let first = first.map(|address| (address, watch::Sender::new(false)));
+        let begun = Begun::default();
+        *self.0.lock() = Terms { deadline, first, begun: Arc::clone(&begun) };
+        begun
     }
 }
 
@@ -127,7 +134,9 @@ where
         let dial = dial.map_err(|error| error.map(listening_failed))?;
         Ok(async move {
             terms.turn(&address).await;
-            let outcome = attempt(dial, first_stage, expected, terms.deadline).await;
+            let progress = Progress::at(first_stage);
+            terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
+            let outcome = attempt(dial, progress, expected, terms.deadline).await;
             if outcome.is_err() {
                 terms.failed(&address);
             }
@@ -144,7 +153,7 @@ where
             event
                 .map_upgrade(|upgrade| {
                     let deadline = Instant::now() + INBOUND_HANDSHAKE_TIMEOUT;
-                    attempt(upgrade, DialStage::Security, None, deadline).boxed()
+                    attempt(upgrade, Progress::at(DialStage::Security), None, deadline).boxed()
                 })
                 .map_err(listening_failed)
         })
@@ -154,33 +163,26 @@ where
 /// Follows one connection from its first byte to a checked identity.
 async fn attempt<E: std::error::Error + 'static>(
     connecting: impl Future<Output = Result<Connection, E>>,
-    first_stage: DialStage,
+    progress: Arc<Progress>,
     expected: Option<PeerId>,
     deadline: Instant,
 ) -> Result<Connection, DialFailure> {
-    let started = Instant::now();
-    let failure = |stage, cause| DialFailure { stage, cause, took: started.elapsed() };
-    if started >= deadline {
-        return Err(failure(DialStage::Skipped, Cause::TimedOut));
+    if Instant::now() >= deadline {
+        return Err(progress.failed_at(DialStage::Skipped, Cause::TimedOut));
     }
-    let progress = Progress::at(first_stage);
     let following = Arc::clone(&progress).follow(connecting);
     match tokio::time::timeout_at(deadline.into(), following).await {
-        Err(_elapsed) => Err(failure(progress.stage(), Cause::TimedOut)),
-        Ok(Err(error)) => Err(failure(progress.stage(), progress.cause(&error))),
+        Err(_elapsed) => Err(progress.so_far()),
+        Ok(Err(error)) => Err(progress.failed(&error)),
         Ok(Ok((found, _))) if expected.is_some_and(|expected| expected != found) => {
-            Err(failure(DialStage::Identity, Cause::WrongPeer(found)))
+            Err(progress.failed_at(DialStage::Identity, Cause::WrongPeer(found)))
         }
         Ok(Ok(connection)) => Ok(connection),
     }
 }
 
 fn listening_failed(error: impl std::error::Error + 'static) -> DialFailure {
-    DialFailure {
-        stage: DialStage::Transport,
-        cause: Progress::at(DialStage::Transport).cause(&error),
-        took: Duration::ZERO,
-    }
+    Progress::at(DialStage::Transport).failed(&error)
 }
 
 fn has_name(address: &Multiaddr) -> bool {

@@ -102,6 +102,17 @@ struct Worker {
     timers: Timers,
 }
 
+/// Marks the run as dead when a panic unwinds past it.
+struct DeathMark(Arc<Run>);
+
+impl Drop for DeathMark {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.condemn();
+        }
+    }
+}
+
 impl Worker {
     fn new(swarm: Swarm<Behaviour>, run: Arc<Run>, dial_terms: DialTerms) -> Self {
         Worker {
@@ -116,6 +127,8 @@ impl Worker {
     }
 
     async fn serve(mut self, mut commands: mpsc::Receiver<Command>, crashed: &Notify) {
+        // Dropped before the calls are, so whoever hears `dead` finds the run dead.
+        let _mark = DeathMark(Arc::clone(&self.run));
         loop {
             tokio::select! {
                 command = commands.recv() => match command {

@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::core::transport::TransportError;
 use parking_lot::Mutex;
@@ -27,12 +27,15 @@ tokio::task_local! {
 }
 
 /// How far the dial of one address has come, and why it is about to fail.
-pub(super) struct Progress(Mutex<(DialStage, Option<Cause>)>);
+pub(super) struct Progress {
+    since: Instant,
+    now: Mutex<(DialStage, Option<Cause>)>,
+}
 
 impl Progress {
     /// A dial that begins at `stage`.
     pub(super) fn at(stage: DialStage) -> Arc<Self> {
-        Arc::new(Progress(Mutex::new((stage, None))))
+        Arc::new(Progress { since: Instant::now(), now: Mutex::new((stage, None)) })
     }
 
     /// Runs the dial's future with this as its progress.
@@ -40,14 +43,23 @@ impl Progress {
         ATTEMPT.scope(self, dial).await
     }
 
-    pub(super) fn stage(&self) -> DialStage {
-        self.0.lock().0
+    /// The failure in which the dial ends: for the cause a layer noted, or else what the error
+    /// itself says.
+    pub(super) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> DialFailure {
+        let (stage, noted) = self.now.lock().clone();
+        self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(innermost_text(error))))
     }
 
-    /// The cause a layer noted, or else what the error itself says.
-    pub(super) fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Cause {
-        let noted = self.0.lock().1.take();
-        noted.unwrap_or_else(|| Cause::Other(innermost_text(error)))
+    /// The failure in which the dial ends, for a cause of its own.
+    pub(super) fn failed_at(&self, stage: DialStage, cause: Cause) -> DialFailure {
+        *self.now.lock() = (stage, Some(cause.clone()));
+        DialFailure { stage, cause, took: self.since.elapsed() }
+    }
+
+    /// The failure it would be if it ended now: for the deadline, and for a caller who can't wait.
+    pub(super) fn so_far(&self) -> DialFailure {
+        let (stage, noted) = self.now.lock().clone();
+        DialFailure { stage, cause: noted.unwrap_or(Cause::TimedOut), took: self.since.elapsed() }
     }
 }
 
@@ -75,12 +87,12 @@ pub(super) enum Cause {
 /// Notes that the dial being polled has reached `stage`. Outside a dial it does nothing. A cause
 /// noted before is of another address of the same name, which DNS has tried in vain.
 pub(super) fn reached(stage: DialStage) {
-    let _ = ATTEMPT.try_with(|progress| *progress.0.lock() = (stage, None));
+    let _ = ATTEMPT.try_with(|progress| *progress.now.lock() = (stage, None));
 }
 
 /// Notes why the dial being polled is about to fail.
 pub(super) fn failing(cause: Cause) {
-    let _ = ATTEMPT.try_with(|progress| progress.0.lock().1 = Some(cause));
+    let _ = ATTEMPT.try_with(|progress| progress.now.lock().1 = Some(cause));
 }
 
 /// Why one address failed: what the worker reads.

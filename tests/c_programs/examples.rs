@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::contract::LISTEN;
 use crate::peers::{GoPeer, Watch};
 use crate::process::run;
-use crate::toolchain::{library_dir, program, repo, rust_example};
+use crate::toolchain::{library_dir, program, readme_program, repo, rust_example};
 
 fn quickstart_meets(address: &str, agent: &str) {
     let printed = run(Command::new(program("examples/c/quickstart.c")).arg(address));
@@ -31,6 +31,14 @@ fn the_c_quickstart_runs_against_peerkit() {
     quickstart_meets(&watch.quic(), "watched");
     let printed = watch.stop();
     assert!(printed.contains("disconnected"), "{printed}");
+}
+
+#[test]
+fn the_program_in_the_readme_compiles_and_connects() {
+    let watch = Watch::start(&LISTEN);
+    let printed = run(Command::new(readme_program()).arg(watch.tcp()));
+    let successes = printed.lines().filter(|line| line.starts_with("{\"success\":true"));
+    assert_eq!(successes.count(), 3, "{printed}");
 }
 
 #[test]

@@ -78,6 +78,15 @@ pub(crate) fn program(source: &str) -> PathBuf {
     })
 }
 
+/// The C program that the README shows, as `program` would have it.
+pub(crate) fn readme_program() -> PathBuf {
+    let readme = fs::read_to_string(repo("README.md")).expect("there is a README");
+    let shown = readme.split("```c\n").nth(1).and_then(|rest| rest.split("```").next());
+    let source = scratch().join("readme.c");
+    fs::write(&source, shown.expect("the README shows a C program")).expect("it is writable");
+    program(&source.display().to_string())
+}
+
 /// The same, with the library inside it.
 pub(crate) fn static_program(source: &str) -> PathBuf {
     compile(source, "-static", |cc, lib| {

@@ -273,23 +273,37 @@ fn a_connect_is_cancelled_by_its_token() {
 }
 
 #[test]
+fn who_joins_a_dial_is_told_of_its_attempts_at_its_own_deadline() {
+    let (a, silent) = (Peer::start(), SilentServer::new());
+    let address = format!("{}/p2p/{}", silent.address(), some_peer_id());
+    let first = a.begin(60_000, "connect_peer", json!({ "multiaddr": address }));
+    assert!(first.still_waits_after(Duration::from_millis(300)));
+    let second = a.call_within(1_000, "connect_peer", json!({ "multiaddr": address }));
+    let failure = failed(second, "dial_timeout");
+    assert_eq!(attempts(&failure).len(), 1, "{failure:#}");
+    assert_eq!(attempts(&failure)[0]["stage"], "security", "{failure:#}");
+}
+
+#[test]
 fn one_of_two_that_wait_for_a_dial_can_give_up() {
     let (a, silent) = (Peer::start(), SilentServer::new());
     let address = format!("{}/p2p/{}", silent.address(), some_peer_id());
     let first = a.begin(60_000, "connect_peer", json!({ "multiaddr": address, "cancel_token": 1 }));
-    let second = a.begin(3_000, "connect_peer", json!({ "multiaddr": address }));
     assert!(first.still_waits_after(Duration::from_millis(300)));
-    a.ok("cancel", json!({ "token": 1 }));
+    let second = a.begin(3_000, "connect_peer", json!({ "multiaddr": address }));
+    assert!(second.still_waits_after(Duration::from_millis(300)));
+    assert_eq!(a.ok("cancel", json!({ "token": 1 }))["reply"]["cancelled"], 1);
     failed(first.reply(), "cancelled");
-    let failure = failed(second.reply(), "dial_timeout");
-    assert_eq!(attempts(&failure)[0]["stage"], "security", "{failure:#}");
+    assert!(second.still_waits_after(Duration::from_millis(300)), "the other still waits");
+    failed(second.reply(), "dial_timeout");
 }
 
 #[test]
 fn a_caller_with_little_time_does_not_cut_short_one_with_more() {
     let (a, silent) = (Peer::start(), SilentServer::new());
     let address = format!("{}/p2p/{}", silent.address(), some_peer_id());
-    let hasty = a.begin(300, "connect_peer", json!({ "multiaddr": address }));
+    let hasty = a.begin(600, "connect_peer", json!({ "multiaddr": address }));
+    assert!(hasty.still_waits_after(Duration::from_millis(200)));
     let started = Instant::now();
     let patient = a.begin(2_000, "connect_peer", json!({ "multiaddr": address }));
     failed(hasty.reply(), "dial_timeout");

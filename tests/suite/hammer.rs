@@ -172,7 +172,7 @@ fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
 
 /// Calls, or cancels; gives the operation and what came of it.
 fn one_call(crowd: &Crowd, manager: &PeerManager, n: u64) -> (&'static str, String) {
-    if n % 41 == 0 {
+    if n.is_multiple_of(41) {
         let outcome = manager.cancel(n % 64).map(|_| "ok".to_owned());
         return ("cancel", outcome.unwrap_or_else(|error| error.kind().to_string()));
     }

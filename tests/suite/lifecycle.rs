@@ -69,7 +69,10 @@ fn a_handle_is_good_for_one_run() {
     let handle = peer.call("handle", json!({}));
     assert_eq!(peer.ok("current", json!({}))["reply"], handle);
     let stopped = peer.ok("stop", json!({}));
-    assert_eq!(stopped["reply"], json!({ "state": "stopped", "already_stopped": false }));
+    assert_eq!(
+        (&stopped["reply"]["state"], &stopped["reply"]["already_stopped"]),
+        (&json!("stopped"), &json!(false))
+    );
     assert_eq!(peer.ok("stop", json!({}))["reply"]["already_stopped"], true);
     failed(peer.call("current", json!({})), "not_running");
     failed(peer.call("status", json!({})), "invalid_handle");

@@ -26,14 +26,15 @@ pub struct Peer {
     /// What it printed at its start: the status of a manager, id and addresses of a raw peer.
     pub status: Value,
     child: Mutex<Child>,
-    input: Mutex<Option<ChildStdin>>,
+    input: Mutex<ChildStdin>,
     waiting: Waiting,
     last_id: AtomicU64,
     /// Events pulled and not yet asked for.
     events: Mutex<Vec<Value>>,
 }
 
-type Waiting = Arc<Mutex<HashMap<u64, Sender<Value>>>>;
+/// Who waits for which answer; none once the peer has ended.
+type Waiting = Arc<Mutex<Option<HashMap<u64, Sender<Value>>>>>;
 
 /// A call under way.
 pub struct Pending {
@@ -75,9 +76,9 @@ impl Peer {
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Result<Peer, Value> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let input = child.stdin.take();
+        let input = child.stdin.take().unwrap();
         let output = BufReader::new(child.stdout.take().unwrap());
-        let waiting = Waiting::default();
+        let waiting = Waiting::new(Mutex::new(Some(HashMap::new())));
         let (first_line, status) = channel();
         let answers = Arc::clone(&waiting);
         std::thread::spawn(move || deliver(output, &first_line, &answers));
@@ -138,12 +139,11 @@ impl Peer {
         let request =
             json!({ "id": id, "call": method, "params": params, "timeout_ms": timeout_ms });
         let (sender, answer) = channel();
-        self.waiting.lock().unwrap().insert(id, sender);
-        if let Some(input) = &mut *self.input.lock().unwrap() {
-            if writeln!(input, "{request}").and_then(|()| input.flush()).is_err() {
-                self.waiting.lock().unwrap().remove(&id);
-            }
+        if let Some(waiting) = &mut *self.waiting.lock().unwrap() {
+            waiting.insert(id, sender);
         }
+        // Where nobody reads any more, the end of the peer's output answers.
+        let _ = writeln!(self.input.lock().unwrap(), "{request}");
         let until = Instant::now() + Duration::from_millis(timeout_ms) + SLACK;
         Pending { answer, what: format!("{method} {params}"), until }
     }
@@ -245,12 +245,13 @@ fn deliver(output: BufReader<impl std::io::Read>, first: &Sender<Value>, answers
             let _ = first.send(line);
             continue;
         };
-        if let Some(sender) = answers.lock().unwrap().remove(&id) {
+        let sender = answers.lock().unwrap().as_mut().and_then(|waiting| waiting.remove(&id));
+        if let Some(sender) = sender {
             let _ = sender.send(line["reply"].take());
         }
     }
     // Whoever still waits learns that no answer will come.
-    answers.lock().unwrap().clear();
+    *answers.lock().unwrap() = None;
 }
 
 impl Pending {

@@ -31,7 +31,7 @@ fn defaults_are_as_documented() {
     assert!(!defaults.listen_explicit);
     let limits = defaults.limits;
     assert_eq!((limits.max_connections, limits.max_per_peer, limits.max_pending), (512, 4, 128));
-    assert_eq!((limits.max_inbound_per_s, limits.max_peers), (100, 100_000));
+    assert_eq!((limits.max_inbound_per_s, limits.max_peers), (1000, 100_000));
     assert_eq!(settings(json!({"idle_timeout_s": 0})).idle_timeout, None);
     assert_eq!(settings(json!({"log": {}})).log.unwrap().level, LogLevel::Info);
     let relative = settings(json!({"data_dir": "some/dir"})).data_dir.unwrap();
