@@ -11,9 +11,9 @@ use crate::connect::number;
 use crate::stats::Rounds;
 use crate::table::{Section, count, duration, times};
 
-const ROUNDS: usize = 9;
+const ROUNDS: usize = 36;
 /// Calls in a turn.
-const CALLS: u64 = 2_000;
+const CALLS: u64 = 500;
 /// Records in the book that is read and searched.
 const RECORDS: u64 = 1_000_000;
 /// Threads that fill a book on disk: their changes share transactions.

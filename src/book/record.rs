@@ -252,6 +252,13 @@ impl Record {
         }
     }
 
+    /// Whether the user gave this address. It is marked so only once that is on disk.
+    pub(crate) fn has_users(&self, addr: &Multiaddr) -> bool {
+        let text = addr.to_string();
+        let mut of_user = self.addrs.iter().filter(|known| known.source == Source::User);
+        of_user.any(|known| *known.text == *text)
+    }
+
     pub(super) fn has_address(&self, addr: &Multiaddr) -> bool {
         without_peer_id(addr, &self.id)
             .is_some_and(|text| self.addrs.iter().any(|known| *known.text == *text))

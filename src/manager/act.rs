@@ -36,7 +36,10 @@ impl PeerManager {
             self.ask(deadline, params.cancel_token, |terms| Command::Connect { target, terms })?;
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
-            self.store_added(peer, vec![address], deadline)?;
+            let on_disk = self.run.book.get(&peer).is_some_and(|known| known.has_users(&address));
+            if !on_disk {
+                self.store_added(peer, vec![address], deadline)?;
+            }
         }
         Ok(connected)
     }

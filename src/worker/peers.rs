@@ -60,9 +60,10 @@ impl Worker {
         direction: Direction,
         remote: &Multiaddr,
     ) {
+        // That the user gave an address is put down by the facade, on disk before it answers.
         let (source, dialled) = match direction {
             Direction::Inbound => (Source::Inbound, None),
-            Direction::Outbound => (Source::User, Some(remote.clone())),
+            Direction::Outbound => (Source::Identify, Some(remote.clone())),
         };
         let now = clock::now();
         let info = ConnectionInfo {
@@ -92,6 +93,7 @@ impl Worker {
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
         if found != Discovered::Known {
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
+            let source = if dialled.is_some() { Source::User } else { source };
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(text.clone()), kind);
         }
