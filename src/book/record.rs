@@ -32,7 +32,7 @@ const DOUBTED_FAILURES: u32 = 3;
 pub(crate) struct Sources(u16);
 
 impl Sources {
-    const ALL: [Source; 10] = [
+    const ALL: [Source; 9] = [
         Source::User,
         Source::Book,
         Source::Mdns,
@@ -42,15 +42,17 @@ impl Sources {
         Source::Ipfs,
         Source::Cluster,
         Source::Inbound,
-        Source::Identify,
     ];
 
     const fn bit(source: Source) -> u16 {
         1 << source as u16
     }
 
+    /// Identify tells of addresses; a peer that speaks it was known by then.
     pub(crate) fn insert(&mut self, source: Source) {
-        self.0 |= Self::bit(source);
+        if source != Source::Identify {
+            self.0 |= Self::bit(source);
+        }
     }
 
     pub(crate) fn contains(self, source: Source) -> bool {

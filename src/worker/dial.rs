@@ -90,11 +90,17 @@ impl Plan {
 }
 
 impl Dial {
-    /// What to tell the swarm.
+    /// What to tell the swarm. From a port of its own: dials from the listen port meet in the middle
+    /// when both sides dial at once, and neither is the listener then (docs/adr/0009).
     pub(super) fn opts(&self) -> Option<DialOpts> {
         let Some(peer) = self.peer else {
             let only = self.addresses.first()?;
-            return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
+            return Some(
+                DialOpts::unknown_peer_id()
+                    .address(only.address.clone())
+                    .allocate_new_port()
+                    .build(),
+            );
         };
         let addresses =
             self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
@@ -103,6 +109,7 @@ impl Dial {
             DialOpts::peer_id(peer)
                 .condition(PeerCondition::Always)
                 .addresses(addresses.collect())
+                .allocate_new_port()
                 .build(),
         )
     }
