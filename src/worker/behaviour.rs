@@ -14,7 +14,6 @@ use tokio::sync::Notify;
 
 use super::gate::Gate;
 use super::layers::DialTerms;
-use super::limits::Limits;
 use super::traffic::Traffic;
 use super::{ping, transport};
 use crate::config::Settings;
@@ -31,7 +30,6 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     gate: Gate,
-    limits: Limits,
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
@@ -48,8 +46,7 @@ pub(super) fn swarm(
 ) -> Result<Swarm<Behaviour>> {
     let transport = transport::build(keypair, settings, terms, traffic)?;
     let behaviour = Behaviour {
-        gate: Gate::new(settings.local_only(), settings.limits.max_inbound_per_s),
-        limits: Limits::new(settings.limits.clone()),
+        gate: Gate::new(settings),
         blocked: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(
             identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())

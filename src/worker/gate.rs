@@ -1,5 +1,5 @@
-//! Who may connect to us, decided before the handshake: the profile's address rule and the rate
-//! of inbound connections. Counting is for `limits`.
+//! Which connections may be: the profile's address rule and the rate of inbound ones, decided before
+//! the handshake, and the limits on how many there are (`limits`).
 
 use std::convert::Infallible;
 use std::fmt;
@@ -14,6 +14,9 @@ use libp2p::swarm::{
 };
 
 use super::layers::ip_of;
+use super::limits::Limits;
+use crate::config::Settings;
+use crate::model::Direction;
 use crate::{Multiaddr, PeerId, addr};
 
 /// Why an inbound connection was turned away.
@@ -34,15 +37,20 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
-/// Refuses inbound connections by address and rate.
+/// Refuses connections by address, rate and number.
 pub(super) struct Gate {
     local_only: bool,
     rate: TokenBucket,
+    limits: Limits,
 }
 
 impl Gate {
-    pub(super) fn new(local_only: bool, max_inbound_per_s: u32) -> Self {
-        Gate { local_only, rate: TokenBucket::new(max_inbound_per_s) }
+    pub(super) fn new(settings: &Settings) -> Self {
+        Gate {
+            local_only: settings.local_only(),
+            rate: TokenBucket::new(settings.limits.max_inbound_per_s),
+            limits: Limits::new(settings.limits.clone()),
+        }
     }
 }
 
@@ -80,7 +88,7 @@ impl NetworkBehaviour for Gate {
 
     fn handle_pending_inbound_connection(
         &mut self,
-        _: ConnectionId,
+        connection: ConnectionId,
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
@@ -90,31 +98,56 @@ impl NetworkBehaviour for Gate {
         if !self.rate.take(Instant::now()) {
             return Err(ConnectionDenied::new(Refusal::TooFast));
         }
-        Ok(())
+        self.limits.begin(connection, Direction::Inbound).map_err(ConnectionDenied::new)
     }
 
     fn handle_established_inbound_connection(
         &mut self,
-        _: ConnectionId,
-        _: PeerId,
+        connection: ConnectionId,
+        peer: PeerId,
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
+        let admitted = self.limits.admit(connection, Direction::Inbound, &peer);
+        admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        _: Option<PeerId>,
+        _: &[Multiaddr],
+        _: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let begun = self.limits.begin(connection, Direction::Outbound);
+        begun.map(|()| Vec::new()).map_err(ConnectionDenied::new)
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        _: ConnectionId,
-        _: PeerId,
+        connection: ConnectionId,
+        peer: PeerId,
         _: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(dummy::ConnectionHandler)
+        let admitted = self.limits.admit(connection, Direction::Outbound, &peer);
+        admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
     }
 
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ConnectionEstablished(event) => self.limits.established(event.peer_id),
+            FromSwarm::ConnectionClosed(event) => self.limits.closed(event.peer_id),
+            FromSwarm::DialFailure(event) => {
+                self.limits.fail(event.connection_id, Direction::Outbound);
+            }
+            FromSwarm::ListenFailure(event) => {
+                self.limits.fail(event.connection_id, Direction::Inbound);
+            }
+            _ => {}
+        }
+    }
 
     fn on_connection_handler_event(
         &mut self,

@@ -1,22 +1,16 @@
 //! How many connections there may be: pending, established, and to one peer.
 //!
 //! libp2p's own `connection_limits` 0.7 keeps an empty entry for every peer id it ever saw, which
-//! strangers can fill; this counts the same and forgets.
+//! strangers can fill; this counts the same and forgets. `gate` asks it.
 
 use std::collections::{HashMap, HashSet};
-use std::convert::Infallible;
 use std::fmt;
-use std::task::{Context, Poll};
 
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
-use libp2p::swarm::{
-    ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm, dummy,
-};
+use libp2p::swarm::ConnectionId;
 
+use crate::PeerId;
+use crate::model::Direction;
 use crate::model::reply::LimitsInForce;
-use crate::{Multiaddr, PeerId};
 
 /// A limit that a connection would have exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +33,7 @@ impl fmt::Display for Exceeded {
 
 impl std::error::Error for Exceeded {}
 
-/// Counts connections and refuses those over the limits.
+/// The connections there are, and whether one more may be.
 pub(super) struct Limits {
     limits: LimitsInForce,
     pending_inbound: HashSet<ConnectionId>,
@@ -59,25 +53,46 @@ impl Limits {
         }
     }
 
-    fn check_pending(&self, pending: usize) -> Result<(), ConnectionDenied> {
-        match pending < self.limits.max_pending as usize {
-            true => Ok(()),
-            false => Err(ConnectionDenied::new(Exceeded::Pending(self.limits.max_pending))),
+    /// A connection begins, inbound or outbound.
+    pub(super) fn begin(&mut self, id: ConnectionId, direction: Direction) -> Result<(), Exceeded> {
+        let most = self.limits.max_pending;
+        let pending = self.pending(direction);
+        if pending.len() >= most as usize {
+            return Err(Exceeded::Pending(most));
         }
+        pending.insert(id);
+        Ok(())
     }
 
-    fn check_established(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
+    /// A connection that had begun is over before it was established.
+    pub(super) fn fail(&mut self, id: ConnectionId, direction: Direction) {
+        self.pending(direction).remove(&id);
+    }
+
+    /// A connection that had begun is about to be established.
+    pub(super) fn admit(
+        &mut self,
+        id: ConnectionId,
+        direction: Direction,
+        peer: &PeerId,
+    ) -> Result<(), Exceeded> {
+        self.pending(direction).remove(&id);
         let limits = &self.limits;
         if self.established >= limits.max_connections {
-            return Err(ConnectionDenied::new(Exceeded::Connections(limits.max_connections)));
+            return Err(Exceeded::Connections(limits.max_connections));
         }
         if self.per_peer.get(peer).is_some_and(|open| *open >= limits.max_per_peer) {
-            return Err(ConnectionDenied::new(Exceeded::PerPeer(limits.max_per_peer)));
+            return Err(Exceeded::PerPeer(limits.max_per_peer));
         }
         Ok(())
     }
 
-    fn closed(&mut self, peer: PeerId) {
+    pub(super) fn established(&mut self, peer: PeerId) {
+        self.established += 1;
+        *self.per_peer.entry(peer).or_default() += 1;
+    }
+
+    pub(super) fn closed(&mut self, peer: PeerId) {
         self.established = self.established.saturating_sub(1);
         if let Some(open) = self.per_peer.get_mut(&peer) {
             *open -= 1;
@@ -86,87 +101,58 @@ impl Limits {
             }
         }
     }
-}
 
-impl NetworkBehaviour for Limits {
-    type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
-
-    fn handle_pending_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<(), ConnectionDenied> {
-        self.check_pending(self.pending_inbound.len())?;
-        self.pending_inbound.insert(connection);
-        Ok(())
-    }
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.pending_inbound.remove(&connection);
-        self.check_established(&peer)?;
-        Ok(dummy::ConnectionHandler)
-    }
-
-    fn handle_pending_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        _: Option<PeerId>,
-        _: &[Multiaddr],
-        _: Endpoint,
-    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.check_pending(self.pending_outbound.len())?;
-        self.pending_outbound.insert(connection);
-        Ok(Vec::new())
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        connection: ConnectionId,
-        peer: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.pending_outbound.remove(&connection);
-        self.check_established(&peer)?;
-        Ok(dummy::ConnectionHandler)
-    }
-
-    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
-        match event {
-            FromSwarm::ConnectionEstablished(established) => {
-                self.established += 1;
-                *self.per_peer.entry(established.peer_id).or_default() += 1;
-            }
-            FromSwarm::ConnectionClosed(closed) => self.closed(closed.peer_id),
-            FromSwarm::DialFailure(failure) => {
-                self.pending_outbound.remove(&failure.connection_id);
-            }
-            FromSwarm::ListenFailure(failure) => {
-                self.pending_inbound.remove(&failure.connection_id);
-            }
-            _ => {}
+    fn pending(&mut self, direction: Direction) -> &mut HashSet<ConnectionId> {
+        match direction {
+            Direction::Inbound => &mut self.pending_inbound,
+            Direction::Outbound => &mut self.pending_outbound,
         }
     }
+}
 
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        never: THandlerOutEvent<Self>,
-    ) {
-        match never {}
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer() -> PeerId {
+        libp2p::identity::Keypair::generate_ed25519().public().to_peer_id()
     }
 
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
+    fn limits() -> Limits {
+        let (max_connections, max_per_peer, max_pending) = (2, 1, 1);
+        Limits::new(LimitsInForce {
+            max_connections,
+            max_per_peer,
+            max_pending,
+            ..LimitsInForce::default()
+        })
+    }
+
+    #[test]
+    fn each_limit_holds_and_gives_room_again() {
+        let (mut limits, inbound) = (limits(), Direction::Inbound);
+        let id = ConnectionId::new_unchecked;
+        assert_eq!(limits.begin(id(1), inbound), Ok(()));
+        assert_eq!(limits.begin(id(2), inbound), Err(Exceeded::Pending(1)));
+        assert_eq!(limits.begin(id(2), Direction::Outbound), Ok(()));
+
+        let (a, b, c) = (peer(), peer(), peer());
+        assert_eq!(limits.admit(id(1), inbound, &a), Ok(()));
+        limits.established(a);
+        assert_eq!(limits.admit(id(3), inbound, &a), Err(Exceeded::PerPeer(1)));
+        limits.established(b);
+        assert_eq!(limits.admit(id(4), inbound, &c), Err(Exceeded::Connections(2)));
+        limits.closed(a);
+        assert_eq!(limits.admit(id(5), inbound, &c), Ok(()));
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_is_forgotten() {
+        let mut limits = limits();
+        for peer in (0..100).map(|_| peer()) {
+            limits.established(peer);
+            limits.closed(peer);
+        }
+        assert_eq!((limits.established, limits.per_peer.len()), (0, 0));
     }
 }
