@@ -268,7 +268,7 @@ impl Config {
     /// Reads the JSON object that `peerkit_start` takes. A null is as good as a key not given.
     ///
     /// # Errors
-    /// [`ErrorKind::ConfigInvalid`] for what is no JSON object, for an unknown key (`detail.key`, and
+    /// [`ErrorKind::ConfigInvalid`](crate::ErrorKind::ConfigInvalid) for what is no JSON object, for an unknown key (`detail.key`, and
     /// the nearest known one in `detail.nearest`) and for a value of the wrong type (`detail.key`).
     pub fn from_json(text: &str) -> Result<Config> {
         read_object(text.as_bytes(), &mut Unknown::Refuse)

@@ -2,8 +2,8 @@
 //!
 //! `keys` is the user's side, with `values` and `secret` for what keys hold and `read` for their JSON.
 //! `settings` puts defaults, profile, file and call together; `check` holds what it asks of single
-//! values, `conflicts` what a second start is compared by. `data_dir` and `identity` are what start finds on disk. [`open`] runs them in order, for
-//! `process`. Nothing here knows the network.
+//! values, `conflicts` what a second start is compared by. `data_dir` and `identity` are what start
+//! finds on disk. `open` runs them in order, for `run`. Nothing here knows the network.
 
 mod check;
 mod conflicts;
