@@ -90,17 +90,11 @@ impl Plan {
 }
 
 impl Dial {
-    /// What to tell the swarm. From a port of its own: dials from the listen port meet in the middle
-    /// when both sides dial at once, and neither is the listener then (docs/adr/0009).
+    /// What to tell the swarm.
     pub(super) fn opts(&self) -> Option<DialOpts> {
         let Some(peer) = self.peer else {
             let only = self.addresses.first()?;
-            return Some(
-                DialOpts::unknown_peer_id()
-                    .address(only.address.clone())
-                    .allocate_new_port()
-                    .build(),
-            );
+            return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
         };
         let addresses =
             self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
@@ -109,7 +103,6 @@ impl Dial {
             DialOpts::peer_id(peer)
                 .condition(PeerCondition::Always)
                 .addresses(addresses.collect())
-                .allocate_new_port()
                 .build(),
         )
     }

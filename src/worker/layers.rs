@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 
 use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::muxing::StreamMuxerBox;
-use libp2p::core::transport::{DialOpts, ListenerId, Transport, TransportError, TransportEvent};
+use libp2p::core::transport::{
+    DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
+};
 use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -201,11 +203,20 @@ pub(super) struct Reach<T> {
     local_only: bool,
     /// The stage a dial is in once this transport is done.
     then: DialStage,
+    /// Which port dials go out from.
+    port_use: PortUse,
 }
 
 impl<T> Reach<T> {
-    pub(super) fn new(inner: T, local_only: bool, then: DialStage) -> Self {
-        Reach { inner, local_only, then }
+    /// TCP dials from a port of its own: dials from the listen port meet in the middle when both
+    /// sides dial at once, and neither is the listener then (docs/adr/0009).
+    pub(super) fn tcp(inner: T, local_only: bool) -> Self {
+        Reach { inner, local_only, then: DialStage::Security, port_use: PortUse::New }
+    }
+
+    /// QUIC has no such trouble, and a port of its own would be a socket for each dial.
+    pub(super) fn quic(inner: T, local_only: bool) -> Self {
+        Reach { inner, local_only, then: DialStage::Identity, port_use: PortUse::Reuse }
     }
 }
 
@@ -242,6 +253,7 @@ where
             return Err(TransportError::MultiaddrNotSupported(address));
         }
         let then = self.then;
+        let opts = DialOpts { port_use: self.port_use, ..opts };
         let dial = self.inner.dial(address, opts)?;
         Ok(async move {
             reached(DialStage::Transport);

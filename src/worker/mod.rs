@@ -91,6 +91,9 @@ pub(crate) struct Listening {
     pub warnings: Vec<String>,
 }
 
+/// Timers served in one turn.
+const TIMERS_AT_ONCE: usize = 32;
+
 /// The state of the one task.
 struct Worker {
     swarm: Swarm<Behaviour>,
@@ -159,7 +162,9 @@ impl Worker {
     }
 
     fn on_timers(&mut self) {
-        while let Some(timer) = self.timers.pop_elapsed(Instant::now()) {
+        // Many calls may end at one moment; commands and connections get their turns in between.
+        for _ in 0..TIMERS_AT_ONCE {
+            let Some(timer) = self.timers.pop_elapsed(Instant::now()) else { return };
             match timer {
                 Timer::Deadline(call) => self.on_deadline(call),
                 Timer::Grace(peer) => self.settle_acceptance(peer),

@@ -19,7 +19,6 @@ use super::traffic::{Counted, Traffic};
 use crate::PeerId;
 use crate::config::{MAX_TIMEOUT, Settings};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::DialStage;
 
 /// QUIC closes a connection on which it heard nothing for this long; well inside the 60 s within
 /// which dead peers are noticed.
@@ -39,32 +38,24 @@ pub(super) fn build(
         tls: tls::Config::new(keypair).map_err(unusable_key)?,
         noise: noise::Config::new(keypair).map_err(unusable_key)?,
     };
-    let tcp = Reach::new(
-        tcp::tokio::Transport::new(tcp::Config::default()),
-        local_only,
-        DialStage::Security,
-    )
-    .and_then(move |socket, _| async move {
-        match psk {
-            Some(key) => PnetConfig::new(key).handshake(socket).await.map(Either::Left),
-            None => Ok(Either::Right(socket)),
-        }
-    })
-    .upgrade(Version::V1Lazy)
-    .authenticate(security)
-    .multiplex(yamux::Config::default())
-    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    let tcp = Reach::tcp(tcp::tokio::Transport::new(tcp::Config::default()), local_only)
+        .and_then(move |socket, _| async move {
+            match psk {
+                Some(key) => PnetConfig::new(key).handshake(socket).await.map(Either::Left),
+                None => Ok(Either::Right(socket)),
+            }
+        })
+        .upgrade(Version::V1Lazy)
+        .authenticate(security)
+        .multiplex(yamux::Config::default())
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
     // QUIC has no pre-shared key, so a private network has no QUIC.
     let quic = match psk {
         Some(_) => OptionalTransport::none(),
         None => OptionalTransport::some(
-            Reach::new(
-                quic::tokio::Transport::new(quic_config(keypair)),
-                local_only,
-                DialStage::Identity,
-            )
-            .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+            Reach::quic(quic::tokio::Transport::new(quic_config(keypair)), local_only)
+                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
         ),
     };
 
