@@ -1,5 +1,6 @@
 //! The node's protocols, and the swarm that runs them.
 
+use std::num::NonZeroU8;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +23,10 @@ use crate::error::Result;
 /// What identify announces as the protocol family, as Kubo and go-libp2p do.
 const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 /// Addresses dialled at once for one peer.
-const DIAL_CONCURRENCY: std::num::NonZeroU8 = std::num::NonZeroU8::new(8).unwrap();
+const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(8) {
+    Some(most) => most,
+    None => NonZeroU8::MIN,
+};
 /// Long enough to be never; the swarm adds it to the present moment.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 

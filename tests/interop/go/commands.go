@@ -139,7 +139,12 @@ func (n *node) dial(ctx context.Context, info peer.AddrInfo) error {
 	if s, ok := n.host.Network().(*swarm.Swarm); ok {
 		s.Backoff().Clear(info.ID)
 	}
-	if err := n.host.Connect(ctx, info); err != nil {
+	err := n.host.Connect(ctx, info)
+	// The end of the connection before may still be under way, and takes the new address with it.
+	for tries := 0; tries < 3 && errors.Is(err, swarm.ErrNoAddresses); tries++ {
+		err = n.host.Connect(ctx, info)
+	}
+	if err != nil {
 		return err
 	}
 	if err := n.awaitIdentify(ctx, info.ID); err != nil {
