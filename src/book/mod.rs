@@ -35,7 +35,7 @@ use parking_lot::RwLock;
 pub(crate) use change::{DirtyItem, UserChange};
 pub(crate) use observe::{Discovered, Identified};
 pub(crate) use query::{Filter, ListQuery};
-pub(crate) use record::Record;
+pub(crate) use record::{MAX_PROTOCOLS, Record};
 pub(crate) use state::Counts;
 pub(crate) use store::{Store, StoreHandle};
 

@@ -14,7 +14,7 @@ use crate::clock::Timestamp;
 use crate::model::{
     ConnectionInfo, LastDisconnect, LastError, PeerInfo, PeerRow, Policy, Source, Text,
 };
-use crate::{Multiaddr, PeerId};
+use crate::{Multiaddr, PeerId, addr};
 
 /// Addresses kept for one peer; the least useful goes first.
 pub(crate) const MAX_ADDRS: usize = 32;
@@ -262,7 +262,7 @@ impl Record {
     }
 
     pub(super) fn has_address(&self, addr: &Multiaddr) -> bool {
-        without_peer_id(addr, &self.id)
+        kept_text(addr, &self.id)
             .is_some_and(|text| self.addrs.iter().any(|known| *known.text == *text))
     }
 
@@ -297,7 +297,7 @@ impl Record {
     pub(super) fn learn(&mut self, addrs: &[Multiaddr], source: Source, now: Timestamp) {
         // More than this is no address book but a flood.
         for addr in addrs.iter().take(2 * MAX_ADDRS) {
-            if let Some(text) = without_peer_id(addr, &self.id) {
+            if let Some(text) = kept_text(addr, &self.id) {
                 self.entry(&text, source, now);
             }
         }
@@ -359,15 +359,11 @@ impl Record {
     }
 }
 
-/// The address without the peer's own `/p2p/` at its end; nothing if another peer's stands there or
-/// nothing else is left.
-fn without_peer_id(addr: &Multiaddr, id: &PeerId) -> Option<String> {
-    let mut addr = addr.clone();
-    if let Some(multiaddr::Protocol::P2p(other)) = addr.iter().last() {
-        if other != *id {
-            return None;
-        }
-        addr.pop();
+/// The address as it is kept, without the peer's own `/p2p/` at its end; nothing if another peer's
+/// stands there or nothing else is left.
+fn kept_text(address: &Multiaddr, id: &PeerId) -> Option<String> {
+    if addr::peer_id_of(address).is_some_and(|other| other != *id) {
+        return None;
     }
-    Some(addr.to_string()).filter(|text| !text.is_empty())
+    Some(addr::without_peer_id(address).to_string()).filter(|text| !text.is_empty())
 }

@@ -4,7 +4,7 @@ use libp2p::identify;
 
 use super::Worker;
 use super::peer::Identity;
-use crate::book::Identified;
+use crate::book::{Identified, MAX_PROTOCOLS};
 use crate::clock;
 use crate::model::event::EventKind;
 use crate::{Multiaddr, PeerId, addr};
@@ -14,8 +14,6 @@ use libp2p::swarm::ConnectionId;
 const MAX_AGENT_CHARS: usize = 256;
 /// A protocol name longer than this is left out.
 const MAX_PROTOCOL_BYTES: usize = 256;
-/// Protocol names kept of one remote.
-const MAX_PROTOCOLS: usize = 256;
 /// An address longer than this is left out.
 const MAX_ADDRESS_BYTES: usize = 512;
 /// Addresses kept of what one remote says of itself.
