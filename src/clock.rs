@@ -3,7 +3,7 @@
 //! Only [`now`] reads the system's clock. The book and everything pure take a [`Timestamp`]
 //! as a parameter, so tests choose the time.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -21,6 +21,12 @@ impl Timestamp {
     /// Microseconds since the Unix epoch.
     pub const fn as_micros(self) -> i64 {
         self.0
+    }
+
+    /// The moment so much later.
+    pub(crate) fn after(self, wait: Duration) -> Self {
+        let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
+        Timestamp(self.0.saturating_add(wait))
     }
 
     /// Seconds since the Unix epoch.

@@ -30,8 +30,11 @@
 
 mod addr;
 mod book;
+mod bootstrap;
 mod clock;
 pub mod config;
+mod daemon;
+mod discovery;
 mod error;
 mod events;
 mod ffi;

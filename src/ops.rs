@@ -100,6 +100,10 @@ macro_rules! operations {
         let _ = $timeout;
         $manager.$name($params)
     }};
+    (@call Acts $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
+        let _ = $params;
+        $manager.$name($timeout)
+    }};
     (@call Acts $manager:ident.$name:ident, $params:ident, $timeout:ident, $t:ty) => {
         $manager.$name($params, $timeout)
     };
@@ -126,6 +130,36 @@ operations! {
         "Makes a peer known, or adds addresses to one.";
     Acts remove_peer [](RemovePeer) -> Removed,
         "Disconnects a peer and forgets everything about it.";
+    Reads list_bootstrap_peers []() -> BootstrapPeers,
+        "The bootstrap list.";
+    Acts add_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
+        "Adds an address to the bootstrap list.";
+    Acts remove_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
+        "Takes an address off the bootstrap list.";
+    Acts bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon,
+        "Adds the peers of the Kubo daemon beside this node, and connects to them.";
+    Acts bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon,
+        "Adds the members of the ipfs-cluster beside this node, and connects to them.";
+    Acts discover_peers [](DiscoverPeers) -> Discovery,
+        "Looks for peers now, by every source that is on.";
+    Acts start_discovery []() -> Discovery,
+        "Lets discovery run by itself.";
+    Acts stop_discovery []() -> Discovery,
+        "Stops discovery: nothing is asked, announced or dialled by itself until it is started again.";
+    Reads get_discovery []() -> Discovery,
+        "What discovery has found, by source.";
+    Acts find_peer [](FindPeer) -> PeerFound,
+        "Asks the DHT and the connected peers where a peer is.";
+    Acts provide [](Provide) -> Provided,
+        "Tells the DHT that this node has some content.";
+    Acts find_providers [](FindProviders) -> Providers,
+        "Asks the DHT who has some content.";
+    Acts publish [](Publish) -> Published,
+        "Publishes a message on a topic.";
+    Acts subscribe [](Topic) -> Topics,
+        "Subscribes to a topic; its messages come as events.";
+    Acts unsubscribe [](Topic) -> Topics,
+        "Ends the subscription to a topic.";
     Reads get_peer_stats []() -> StatsReply,
         "The statistics of this node.";
     Reads get_peers_summary []() -> Summary,

@@ -12,23 +12,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use libp2p::identity::Keypair;
 use multiaddr::Protocol;
 use parking_lot::{Condvar, Mutex, RwLock};
 
 use crate::book::{Book, Store, StoreHandle};
+use crate::bootstrap::BootstrapList;
 use crate::config::{self, Config, DataDir, Opened, Settings};
+use crate::discovery::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::Hub;
 use crate::model::Text;
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::command::{Command, CommandQueue};
-use crate::worker::{self, Listening, Traffic};
+use crate::worker::{self, Listening, Node, Traffic};
 use crate::{Multiaddr, PeerId, addr, clock, log, os};
 
 /// The peer book's file in the data directory.
 const BOOK_FILE: &str = "book.redb";
+/// The bootstrap list's.
+const BOOTSTRAP_FILE: &str = "bootstrap_peers.txt";
 /// How long the end of a run may take to write what was observed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -43,6 +46,8 @@ pub(crate) struct Run {
     pub hub: Hub,
     pub commands: CommandQueue,
     pub traffic: Arc<Traffic>,
+    pub discovery: Arc<DiscoveryLog>,
+    pub bootstrap: BootstrapList,
     started: Instant,
     warnings: Vec<String>,
     end_warnings: Mutex<Vec<String>>,
@@ -208,7 +213,17 @@ fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<St
     let _log = log::start(&settings)?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
-    let served = serve(host, started, settings, &keypair, Arc::clone(&book), store.clone());
+    let list = data_dir.as_ref().map(|data_dir| data_dir.path().join(BOOTSTRAP_FILE));
+    let (bootstrap, warnings) =
+        BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
+    let node = Node {
+        keypair,
+        settings,
+        traffic: Arc::default(),
+        book: Arc::clone(&book),
+        discovery: Arc::default(),
+    };
+    let served = serve(host, started, &node, store.clone(), bootstrap, warnings);
 
     book.disconnect_all(clock::now(), DisconnectReason::Shutdown);
     let closed = store.close(Instant::now() + CLOSE_TIMEOUT);
@@ -234,33 +249,33 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
 fn serve(
     host: &Host,
     started: &OnceCell<Arc<Run>>,
-    settings: Settings,
-    keypair: &Keypair,
-    book: Arc<Book>,
+    node: &Node,
     store: StoreHandle,
+    bootstrap: BootstrapList,
+    warnings: Vec<String>,
 ) -> Result<State> {
-    let peer_id = keypair.public().to_peer_id();
+    let peer_id = node.keypair.public().to_peer_id();
     let (queue, commands) = CommandQueue::new();
-    let traffic = Arc::new(Traffic::default());
-    let (for_worker, counters) = (settings.clone(), Arc::clone(&traffic));
     let on_ready = |listening: Listening| {
         let run = Arc::new(Run {
             handle: host.handle,
             peer_id,
             peer_text: peer_id.to_string().into(),
-            book,
+            book: Arc::clone(&node.book),
             store,
             hub: Hub::default(),
             commands: queue,
-            traffic,
+            traffic: Arc::clone(&node.traffic),
+            discovery: Arc::clone(&node.discovery),
+            bootstrap,
             started: Instant::now(),
-            warnings: [settings.warnings.clone(), listening.warnings].concat(),
+            warnings: [node.settings.warnings.clone(), warnings, listening.warnings].concat(),
             end_warnings: Mutex::default(),
             listen_addrs: RwLock::default(),
             state: Mutex::new(State::Running),
             state_changed: Condvar::new(),
             condemned: AtomicBool::new(false),
-            settings,
+            settings: node.settings.clone(),
         });
         for address in listening.addresses {
             run.listen_addr(address, true);
@@ -273,7 +288,7 @@ fn serve(
         Some(run)
     };
     let outcome = catch_unwind(AssertUnwindSafe(|| {
-        worker::run(keypair, &for_worker, counters, commands, on_ready)
+        worker::run(node, commands, on_ready)
     }));
     let run = started.get();
     if outcome.is_err() {

@@ -25,6 +25,11 @@ pub(crate) enum UserChange {
         /// The time of the change.
         now: Timestamp,
     },
+    /// Don't dial a peer unasked. Who isn't in the book needs no such note.
+    HoldOff {
+        /// The peer.
+        id: PeerId,
+    },
     /// Forget a peer.
     Remove {
         /// The peer.
@@ -35,7 +40,9 @@ pub(crate) enum UserChange {
 impl UserChange {
     pub(crate) fn id(&self) -> &PeerId {
         match self {
-            UserChange::Add { id, .. } | UserChange::Remove { id } => id,
+            UserChange::Add { id, .. }
+            | UserChange::HoldOff { id }
+            | UserChange::Remove { id } => id,
         }
     }
 }
@@ -58,10 +65,13 @@ impl Book {
                 let record = self.plan_add(id, addrs, *now, reserved)?;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
-            UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
-            UserChange::Remove { id } => {
-                Err(Error::new(ErrorKind::PeerNotFound, format!("the book has no peer {id}")))
+            UserChange::HoldOff { id } => {
+                let mut record = self.get(id).map(Arc::unwrap_or_clone).ok_or_else(|| unknown(id))?;
+                record.held_off = true;
+                Ok(DirtyItem::Put(Arc::new(record)))
             }
+            UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
+            UserChange::Remove { id } => Err(unknown(id)),
         }
     }
 
@@ -69,6 +79,13 @@ impl Book {
     pub(crate) fn apply(&self, change: &UserChange) -> Option<Arc<Record>> {
         match change {
             UserChange::Add { id, addrs, now } => self.apply_add(id, addrs, *now),
+            UserChange::HoldOff { id } => {
+                let mut state = self.state.write();
+                let slot = state.find(id)?;
+                state.update(slot, |record| record.held_off = true);
+                state.set_stored(slot);
+                state.at(slot as usize).cloned()
+            }
             UserChange::Remove { id } => {
                 let mut state = self.state.write();
                 let removed = state.find(id).and_then(|slot| state.remove(slot));
@@ -123,6 +140,10 @@ fn add_by_user(record: &mut Record, addrs: &[Multiaddr], now: Timestamp) {
     record.sources.insert(Source::User);
     record.first_seen = record.first_seen.or(Some(now));
     record.learn(addrs, Source::User, now);
+}
+
+fn unknown(id: &PeerId) -> Error {
+    Error::new(ErrorKind::PeerNotFound, format!("the book has no peer {id}"))
 }
 
 fn full(max_peers: usize) -> Error {

@@ -10,6 +10,7 @@
 //! `query` lists and searches, `cursor` is how a list goes on; `disk` is the file and `codec` the form
 //! of a record in it.
 
+mod candidates;
 mod change;
 mod codec;
 mod cursor;

@@ -117,6 +117,8 @@ impl Book {
             record.last_successful_connection = Some(now);
             record.last_error = None;
             record.next_retry_at = None;
+            // Either the user wants it again, or the peer came by itself.
+            record.held_off = false;
             record.seen(now);
             let first = record.connections.is_empty();
             record.connections.push(LiveConnection { key, info });
@@ -191,6 +193,21 @@ impl Book {
                 self.connection_closed(&id, live.key, Some(LastDisconnect { reason, at: now }));
             }
         }
+    }
+
+    /// It isn't dialled unasked before then.
+    pub(crate) fn retry_at(&self, id: &PeerId, at: Timestamp) {
+        self.with(id, |record| record.next_retry_at = Some(at));
+    }
+
+    /// The ipfs-cluster beside us counts it as a member.
+    pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
+        self.with(id, |record| record.cluster_peer = true);
+    }
+
+    /// It is on the bootstrap list no longer.
+    pub(crate) fn off_the_list(&self, id: &PeerId) {
+        self.with(id, |record| record.sources.remove(Source::Bootstrap));
     }
 
     /// A ping was answered.

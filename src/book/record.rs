@@ -32,7 +32,7 @@ const DOUBTED_FAILURES: u32 = 3;
 pub(crate) struct Sources(u16);
 
 impl Sources {
-    const ALL: [Source; 9] = [
+    const ALL: [Source; 10] = [
         Source::User,
         Source::Book,
         Source::Mdns,
@@ -42,6 +42,7 @@ impl Sources {
         Source::Ipfs,
         Source::Cluster,
         Source::Inbound,
+        Source::Exchange,
     ];
 
     const fn bit(source: Source) -> u16 {
@@ -53,6 +54,10 @@ impl Sources {
         if source != Source::Identify {
             self.0 |= Self::bit(source);
         }
+    }
+
+    pub(crate) fn remove(&mut self, source: Source) {
+        self.0 &= !Self::bit(source);
     }
 
     pub(crate) fn contains(self, source: Source) -> bool {
@@ -147,6 +152,8 @@ pub(crate) struct Record {
     pub(crate) sources: Sources,
     pub(crate) policy: Policy,
     pub(crate) cluster_peer: bool,
+    /// The user disconnected it: it isn't dialled unasked.
+    pub(crate) held_off: bool,
     /// Whether it ever told us who it is.
     pub(crate) identified: bool,
     /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
@@ -182,6 +189,7 @@ impl Record {
             sources: Sources::default(),
             policy: Policy::Normal,
             cluster_peer: false,
+            held_off: false,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -217,6 +225,16 @@ impl Record {
     /// Whether it belongs on disk.
     pub(crate) fn is_storable(&self) -> bool {
         self.identified || !self.is_inbound_only()
+    }
+
+    /// How many dials failed since any address last worked.
+    pub(crate) fn failures_in_a_row(&self) -> u32 {
+        self.addrs.iter().map(|addr| addr.failures).min().unwrap_or(0)
+    }
+
+    /// Whether the time for a dial that nobody asks for has come.
+    pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
+        self.next_retry_at.is_none_or(|at| at <= now)
     }
 
     /// Its addresses with where they came from, the most useful first.

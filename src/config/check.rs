@@ -26,13 +26,25 @@ const MAX_PER_PEER: u32 = 4;
 const MAX_PENDING: u32 = 128;
 /// A handshake costs a third of a millisecond or so: a third of a core at most goes to strangers.
 const MAX_INBOUND_PER_S: u32 = 1000;
+/// Kubo's low water.
+const LOW_WATER: u32 = 32;
 /// About 100 MB of memory when full.
 const MAX_PEERS: u32 = 100_000;
 
 /// The limits in force, defaults filled in and each within its bounds.
 pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
+    let max_connections =
+        limit("max_connections", given.max_connections, MAX_CONNECTIONS, 100_000)?;
+    let three_quarters = (max_connections as u64 * 3 / 4).max(1) as u32;
+    let high_water = limit("high_water", given.high_water, three_quarters, 100_000)?;
+    let low_water = match given.low_water {
+        None => LOW_WATER.min(high_water),
+        Some(low) => bounded("limits.low_water", low.into(), 0, high_water.into())? as u32,
+    };
     Ok(LimitsInForce {
-        max_connections: limit("max_connections", given.max_connections, MAX_CONNECTIONS, 100_000)?,
+        max_connections,
+        low_water,
+        high_water,
         max_per_peer: limit("max_per_peer", given.max_per_peer, MAX_PER_PEER, 1_000)?,
         max_pending: limit("max_pending", given.max_pending, MAX_PENDING, 10_000)?,
         max_inbound_per_s: limit(
@@ -74,25 +86,8 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
 
 /// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
 pub(super) fn unbuilt(config: &Config) -> Result<()> {
-    let discovery = config.discovery.clone().unwrap_or_default();
-    let limits = config.limits.clone().unwrap_or_default();
-    let wants = |api: &Option<ApiAddress>| match api {
-        None | Some(ApiAddress::On(false)) => false,
-        Some(ApiAddress::On(true)) => true,
-        Some(ApiAddress::At(address)) => !address.is_empty(),
-    };
     let asked = [
-        ("discovery.mdns", discovery.mdns == Some(true)),
-        ("discovery.dht", discovery.dht.is_some_and(|dht| dht != DhtMode::Off)),
-        ("discovery.gossip", discovery.gossip == Some(true)),
-        ("discovery.interval_s", discovery.interval_s.is_some()),
-        ("bootstrap", config.bootstrap.as_ref().is_some_and(|list| !list.is_empty())),
-        ("bootstrap_from_ipfs", wants(&config.bootstrap_from_ipfs)),
-        ("bootstrap_from_cluster", wants(&config.bootstrap_from_cluster)),
-        ("limits.low_water", limits.low_water.is_some()),
-        ("limits.high_water", limits.high_water.is_some()),
         ("control_socket", config.control_socket == Some(true)),
-        ("protocol_prefix", config.protocol_prefix.is_some()),
         ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
         ("pinset_sync_interval", config.pinset_sync_interval.is_some()),
     ];

@@ -32,12 +32,21 @@ impl Settings {
     pub(crate) fn conflicts(&self, given: &Config, running: &PeerId) -> Result<Vec<String>> {
         let theirs = Settings::resolve(given, None)?;
         let limits = given.limits.clone().unwrap_or_default();
+        let discovery = given.discovery.clone().unwrap_or_default();
+        let (ours, other) = (&self.discovery, &theirs.discovery);
         let mut keys = Vec::new();
         keys.extend(differing!("", given, self, theirs,
             advertise, agent_version, listen, no_announce, profile, swarm_key));
         keys.extend(differing!("limits.", limits, self.limits, theirs.limits,
-            max_connections, max_inbound_per_s, max_peers, max_pending, max_per_peer));
+            high_water, low_water, max_connections, max_inbound_per_s, max_peers, max_pending, max_per_peer));
+        keys.extend(differing!("discovery.", discovery, self.discovery, theirs.discovery,
+            dht, gossip, gossip_topic, mdns));
+        keys.extend(differing!("", given, self.discovery, theirs.discovery, bootstrap));
         keys.extend([
+            ("bootstrap_from_cluster", given.bootstrap_from_cluster.is_some() && ours.cluster != other.cluster),
+            ("bootstrap_from_ipfs", given.bootstrap_from_ipfs.is_some() && ours.ipfs != other.ipfs),
+            ("discovery.interval_s", discovery.interval_s.is_some() && ours.interval != other.interval),
+            ("protocol_prefix", given.protocol_prefix.is_some() && ours.exchange_protocol != other.exchange_protocol),
             ("data_dir", given.data_dir.is_some() && !same_path(&self.data_dir, &theirs.data_dir)),
             ("default_timeout_ms", given.default_timeout_ms.is_some() && self.default_timeout != theirs.default_timeout),
             ("idle_timeout_s", given.idle_timeout_s.is_some() && self.idle_timeout != theirs.idle_timeout),

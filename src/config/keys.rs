@@ -183,7 +183,8 @@ keys! {
             swarm_key: KeySource,
             /// What we call ourselves, at most 256 bytes ("peerkit/" and the version).
             agent_version: String,
-            /// In front of the names of peerkit's own protocols.
+            /// In front of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet"
+            /// ("/peerkit").
             protocol_prefix: String,
             /// What is logged, and where to (null: nothing).
             log: Log,
@@ -212,10 +213,14 @@ keys! {
             dht: DhtMode,
             /// By gossiped announcements.
             gossip: bool,
-            /// Seconds between two rounds (30). `discovery_interval`, outside, is another name for it.
+            /// Seconds between two passes, 1 to 86400 (30). `discovery_interval`, outside, is another name.
+            #[schemars(range(min = 1, max = 86_400))]
             interval_s: u64,
         }
-        into {}
+        into {
+            /// The topic on which nodes announce their addresses ("/peerkit/announce/1.0.0").
+            gossip_topic: String,
+        }
         lists {}
     }
 }
@@ -236,9 +241,12 @@ keys! {
             /// Inbound connections accepted in a second (1000).
             #[schemars(range(min = 1, max = 100_000))]
             max_inbound_per_s: u32,
-            /// Connections kept when more than `high_water` are open.
+            /// Peers that discovery tries to be connected to, and what trimming leaves (32, or `high_water`
+            /// where that is less).
+            #[schemars(range(min = 0, max = 100_000))]
             low_water: u32,
-            /// Connections above which the least useful are closed.
+            /// Connections above which the least useful are closed (three quarters of `max_connections`).
+            #[schemars(range(min = 1, max = 100_000))]
             high_water: u32,
             /// Records in the book (100000).
             #[schemars(range(min = 1, max = 10_000_000))]

@@ -8,6 +8,7 @@
 mod check;
 mod conflicts;
 mod data_dir;
+mod discovery;
 mod identity;
 mod keys;
 mod read;
@@ -24,7 +25,8 @@ pub use secret::KeySource;
 pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
-pub(crate) use data_dir::DataDir;
+pub(crate) use data_dir::{DataDir, storage_error};
+pub(crate) use discovery::DiscoverySettings;
 use identity::{Identity, load_identity};
 pub(crate) use settings::Settings;
 

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf, absolute};
 use std::time::Duration;
 
 use super::check;
+use super::discovery::DiscoverySettings;
 use super::keys::{Config, KeyValue};
 use super::read::{FileConfig, invalid};
 use super::secret::{KeySource, SwarmKey};
 use super::values::{LogLevel, Profile};
 use crate::Multiaddr;
+use crate::addr::Scope;
 use crate::error::Result;
 use crate::model::reply::LimitsInForce;
 
@@ -40,6 +42,8 @@ pub(crate) struct Settings {
     pub advertise: Vec<Multiaddr>,
     /// Addresses never told to others.
     pub no_announce: Vec<Multiaddr>,
+    /// How peers are found.
+    pub discovery: DiscoverySettings,
     /// How many of everything.
     pub limits: LimitsInForce,
     /// The key of the private network; with it, TCP only.
@@ -71,6 +75,17 @@ impl Settings {
         self.profile == Profile::Lan
     }
 
+    /// Whether peerkit may dial an address of this scope without being asked to. `listed`: the user
+    /// named it for that, in the bootstrap list.
+    pub(crate) fn may_dial_unasked(&self, scope: Scope, listed: bool) -> bool {
+        match self.profile {
+            Profile::Offline => scope == Scope::Loopback,
+            // A name that a remote chose is not even looked up.
+            Profile::Lan => scope < Scope::Public || scope == Scope::Name && listed,
+            Profile::Internet => true,
+        }
+    }
+
     /// Fills in and checks everything. Reads the swarm key's file, and asks the system for IPv6.
     pub(crate) fn resolve(given: &Config, file: Option<FileConfig>) -> Result<Settings> {
         let (config, mut warnings) = match file {
@@ -79,7 +94,7 @@ impl Settings {
         };
         check::unbuilt(&config)?;
         let profile = config.profile.unwrap_or_default();
-        warnings.extend(missing_in_profile(profile, &config).map(str::to_owned));
+        warnings.extend(missing_in_profile(profile).map(str::to_owned));
         let swarm_key = config.swarm_key.as_ref().map(SwarmKey::load).transpose()?;
         let listen = match &config.listen {
             Some(listen) => check::listen(listen, swarm_key.is_some())?,
@@ -93,6 +108,7 @@ impl Settings {
             listen_explicit: config.listen.is_some(),
             advertise: check::addresses("advertise", &config.advertise)?,
             no_announce: check::addresses("no_announce", &config.no_announce)?,
+            discovery: DiscoverySettings::resolve(&config, profile)?,
             limits: check::limits(&config.limits.clone().unwrap_or_default())?,
             swarm_key,
             agent_version: check::agent_version(config.agent_version.clone())?,
@@ -105,18 +121,11 @@ impl Settings {
 }
 
 /// What a profile promises and this release doesn't have.
-fn missing_in_profile(profile: Profile, config: &Config) -> Option<&'static str> {
-    let mdns = config.discovery.as_ref().and_then(|discovery| discovery.mdns);
-    match profile {
-        Profile::Lan if mdns != Some(false) => Some(
-            "profile lan: mDNS discovery is not built yet; peers are found by add_peer and connect_peer only",
-        ),
-        Profile::Internet => Some(
-            "profile internet: the public DHT, relays, hole punching and port mapping are not built yet; \
-             peers are found by add_peer and connect_peer only",
-        ),
-        Profile::Lan | Profile::Offline => None,
-    }
+fn missing_in_profile(profile: Profile) -> Option<&'static str> {
+    (profile == Profile::Internet).then_some(
+        "profile internet: relays, hole punching and port mapping are not built yet; a node behind NAT \
+         can dial, but not be dialled",
+    )
 }
 
 fn idle_timeout(config: &Config) -> Result<Option<Duration>> {

@@ -76,6 +76,9 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
+        if !self.known(&peer)?.held_off {
+            self.run.store.commit(UserChange::HoldOff { id: peer }, deadline.max(Instant::now() + COMMIT_GRACE))?;
+        }
         let was_connected = self.disconnect(peer, params.cancel_token, deadline)?;
         Ok(Disconnected {
             message: match was_connected {

@@ -6,13 +6,14 @@
 
 mod act;
 mod check;
+mod discover;
 mod read;
 mod subscription;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub(crate) use self::check::check_timeout;
 use self::check::deadline;
@@ -173,6 +174,11 @@ impl PeerManager {
         let (reply, answer) = Reply::channel();
         let terms = Terms { deadline, cancel_token, reply };
         self.run.commands.send(command(terms)).map_err(|error| self.why_gone(error))?;
+        self.answered(&answer, deadline)
+    }
+
+    /// Waits for the answer to a command.
+    fn answered<T>(&self, answer: &Receiver<Result<T>>, deadline: Instant) -> Result<T> {
         match answer.recv_deadline(deadline + WORKER_GRACE) {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Timeout) => Err(no_word()),

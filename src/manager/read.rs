@@ -106,8 +106,9 @@ impl PeerManager {
         Stats {
             total_peers: counts.total,
             connected_peers: counts.connected,
-            bootstrap_peers: 0,
-            discovery_active: false,
+            bootstrap_peers: self.run.bootstrap.len() as u64,
+            discovery_active: self.run.discovery.active(),
+            total_discovered: self.run.discovery.total(),
             protocols_supported: protocols.into_iter().map(|(name, _)| name).collect(),
             total_files: 0,
             total_pins: 0,
@@ -119,6 +120,7 @@ impl PeerManager {
                 dht_peers: counts.dht,
                 gossipsub_peers: counts.gossipsub,
             },
+            dropped: self.run.discovery.all_dropped(),
             traffic: self.run.traffic.snapshot(),
             limits: self.run.settings.limits.clone(),
         }

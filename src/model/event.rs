@@ -1,5 +1,7 @@
 //! What subscriptions deliver: one flat object for each event.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -98,6 +100,29 @@ pub enum EventKind {
         address: Text,
         /// False where the address went away.
         active: bool,
+    },
+    /// Others can reach this node at an address, or no longer: AutoNAT found out, or it is configured.
+    ExternalAddr {
+        /// The address.
+        address: Text,
+        /// False where the address is no longer good.
+        active: bool,
+    },
+    /// A pass of discovery ended.
+    Discovery {
+        /// Peers the book didn't know, by source.
+        found: BTreeMap<Source, u64>,
+        /// How long the pass took.
+        duration_ms: f64,
+    },
+    /// A message on a topic this node subscribes to; `peer_id` is who signed it.
+    Message {
+        /// The topic.
+        topic: Text,
+        /// What tells the message from others, in hexadecimal.
+        message_id: String,
+        /// The content. Untrusted bytes from the remote.
+        data_base64: String,
     },
     /// The manager stopped; the last event of a run.
     Stopped {

@@ -70,6 +70,8 @@ pub enum Source {
     Inbound,
     /// The peer itself told us through identify.
     Identify,
+    /// A connected peer told us when asked.
+    Exchange,
 }
 
 /// What the user wants of a peer. The policies themselves come with a later release.

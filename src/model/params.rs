@@ -192,6 +192,97 @@ params! {
 }
 
 params! {
+    /// Parameters of `add_bootstrap_peer` and `remove_bootstrap_peer`.
+    BootstrapPeer {
+        /// The peer's address with its `/p2p/` part; `/dnsaddr/` may stand without one.
+        multiaddr: String = text,
+        /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `bootstrap_from_ipfs` and `bootstrap_from_cluster`.
+    BootstrapFrom {
+        /// Where the daemon's API is, as a URL (user and password may stand in it) or a multiaddr (the
+        /// configured one, else the daemon's default on this machine).
+        api: String = text,
+        /// Whether to connect to the peers it names, at most 64 of them (true).
+        connect: bool,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `discover_peers`.
+    DiscoverPeers {
+        /// End the pass once so many new peers are found, 1 to 1000 (100).
+        #[schemars(range(min = 1, max = 1_000))]
+        limit: u32,
+        /// End the pass after so many seconds, where that is sooner than the call's own deadline.
+        timeout: f64,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `find_peer`.
+    FindPeer {
+        /// The peer, in any form of a peer id.
+        peer_id: String = text,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `provide`.
+    Provide {
+        /// The content, as a CID of any version.
+        cid: String = text,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `find_providers`.
+    FindProviders {
+        /// The content, as a CID of any version.
+        cid: String = text,
+        /// End the search once so many are found, 1 to 100 (20).
+        #[schemars(range(min = 1, max = 100))]
+        limit: u32,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `publish`.
+    Publish {
+        /// The topic, 1 to 256 bytes.
+        topic: String = text,
+        /// The message, base64, at most 60 KiB decoded.
+        data_base64: String = text,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `subscribe` and `unsubscribe`.
+    Topic {
+        /// The topic, 1 to 256 bytes.
+        topic: String = text,
+        /// A number of the caller's own, by which `cancel` ends this call.
+        cancel_token: u64,
+    }
+}
+
+params! {
     /// Options of a subscription. None so far.
     EventsOptions {}
 }

@@ -8,16 +8,19 @@ use std::time::Duration;
 use futures::FutureExt;
 use futures::future::BoxFuture;
 use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::autonat;
 use libp2p::identify;
-use libp2p::identity::Keypair;
+use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use tokio::sync::Notify;
 
+use super::dht::Dht;
+use super::exchange::{self, Exchange};
 use super::gate::Gate;
 use super::layers::DialTerms;
-use super::traffic::Traffic;
-use super::{ping, transport};
-use crate::config::Settings;
+use super::pubsub::{self, Gossipsub};
+use super::{Node, ping, transport};
+use crate::config::DhtMode;
 use crate::error::Result;
 
 /// What identify announces as the protocol family, as Kubo and go-libp2p do.
@@ -37,20 +40,25 @@ pub(super) struct Behaviour {
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
+    pub(super) dht: Toggle<Dht>,
+    pub(super) gossipsub: Gossipsub,
+    pub(super) exchange: Exchange,
+    autonat: Toggle<autonat::v2::client::Behaviour>,
 }
 
 /// A swarm that listens nowhere yet. `crashed` is told when a connection's task panics, which
 /// tokio would otherwise swallow, and the connection look open for ever.
 pub(super) fn swarm(
-    keypair: &Keypair,
-    settings: &Settings,
+    node: &Node,
     terms: DialTerms,
-    traffic: Arc<Traffic>,
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
-    let transport = transport::build(keypair, settings, terms, traffic)?;
+    let Node { keypair, settings, traffic, book, discovery } = node;
+    let local = keypair.public().to_peer_id();
+    let transport = transport::build(keypair, settings, terms.clone(), Arc::clone(traffic))?;
+    let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
-        gate: Gate::new(settings),
+        gate: Gate::new(settings, terms, Arc::clone(book)),
         blocked: allow_block_list::Behaviour::default(),
         identify: identify::Behaviour::new(
             identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
@@ -63,6 +71,10 @@ pub(super) fn swarm(
                 .with_hide_listen_addrs(!settings.no_announce.is_empty()),
         ),
         ping: ping::Behaviour::default(),
+        dht: Dht::new(local, settings, Arc::clone(discovery))?.into(),
+        gossipsub: pubsub::behaviour(keypair)?,
+        exchange: exchange::behaviour(settings)?,
+        autonat: reachability.then(autonat::v2::client::Behaviour::default).into(),
     };
     let executor = move |task: BoxFuture<'static, ()>| {
         let crashed = Arc::clone(&crashed);
@@ -75,7 +87,7 @@ pub(super) fn swarm(
     let config = Config::with_executor(executor)
         .with_dial_concurrency_factor(DIAL_CONCURRENCY)
         .with_idle_connection_timeout(settings.idle_timeout.unwrap_or(NEVER));
-    Ok(Swarm::new(transport, behaviour, keypair.public().to_peer_id(), config))
+    Ok(Swarm::new(transport, behaviour, local, config))
 }
 
 /// How often identify is asked again. Each asking counts as use of the connection, so it must be

@@ -8,6 +8,7 @@ use libp2p::swarm::ConnectionId;
 
 use super::command::{Reply, Terms};
 use super::connect::Connecting;
+use super::content::Finding;
 use super::dial::millis;
 use super::ping::{Event as PingEvent, Outcome, PingFailure};
 use super::{Timer, Worker};
@@ -15,7 +16,7 @@ use crate::PeerId;
 use crate::error::{Error, ErrorKind};
 use crate::model::Text;
 use crate::model::event::DisconnectReason;
-use crate::model::reply::{Connected, Pinged};
+use crate::model::reply::{Connected, PeerFound, Pinged, Provider};
 
 /// Calls that may wait at once.
 const MAX_WAITING: usize = 4096;
@@ -38,6 +39,12 @@ pub(super) enum Kind {
     /// Waits for these connections to be closed.
     Disconnect(Vec<ConnectionId>, Reply<bool>),
     Ping(Pinging, Reply<Pinged>),
+    /// Waits until discovery has found this many peers in all, or the pass is over.
+    Discover { goal: u64, reply: Reply<()> },
+    Daemon(Reply<Vec<PeerId>>),
+    Find { peer: PeerId, reply: Reply<PeerFound> },
+    Provide(Instant, Reply<Duration>),
+    Providers(Finding, Reply<Vec<Provider>>),
 }
 
 /// How far a `ping_peer` is.
@@ -55,6 +62,11 @@ impl Call {
             Kind::Connect(_, reply) => reply.send(Err(error)),
             Kind::Disconnect(_, reply) => reply.send(Err(error)),
             Kind::Ping(_, reply) => reply.send(Err(error)),
+            Kind::Discover { reply, .. } => reply.send(Err(error)),
+            Kind::Daemon(reply) => reply.send(Err(error)),
+            Kind::Find { reply, .. } => reply.send(Err(error)),
+            Kind::Provide(_, reply) => reply.send(Err(error)),
+            Kind::Providers(_, reply) => reply.send(Err(error)),
         }
     }
 }
@@ -73,6 +85,20 @@ impl Calls {
         self.waiting.iter().filter_map(|(id, call)| match &call.kind {
             Kind::Connect(connecting, _) => Some((*id, connecting)),
             _ => None,
+        })
+    }
+
+    /// The waiting discoveries whose goal satisfies.
+    pub(super) fn discovering(&self, satisfied: impl Fn(u64) -> bool) -> Vec<u64> {
+        self.matching(|call| matches!(call.kind, Kind::Discover { goal, .. } if satisfied(goal)))
+    }
+
+    /// Whether a call waits for something of this connected peer.
+    pub(super) fn needs(&self, peer: &PeerId) -> bool {
+        self.waiting.values().any(|call| match &call.kind {
+            Kind::Connect(connecting, _) => connecting.is_for(peer),
+            Kind::Ping(pinging, _) => pinging.peer == *peer,
+            _ => false,
         })
     }
 
@@ -109,10 +135,12 @@ impl Worker {
     pub(super) fn take_call(&mut self, id: u64) -> Option<Call> {
         let call = self.calls.take(id)?;
         self.timers.clear(call.deadline, Timer::Deadline(id));
+        self.stop_looking(id);
+        self.content.forget(id);
         Some(call)
     }
 
-    fn fail_call(&mut self, id: u64, error: Error) {
+    pub(super) fn fail_call(&mut self, id: u64, error: Error) {
         if let Some(call) = self.take_call(id) {
             call.fail(error);
         }
@@ -132,6 +160,12 @@ impl Worker {
                     .with("rtts_ms", pinging.rtts_ms.clone());
                 self.fail_call(id, error);
             }
+            // What was found by now is an answer.
+            Some(Kind::Discover { .. }) => self.answer_discover(id),
+            Some(Kind::Providers(..)) => self.providers_found(id),
+            Some(Kind::Daemon(_)) => self.fail_call(id, timed_out("the daemon did not answer in time")),
+            Some(Kind::Find { .. }) => self.fail_call(id, timed_out("the peer was not found in time")),
+            Some(Kind::Provide(..)) => self.fail_call(id, timed_out("the DHT was not told in time")),
         }
     }
 

@@ -3,13 +3,15 @@
 //! A command carries a [`Reply`]; dropping one unanswered answers for it, so a caller never waits
 //! for a worker that stopped or died. The queue is bounded: a full one is `busy`.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::mpsc;
 
+use crate::daemon::Api;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::reply::{Connected, Pinged};
+use crate::model::Source;
+use crate::model::reply::{Connected, PeerFound, Pinged, Provider, Published, Topics};
 use crate::{Multiaddr, PeerId};
 
 /// Commands waiting for the worker at once.
@@ -30,6 +32,50 @@ pub(crate) enum Command {
         peer: PeerId,
         count: u32,
         terms: Terms<Pinged>,
+    },
+    /// One pass of discovery; answers when it is over or has found so many new peers.
+    Discover {
+        limit: u64,
+        terms: Terms<()>,
+    },
+    SetDiscovery {
+        active: bool,
+        terms: Terms<()>,
+    },
+    /// The bootstrap list is another.
+    BootstrapChanged,
+    /// Answers which peers the daemon named; they are in the book then.
+    AskDaemon {
+        source: Source,
+        api: Api,
+        terms: Terms<Vec<PeerId>>,
+    },
+    FindPeer {
+        peer: PeerId,
+        terms: Terms<PeerFound>,
+    },
+    /// Answers how long it took.
+    Provide {
+        key: Vec<u8>,
+        terms: Terms<Duration>,
+    },
+    FindProviders {
+        key: Vec<u8>,
+        limit: usize,
+        terms: Terms<Vec<Provider>>,
+    },
+    Publish {
+        topic: String,
+        data: Vec<u8>,
+        terms: Terms<Published>,
+    },
+    Subscribe {
+        topic: String,
+        terms: Terms<Topics>,
+    },
+    Unsubscribe {
+        topic: String,
+        terms: Terms<Topics>,
     },
     /// Ends all calls that carry the token; answers how many those were.
     Cancel {

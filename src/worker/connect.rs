@@ -12,13 +12,14 @@ use super::calls::{Kind, age};
 use super::command::{Target, Terms};
 use super::dial::{Dial, Plan, millis};
 use super::layers::Begun;
+use super::lookup::Outcome;
 use super::outcome::{all_failed, refused};
 use super::peer::{Connection, Peer};
 use super::{Timer, Worker};
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::event::{DisconnectReason, EventKind};
-use crate::model::reply::Connected;
+use crate::model::reply::{Connected, Lookup};
 use crate::model::{Attempt, DialStage, Direction, LastError, Source, Text};
 use crate::{Multiaddr, PeerId};
 
@@ -28,24 +29,33 @@ pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A remote whose identify neither comes nor fails has accepted us after this long.
 pub(super) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How long past its deadline a call waits for the end of a dial that was made for it.
-const REPORT_DELAY: Duration = Duration::from_millis(200);
-
 /// How far a `connect_peer` is.
 pub(super) struct Connecting {
-    target: Target,
-    started: Instant,
+    pub target: Target,
+    pub started: Instant,
     /// The peer whose acceptance it waits for; `None` while it waits for a dial.
-    accepting: Option<PeerId>,
-    already_connected: bool,
-    attempts: Vec<Attempt>,
+    pub accepting: Option<PeerId>,
+    pub already_connected: bool,
+    pub attempts: Vec<Attempt>,
+    /// Who was asked for addresses, once that has been done.
+    pub lookups: Option<Vec<Lookup>>,
+    /// In what the addresses known before that ended.
+    pub failure: Option<Error>,
+}
+
+impl Connecting {
+    /// Whether it is this peer that is to be connected.
+    pub(super) fn is_for(&self, peer: &PeerId) -> bool {
+        self.target.peer.as_ref().or(self.accepting.as_ref()) == Some(peer)
+    }
 }
 
 /// What is to become of an outgoing connection that came about.
 pub(super) enum Landed {
-    Wanted,
+    /// Because of this source, where no call asked for it.
+    Wanted(Option<Source>),
     /// The book couldn't count the dial as an attempt: it didn't know whose address it was.
-    WantedUncounted,
+    WantedUncounted(Option<Source>),
     /// Nobody waits for it any more, or the peer turned out to be connected already.
     Unwanted,
 }
@@ -63,6 +73,8 @@ impl Worker {
             accepting: connected,
             already_connected: connected.is_some(),
             attempts: Vec::new(),
+            lookups: None,
+            failure: None,
         };
         let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else { return };
         match connected {
@@ -82,7 +94,7 @@ impl Worker {
         self.peers.iter().find(|(_, state)| is_there(state)).map(|(peer, _)| *peer)
     }
 
-    fn connecting(&mut self, id: u64) -> Option<(&mut Connecting, Instant)> {
+    pub(super) fn connecting(&mut self, id: u64) -> Option<(&mut Connecting, Instant)> {
         match self.calls.get_mut(id) {
             Some(call) => match &mut call.kind {
                 Kind::Connect(connecting, _) => Some((connecting, call.deadline)),
@@ -115,8 +127,19 @@ impl Worker {
         let plan = Plan::new(given.as_ref(), known.unwrap_or_default(), private_network);
         if plan.is_empty() {
             let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
-            return self.connect_failed(id, error, Vec::new());
+            return self.look_up_or_fail(id, error);
         }
+        self.dial_plan(id, peer, plan, given.as_ref(), deadline);
+    }
+
+    fn dial_plan(
+        &mut self,
+        id: u64,
+        peer: Option<PeerId>,
+        plan: Plan,
+        given: Option<&Multiaddr>,
+        deadline: Instant,
+    ) {
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
         let mut dial = Dial {
             peer,
@@ -126,17 +149,74 @@ impl Worker {
             counted,
             begun: Begun::default(),
             waiters: vec![id],
+            unasked: None,
         };
-        dial.begun = self.dial_terms.set(deadline, dial.first(given.as_ref()));
+        dial.begun = self.dial_terms.set(deadline, true, dial.first(given));
+        self.start_dial(dial);
+    }
+
+    /// Hands a dial to the swarm; gives its connection where that took it.
+    pub(super) fn start_dial(&mut self, mut dial: Dial) -> Option<ConnectionId> {
         let Some(opts) = dial.opts().filter(|_| !dial.addresses.is_empty()) else {
             let report = dial.report(&[], None);
-            return self.dial_failed(&dial, all_failed(&report, false), report);
+            self.dial_failed(&dial, all_failed(&report, false), report);
+            return None;
         };
-        let connection = opts.connection_id();
-        match self.swarm.dial(opts) {
-            Ok(()) => self.dials.insert(connection, dial),
-            Err(error) => self.end_dial(&dial, &error),
+        if dial.unasked.is_some() {
+            dial.begun = self.dial_terms.set(dial.deadline, false, None);
         }
+        let connection = opts.connection_id();
+        let started = self.swarm.dial(opts);
+        self.dial_terms.clear();
+        match started {
+            Ok(()) => {
+                self.dials.insert(connection, dial);
+                Some(connection)
+            }
+            Err(error) => {
+                self.end_dial(&dial, &error);
+                None
+            }
+        }
+    }
+
+    /// The addresses that are known are none, or none of them works. A call by id alone asks others.
+    fn look_up_or_fail(&mut self, id: u64, failure: Error) {
+        let Some((connecting, _)) = self.connecting(id) else { return };
+        let by_id = connecting.target.peer.filter(|_| connecting.target.address.is_none());
+        match by_id {
+            Some(peer) if connecting.lookups.is_none() => {
+                connecting.lookups = Some(Vec::new());
+                connecting.failure = Some(failure);
+                self.look_up(id, peer);
+            }
+            _ => {
+                let attempts = std::mem::take(&mut connecting.attempts);
+                self.connect_failed(id, failure, attempts);
+            }
+        }
+    }
+
+    /// Others were asked: what is new of their answer is dialled.
+    pub(super) fn connect_looked_up(&mut self, id: u64, outcome: Outcome) {
+        let Some((connecting, deadline)) = self.connecting(id) else { return };
+        connecting.lookups = Some(outcome.steps);
+        let (Some(peer), Some(failure)) = (connecting.target.peer, connecting.failure.take()) else {
+            return;
+        };
+        let attempts = &connecting.attempts;
+        let tried = |text: &Text| attempts.iter().any(|attempt| attempt.address == *text);
+        let (source, addresses) = outcome.found.unwrap_or((Source::Dht, Vec::new()));
+        let texts = addresses.iter().map(|address| Text::from(address.to_string()));
+        let new: Vec<_> =
+            texts.filter(|text| !tried(text)).map(|text| (text, source)).collect();
+        if new.is_empty() {
+            let attempts = std::mem::take(&mut connecting.attempts);
+            return self.connect_failed(id, failure, attempts);
+        }
+        self.found(source, peer, addresses);
+        let plan = Plan::new(None, new, self.run.settings.swarm_key.is_some());
+        self.dial_plan(id, Some(peer), plan, None, deadline);
     }
 
     /// An outgoing connection is there: its callers go on to wait for the remote's acceptance.
@@ -148,8 +228,12 @@ impl Worker {
         errors: &[(Multiaddr, TransportError<io::Error>)],
     ) -> Landed {
         let Some(dial) = self.dials.remove(connection) else {
-            return Landed::Unwanted;
+            return match self.dials.was_abandoned(connection) {
+                true => Landed::Unwanted,
+                false => Landed::WantedUncounted(Some(Source::Dht)),
+            };
         };
+        self.pass_dial_over(connection);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -167,15 +251,17 @@ impl Worker {
         }
         match (surplus, dial.counted) {
             (true, _) => Landed::Unwanted,
-            (false, true) => Landed::Wanted,
-            (false, false) => Landed::WantedUncounted,
+            (false, true) => Landed::Wanted(dial.unasked),
+            (false, false) => Landed::WantedUncounted(dial.unasked),
         }
     }
 
     pub(super) fn on_dial_error(&mut self, connection: ConnectionId, error: &DialError) {
-        if let Some(dial) = self.dials.remove(connection) {
-            self.end_dial(&dial, error);
+        match self.dials.remove(connection) {
+            Some(dial) => self.end_dial(&dial, error),
+            None => drop(self.dials.was_abandoned(connection)),
         }
+        self.pass_dial_over(connection);
     }
 
     fn end_dial(&mut self, dial: &Dial, error: &DialError) {
@@ -193,7 +279,10 @@ impl Worker {
     fn dial_failed(&mut self, dial: &Dial, failure: Error, report: Vec<Attempt>) {
         let failed = report.iter().filter(|attempt| attempt.code.is_some());
         let failed: Vec<_> = failed.map(|attempt| attempt.address.clone()).collect();
-        self.note_failure(dial.peer, &failed, &failure);
+        self.note_failure(dial.peer, &failed, &failure, dial.unasked.unwrap_or(Source::User));
+        if let (Some(peer), Some(_)) = (&dial.peer, dial.unasked) {
+            self.back_off(peer);
+        }
         for id in &dial.waiters {
             self.retry_or_fail(*id, dial, &failure, &report);
         }
@@ -214,151 +303,7 @@ impl Worker {
         if untried || outlives {
             return self.join_or_dial(id);
         }
-        let attempts = std::mem::take(&mut connecting.attempts);
-        self.connect_failed(id, failure.clone(), attempts);
-    }
-
-    /// Callers that wait for this peer in whatever way now wait for its acceptance.
-    pub(super) fn connected_meanwhile(&mut self, peer: PeerId) {
-        let waiting = self.calls.connecting();
-        let waiting = waiting.filter(|(_, c)| c.accepting.is_none() && c.target.peer == Some(peer));
-        for id in waiting.map(|(id, _)| id).collect::<Vec<_>>() {
-            if let Some((connecting, _)) = self.connecting(id) {
-                connecting.accepting = Some(peer);
-            }
-        }
-    }
-
-    fn waiting_for(&self, peer: PeerId) -> Vec<u64> {
-        let waiting = self.calls.connecting();
-        waiting.filter(|(_, c)| c.accepting == Some(peer)).map(|(id, _)| id).collect()
-    }
-
-    /// Answers the callers that wait for this peer's acceptance, if it has accepted us by now.
-    pub(super) fn settle_acceptance(&mut self, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        if state.live().any(Connection::accepted) {
-            for id in self.waiting_for(peer) {
-                self.connect_succeeded(id, peer);
-            }
-        }
-    }
-
-    fn connect_succeeded(&mut self, id: u64, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else { return };
-        let text = state.text.clone();
-        let Some(Connection { address, transport, .. }) = state.live().next().cloned() else {
-            return;
-        };
-        let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind)
-        else {
-            return;
-        };
-        let how = match connecting.already_connected {
-            true => "already connected to",
-            false => "connected to",
-        };
-        reply.send(Ok(Connected {
-            message: format!("{how} {text} at {address}"),
-            peer_id: text,
-            address,
-            transport,
-            already_connected: connecting.already_connected,
-            duration_ms: millis(age(connecting.started)),
-            attempts: connecting.attempts,
-        }));
-    }
-
-    fn connect_failed(&mut self, id: u64, error: Error, attempts: Vec<Attempt>) {
-        if let Some(Kind::Connect(_, reply)) = self.take_call(id).map(|call| call.kind) {
-            reply.send(Err(error.with("attempts", json!(attempts))));
-        }
-    }
-
-    /// The peer is gone: whoever waited for its acceptance learns that it didn't take us.
-    pub(super) fn not_accepted(
-        &mut self,
-        peer: PeerId,
-        reason: DisconnectReason,
-        stage: DialStage,
-    ) {
-        let waiting = self.waiting_for(peer);
-        if waiting.is_empty() {
-            return;
-        }
-        let (code, message) = match (reason, stage) {
-            (DisconnectReason::LocalRequest, _) => (
-                ErrorKind::Cancelled,
-                "disconnected by another call before the remote had accepted",
-            ),
-            (_, DialStage::Muxer) => {
-                (ErrorKind::DialFailed, "the remote shares no stream multiplexer with this node")
-            }
-            _ => (ErrorKind::DialFailed, "the remote closed the connection at once"),
-        };
-        self.note_failure(Some(peer), &[], &Error::new(code, message));
-        for id in waiting {
-            self.fail_acceptance(id, code, message, stage);
-        }
-    }
-
-    /// Tells the book and the subscribers of a dial that came to nothing.
-    fn note_failure(&mut self, peer: Option<PeerId>, failed: &[Text], failure: &Error) {
-        let (code, message) = (failure.kind(), failure.message().to_owned());
-        if let Some(peer) = peer {
-            let last_error = LastError { code, message: message.clone(), at: clock::now() };
-            self.run.book.dial_failed(&peer, failed, last_error);
-        }
-        let kind = EventKind::DialFailed { code, error: message, source: Source::User };
-        self.run.hub.publish(peer.map(|peer| peer.to_string().into()), kind);
-    }
-
-    pub(super) fn connect_timed_out(&mut self, id: u64) {
-        let Some((connecting, deadline)) = self.connecting(id) else { return };
-        let Some(peer) = connecting.accepting else {
-            return self.dial_timed_out(id, deadline);
-        };
-        // Open for the length of the grace period is what acceptance means without identify.
-        if self.peers.get(&peer).is_some_and(|state| state.live().any(Connection::has_stood)) {
-            return self.connect_succeeded(id, peer);
-        }
-        self.fail_acceptance(
-            id,
-            ErrorKind::DialTimeout,
-            "connected, but not yet accepted by the remote",
-            DialStage::Accept,
-        );
-    }
-
-    fn dial_timed_out(&mut self, id: u64, deadline: Instant) {
-        let dial = self.dials.waited_for_by(id);
-        // A dial made for this call ends at the same moment, and its end is told to the book too.
-        if dial.is_some_and(|dial| dial.deadline <= deadline)
-            && Instant::now() < deadline + REPORT_DELAY
-        {
-            return self.timers.set(deadline + REPORT_DELAY, Timer::Deadline(id));
-        }
-        let so_far = dial.map(Dial::so_far).unwrap_or_default();
-        let Some((connecting, _)) = self.connecting(id) else { return };
-        let mut attempts = std::mem::take(&mut connecting.attempts);
-        attempts.extend(so_far);
-        self.abandon_dial(id);
-        self.connect_failed(id, all_failed(&attempts, true), attempts);
-    }
-
-    fn fail_acceptance(&mut self, id: u64, kind: ErrorKind, message: &str, stage: DialStage) {
-        let hint = "the remote may block this node, be at its limit, or be shutting down";
-        let Some((connecting, _)) = self.connecting(id) else {
-            return;
-        };
-        let mut attempts = std::mem::take(&mut connecting.attempts);
-        for attempt in attempts.iter_mut().filter(|attempt| attempt.stage.is_none()) {
-            attempt.stage = Some(stage);
-            attempt.code = Some(kind);
-            attempt.error = Some(message.to_owned());
-            attempt.hint = Some(hint.to_owned());
-        }
-        self.connect_failed(id, Error::new(kind, message).with_hint(hint), attempts);
+        self.look_up_or_fail(id, failure.clone());
     }
 
     /// The call no longer waits; a dial that nobody waits for is aborted where libp2p can, which

@@ -1,6 +1,6 @@
 //! A dial: which addresses it tries, who waits for it, and the report of what became of each.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub(super) struct Dial {
     pub begun: Begun,
     /// The calls that wait for it.
     pub waiters: Vec<u64>,
+    /// What led to the dial, where no call did.
+    pub unasked: Option<Source>,
 }
 
 /// Which addresses a dial has, and which it leaves out.
@@ -204,15 +206,29 @@ pub(super) fn millis(duration: Duration) -> f64 {
 
 /// The dials under way, by the connection each will become.
 #[derive(Default)]
-pub(super) struct Dials(HashMap<ConnectionId, Dial>);
+pub(super) struct Dials {
+    open: HashMap<ConnectionId, Dial>,
+    /// Those nobody waits for any more. What is in neither is libp2p's own, such as the DHT's.
+    abandoned: HashSet<ConnectionId>,
+}
 
 impl Dials {
     pub(super) fn insert(&mut self, connection: ConnectionId, dial: Dial) {
-        self.0.insert(connection, dial);
+        self.open.insert(connection, dial);
     }
 
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Option<Dial> {
-        self.0.remove(&connection)
+        self.open.remove(&connection)
+    }
+
+    /// Whether the connection comes of a dial that was abandoned; it is over with that.
+    pub(super) fn was_abandoned(&mut self, connection: ConnectionId) -> bool {
+        self.abandoned.remove(&connection)
+    }
+
+    /// How many no call asked for.
+    pub(super) fn unasked(&self) -> usize {
+        self.open.values().filter(|dial| dial.unasked.is_some()).count()
     }
 
     /// A dial to this peer that has the address, if one is given; or to this very address, where
@@ -224,31 +240,35 @@ impl Dials {
     ) -> Option<&mut Dial> {
         let serves =
             |dial: &&mut Dial| dial.peer == peer && address.is_none_or(|address| dial.has(address));
-        self.0.values_mut().find(serves)
+        self.open.values_mut().find(serves)
     }
 
     /// The dial a call waits for.
     pub(super) fn waited_for_by(&self, call: u64) -> Option<&Dial> {
-        self.0.values().find(|dial| dial.waiters.contains(&call))
+        self.open.values().find(|dial| dial.waiters.contains(&call))
     }
 
     pub(super) fn any_to(&self, peer: &PeerId) -> bool {
-        self.0.values().any(|dial| dial.peer.as_ref() == Some(peer))
+        self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
     }
 
     /// Takes out every dial to a peer.
     pub(super) fn take_all_to(&mut self, peer: &PeerId) -> Vec<Dial> {
         let is_to = |dial: &mut Dial| dial.peer.as_ref() == Some(peer);
-        self.0.extract_if(|_, dial| is_to(dial)).map(|(_, dial)| dial).collect()
+        let taken: Vec<_> = self.open.extract_if(|_, dial| is_to(dial)).collect();
+        self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
+        taken.into_iter().map(|(_, dial)| dial).collect()
     }
 
     /// Takes a call off the dial it waits for, and out with a dial nobody waits for any more. Gives
     /// the peer of such a one.
     pub(super) fn forget(&mut self, call: u64) -> Option<PeerId> {
         let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
-        let (connection, dial) = self.0.iter_mut().find(waits)?;
+        let (connection, dial) = self.open.iter_mut().find(waits)?;
         dial.waiters.retain(|waiter| *waiter != call);
-        let connection = Some(*connection).filter(|_| dial.waiters.is_empty())?;
-        self.0.remove(&connection)?.peer
+        let forsaken = dial.waiters.is_empty() && dial.unasked.is_none();
+        let connection = Some(*connection).filter(|_| forsaken)?;
+        self.abandoned.insert(connection);
+        self.open.remove(&connection)?.peer
     }
 }

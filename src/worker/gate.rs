@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -13,17 +14,20 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm, dummy,
 };
 
-use super::layers::ip_of;
+use super::layers::{DialTerms, ip_of};
 use super::limits::Limits;
+use super::rate::TokenBucket;
+use crate::book::Book;
 use crate::config::Settings;
 use crate::model::Direction;
 use crate::{Multiaddr, PeerId, addr};
 
-/// Why an inbound connection was turned away.
+/// Why a connection was turned away.
 #[derive(Debug)]
 enum Refusal {
     PublicAddress,
     TooFast,
+    HeldOff,
 }
 
 impl fmt::Display for Refusal {
@@ -31,6 +35,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
             Refusal::TooFast => "more inbound connections in a second than allowed",
+            Refusal::HeldOff => "the user disconnected the peer; it isn't dialled unasked",
         })
     }
 }
@@ -42,43 +47,19 @@ pub(super) struct Gate {
     local_only: bool,
     rate: TokenBucket,
     limits: Limits,
+    terms: DialTerms,
+    book: Arc<Book>,
 }
 
 impl Gate {
-    pub(super) fn new(settings: &Settings) -> Self {
+    pub(super) fn new(settings: &Settings, terms: DialTerms, book: Arc<Book>) -> Self {
         Gate {
             local_only: settings.local_only(),
-            rate: TokenBucket::new(settings.limits.max_inbound_per_s),
+            rate: TokenBucket::new(settings.limits.max_inbound_per_s, settings.limits.max_inbound_per_s),
             limits: Limits::new(settings.limits.clone()),
+            terms,
+            book,
         }
-    }
-}
-
-/// Holds up to one second's worth of tokens.
-struct TokenBucket {
-    per_second: f64,
-    tokens: f64,
-    refilled: Instant,
-}
-
-impl TokenBucket {
-    fn new(per_second: u32) -> Self {
-        TokenBucket {
-            per_second: per_second.into(),
-            tokens: per_second.into(),
-            refilled: Instant::now(),
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.per_second);
-        self.refilled = now;
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
-        }
-        granted
     }
 }
 
@@ -115,10 +96,15 @@ impl NetworkBehaviour for Gate {
     fn handle_pending_outbound_connection(
         &mut self,
         connection: ConnectionId,
-        _: Option<PeerId>,
+        peer: Option<PeerId>,
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let held_off =
+            |peer: &PeerId| self.book.get(peer).is_some_and(|record| record.held_off);
+        if !self.terms.asked() && peer.as_ref().is_some_and(held_off) {
+            return Err(ConnectionDenied::new(Refusal::HeldOff));
+        }
         let begun = self.limits.begin(connection, Direction::Outbound);
         begun.map(|()| Vec::new()).map_err(ConnectionDenied::new)
     }
@@ -160,22 +146,5 @@ impl NetworkBehaviour for Gate {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_second_refills_the_bucket_and_no_more() {
-        let mut bucket = TokenBucket::new(3);
-        let start = bucket.refilled;
-        let granted =
-            |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
-        assert_eq!(granted(&mut bucket, start), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(1)), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(60)), 3);
     }
 }

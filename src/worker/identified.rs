@@ -63,6 +63,7 @@ impl Worker {
             self.run.hub.publish(Some(text), kind);
         }
         self.settle_acceptance(peer);
+        self.takes_part_in_dht(peer);
     }
 }
 

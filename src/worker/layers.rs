@@ -34,32 +34,49 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// The addresses of a dial that have had their turn, and how far each has come.
 pub(super) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
 
+/// How long a dial may take that libp2p's protocols make by themselves.
+const UNASKED_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
-/// [`Attempted::dial`] for each address before it returns.
-#[derive(Clone)]
-pub(super) struct DialTerms(Arc<Mutex<Terms>>);
+/// [`Attempted::dial`] for each address before it returns, and clears them after it.
+#[derive(Clone, Default)]
+pub(super) struct DialTerms(Arc<Mutex<Option<Terms>>>);
 
 #[derive(Clone)]
 struct Terms {
     deadline: Instant,
+    /// Whether a call asked for the dial.
+    asked: bool,
     /// The address that goes first, and what becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
     begun: Begun,
 }
 
 impl DialTerms {
-    pub(super) fn new() -> Self {
-        let (deadline, first, begun) = (Instant::now(), None, Begun::default());
-        DialTerms(Arc::new(Mutex::new(Terms { deadline, first, begun })))
-    }
-
     /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
     /// failed, or for [`HEAD_START`]. Gives where to see how far they come.
-    pub(super) fn set(&self, deadline: Instant, first: Option<Multiaddr>) -> Begun {
+    pub(super) fn set(&self, deadline: Instant, asked: bool, first: Option<Multiaddr>) -> Begun {
         let first = first.map(|address| (address, watch::Sender::new(false)));
         let begun = Begun::default();
-        *self.0.lock() = Terms { deadline, first, begun: Arc::clone(&begun) };
+        *self.0.lock() = Some(Terms { deadline, asked, first, begun: Arc::clone(&begun) });
         begun
+    }
+
+    /// Dials from now on aren't the worker's.
+    pub(super) fn clear(&self) {
+        *self.0.lock() = None;
+    }
+
+    /// Whether a call asked for the dial that is being made.
+    pub(super) fn asked(&self) -> bool {
+        self.0.lock().as_ref().is_some_and(|terms| terms.asked)
+    }
+
+    fn current(&self) -> Terms {
+        self.0.lock().clone().unwrap_or_else(|| {
+            let deadline = Instant::now() + UNASKED_TIMEOUT;
+            Terms { deadline, asked: false, first: None, begun: Begun::default() }
+        })
     }
 }
 
@@ -128,7 +145,7 @@ where
         address: Multiaddr,
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<DialFailure>> {
-        let terms = self.terms.0.lock().clone();
+        let terms = self.terms.current();
         let expected = addr::peer_id_of(&address);
         let first_stage =
             if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };

@@ -2,26 +2,42 @@
 //!
 //! It takes commands from the facade (`command`), events from the swarm and its own timers, one
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
-//! own, and answers and events go into queues that never block. `connect` is the story of a
-//! connect, `calls` of all other calls, `peers` and `identified` of connections, `listen` of start-up;
-//! `transport` and `behaviour` put libp2p together.
+//! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
+//! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
+//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
+//! `pubsub`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
+//! and `behaviour` put libp2p together.
 
+mod accept;
+mod announce;
 mod behaviour;
 mod calls;
 pub(crate) mod command;
 mod connect;
+mod content;
+mod daemons;
+mod dht;
 mod dial;
+mod discovery;
+mod exchange;
 mod gate;
 mod identified;
 mod layers;
+mod learnt;
 mod limits;
 mod listen;
+mod local;
+mod lookup;
+mod mdns;
 mod outcome;
 mod peer;
 mod peers;
 mod ping;
+mod pubsub;
+mod rate;
 mod security;
 mod stage;
+mod tend;
 mod timers;
 mod traffic;
 mod transport;
@@ -38,14 +54,23 @@ use tokio::sync::{Notify, mpsc};
 use self::behaviour::{Behaviour, BehaviourEvent};
 use self::calls::Calls;
 use self::command::Command;
+use self::content::Content;
+use self::daemons::Daemons;
 use self::dial::Dials;
+use self::discovery::Discovery;
 use self::layers::DialTerms;
+use self::local::Local;
+use self::lookup::Lookups;
 use self::peer::Peer;
+use self::pubsub::Pubsub;
+use self::rate::Rates;
 use self::timers::{Timer, Timers};
 pub(crate) use self::traffic::Traffic;
+use crate::book::Book;
 use crate::config::Settings;
+use crate::discovery::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::event::DisconnectReason;
+use crate::model::event::{DisconnectReason, EventKind};
 use crate::run::Run;
 use crate::{Multiaddr, PeerId};
 
@@ -55,9 +80,7 @@ const FAREWELL: Duration = Duration::from_millis(500);
 /// Runs a node on the calling thread until it is stopped. `ready` is called once it listens, with
 /// its addresses; where it gives no run, the start was given up and the node ends at once.
 pub(crate) fn run(
-    keypair: &Keypair,
-    settings: &Settings,
-    traffic: Arc<Traffic>,
+    node: &Node,
     commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(Listening) -> Option<Arc<Run>>,
 ) -> Result<()> {
@@ -68,21 +91,30 @@ pub(crate) fn run(
             Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))
         })?;
     let ended = runtime.block_on(async {
-        let terms = DialTerms::new();
+        let terms = DialTerms::default();
         let crashed = Arc::new(Notify::new());
-        let mut swarm =
-            behaviour::swarm(keypair, settings, terms.clone(), traffic, Arc::clone(&crashed))?;
+        let mut swarm = behaviour::swarm(node, terms.clone(), Arc::clone(&crashed))?;
         let mut early = Vec::new();
-        let listening = listen::listen(&mut swarm, settings, &mut early).await?;
+        let listening = listen::listen(&mut swarm, &node.settings, &mut early).await?;
         if let Some(run) = ready(listening) {
-            let mut worker = Worker::new(swarm, run, terms);
+            let mut worker = Worker::new(swarm, run, terms, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
+            worker.begin_discovery();
             worker.serve(commands, &crashed).await;
         }
         Ok(())
     });
     runtime.shutdown_timeout(FAREWELL);
     ended
+}
+
+/// What a node is made of.
+pub(crate) struct Node {
+    pub keypair: Keypair,
+    pub settings: Settings,
+    pub traffic: Arc<Traffic>,
+    pub book: Arc<Book>,
+    pub discovery: Arc<DiscoveryLog>,
 }
 
 /// What became of the listen addresses.
@@ -103,6 +135,16 @@ struct Worker {
     dials: Dials,
     calls: Calls,
     timers: Timers,
+    discovery: Discovery,
+    lookups: Lookups,
+    pubsub: Pubsub,
+    local: Local,
+    daemons: Daemons,
+    content: Content,
+    /// The rate at which peers ask us where others are.
+    asked: Rates,
+    /// Whether a look at what to dial is due.
+    tending: bool,
 }
 
 /// Marks the run as dead when a panic unwinds past it.
@@ -117,8 +159,15 @@ impl Drop for DeathMark {
 }
 
 impl Worker {
-    fn new(swarm: Swarm<Behaviour>, run: Arc<Run>, dial_terms: DialTerms) -> Self {
+    fn new(
+        swarm: Swarm<Behaviour>,
+        run: Arc<Run>,
+        dial_terms: DialTerms,
+        keypair: &Keypair,
+    ) -> Self {
         Worker {
+            pubsub: Pubsub::new(keypair, &run.settings),
+            local: Local::default(),
             swarm,
             run,
             dial_terms,
@@ -126,6 +175,12 @@ impl Worker {
             dials: Dials::default(),
             calls: Calls::default(),
             timers: Timers::default(),
+            discovery: Discovery::default(),
+            lookups: Lookups::default(),
+            daemons: Daemons::new(),
+            content: Content::default(),
+            asked: exchange::rates(),
+            tending: false,
         }
     }
 
@@ -139,6 +194,8 @@ impl Worker {
                     Some(command) => self.on_command(command),
                 },
                 event = self.swarm.select_next_some() => self.on_swarm_event(event),
+                heard = self.local.next() => self.on_heard(heard),
+                answered = self.daemons.next() => self.on_daemon(answered),
                 () = self.timers.elapsed() => self.on_timers(),
                 () = crashed.notified() => panic!("a connection's task panicked"),
             }
@@ -151,6 +208,19 @@ impl Worker {
             Command::Connect { target, terms } => self.connect(target, terms),
             Command::Disconnect { peer, terms } => self.disconnect(peer, terms),
             Command::Ping { peer, count, terms } => self.ping(peer, count, terms),
+            Command::Discover { limit, terms } => self.discover(limit, terms),
+            Command::SetDiscovery { active, terms } => {
+                self.set_discovery(active);
+                terms.reply.send(Ok(()));
+            }
+            Command::BootstrapChanged => self.bootstrap_changed(),
+            Command::AskDaemon { source, api, terms } => self.ask_daemon(source, api, terms),
+            Command::FindPeer { peer, terms } => self.find_peer(peer, terms),
+            Command::Provide { key, terms } => self.provide(key, terms),
+            Command::FindProviders { key, limit, terms } => self.find_providers(key, limit, terms),
+            Command::Publish { topic, data, terms } => self.publish(topic, data, terms),
+            Command::Subscribe { topic, terms } => self.subscribe(topic, terms),
+            Command::Unsubscribe { topic, terms } => self.unsubscribe(topic, terms),
             Command::Cancel { token, reply } => {
                 let cancelled = self.cancel(token);
                 reply.send(Ok(cancelled));
@@ -168,6 +238,10 @@ impl Worker {
             match timer {
                 Timer::Deadline(call) => self.on_deadline(call),
                 Timer::Grace(peer) => self.settle_acceptance(peer),
+                Timer::Lookup(call) => self.on_lookup_timer(call),
+                Timer::Pass => self.on_pass_timer(),
+                Timer::Tend => self.tend(),
+                Timer::Announce => self.on_announce_timer(),
             }
         }
     }
@@ -176,6 +250,9 @@ impl Worker {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Dht(event)) => self.on_dht(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => self.on_pubsub(event),
+            SwarmEvent::Behaviour(BehaviourEvent::Exchange(event)) => self.on_exchange(event),
             SwarmEvent::ConnectionEstablished {
                 peer_id,
                 connection_id,
@@ -196,7 +273,10 @@ impl Worker {
             SwarmEvent::NewListenAddr { address, .. } => {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
+                self.tell_mdns();
             }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.external_addr(&address, true),
+            SwarmEvent::ExternalAddrExpired { address } => self.external_addr(&address, false),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.not_listening(address);
             }
@@ -211,6 +291,12 @@ impl Worker {
     fn not_listening(&mut self, address: Multiaddr) {
         self.swarm.remove_external_address(&address);
         self.run.listen_addr(address, false);
+        self.tell_mdns();
+    }
+
+    fn external_addr(&mut self, address: &Multiaddr, active: bool) {
+        let address = address.to_string().into();
+        self.run.hub.publish(None, EventKind::ExternalAddr { address, active });
     }
 
     /// Closes every connection in good order, as far as that goes in a moment.

@@ -35,7 +35,7 @@ impl Worker {
     ) {
         let remote = addr::without_peer_id(endpoint.get_remote_address());
         let (direction, landed) = match endpoint {
-            ConnectedPoint::Listener { .. } => (Direction::Inbound, Landed::Wanted),
+            ConnectedPoint::Listener { .. } => (Direction::Inbound, Landed::Wanted(None)),
             ConnectedPoint::Dialer { .. } => {
                 let winner = (&remote, took);
                 (Direction::Outbound, self.dial_landed(connection, peer, winner, dial_errors))
@@ -43,9 +43,11 @@ impl Worker {
         };
         match landed {
             Landed::Unwanted => drop(self.swarm.close_connection(connection)),
-            Landed::Wanted => self.add_connection(peer, connection, direction, &remote),
-            Landed::WantedUncounted => {
-                self.add_connection(peer, connection, direction, &remote);
+            Landed::Wanted(cause) => {
+                self.add_connection(peer, connection, direction, cause, &remote);
+            }
+            Landed::WantedUncounted(cause) => {
+                self.add_connection(peer, connection, direction, cause, &remote);
                 self.run.book.dial_started(&peer, clock::now());
             }
         }
@@ -58,12 +60,13 @@ impl Worker {
         peer: PeerId,
         id: ConnectionId,
         direction: Direction,
+        cause: Option<Source>,
         remote: &Multiaddr,
     ) {
         // That the user gave an address is put down by the facade, on disk before it answers.
         let (source, dialled) = match direction {
             Direction::Inbound => (Source::Inbound, None),
-            Direction::Outbound => (Source::Identify, Some(remote.clone())),
+            Direction::Outbound => (cause.unwrap_or(Source::Identify), Some(remote.clone())),
         };
         let now = clock::now();
         let info = ConnectionInfo {
@@ -93,13 +96,15 @@ impl Worker {
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
         if found != Discovered::Known {
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
-            let source = if dialled.is_some() { Source::User } else { source };
+            let by_user = dialled.is_some() && cause.is_none();
+            let source = if by_user { Source::User } else { source };
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(text.clone()), kind);
         }
         let ConnectionInfo { address, transport, .. } = info;
         let kind = EventKind::PeerConnected { address, direction, transport };
         self.run.hub.publish(Some(text), kind);
+        self.trim();
     }
 
     pub(super) fn on_closed(
@@ -129,6 +134,9 @@ impl Worker {
             };
             self.not_accepted(peer, reason, stage);
             self.pinged_peer_gone(peer);
+            self.pubsub.forget(&peer);
+            self.asked.forget(&peer);
+            self.tend_soon();
         }
         self.connection_gone(id);
     }

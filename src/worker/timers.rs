@@ -12,6 +12,14 @@ pub(super) enum Timer {
     Deadline(u64),
     /// Time to see whether a peer has accepted us.
     Grace(PeerId),
+    /// A step of a call's search for a peer has had its time.
+    Lookup(u64),
+    /// A pass of discovery is due, or has had its time.
+    Pass,
+    /// There may be something to dial.
+    Tend,
+    /// An announcement is due.
+    Announce,
 }
 
 /// All alarms that are set.

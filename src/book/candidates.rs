@@ -1,0 +1,43 @@
+//! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
+//! among the peers that aren't connected.
+
+use super::Book;
+use super::record::Record;
+use crate::PeerId;
+use crate::clock::Timestamp;
+use crate::model::{Policy, Source, Text};
+
+/// Records looked at for candidates; beyond them nobody has been heard of for long.
+const LOOKED_AT: usize = 1024;
+/// Peers put into the DHT's routing table at start: many times the 20 that are asked first.
+const WARM_PEERS: usize = 256;
+
+/// A peer and where it may be.
+pub(crate) type Candidate = (PeerId, Vec<(Text, Source)>);
+
+impl Book {
+    /// Up to `most` peers that are worth a dial now.
+    pub(crate) fn dial_candidates(&self, most: usize, now: Timestamp) -> Vec<Candidate> {
+        let worth_it = |record: &Record| {
+            let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
+            wanted && !record.held_off && record.may_retry(now) && !record.addrs.is_empty()
+        };
+        self.recent(most, worth_it)
+    }
+
+    /// Peers that took part in this DHT when they were last identified.
+    pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Candidate> {
+        let takes_part = |record: &Record| {
+            record.dht && record.protocols.iter().any(|name| **name == *protocol)
+        };
+        self.recent(WARM_PEERS, takes_part)
+    }
+
+    fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Candidate> {
+        let state = self.state.read();
+        let slots = state.disconnected.page(0, LOOKED_AT);
+        let records = slots.filter_map(|slot| state.at(slot as usize));
+        let wanted = records.filter(|record| wanted(record));
+        wanted.take(most).map(|record| (record.id, record.dial_addresses())).collect()
+    }
+}

@@ -1,0 +1,304 @@
+//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node, the
+//! DHT and pubsub.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use cid::Cid;
+
+use super::PeerManager;
+use super::check::{in_range, required, required_peer};
+use crate::bootstrap::Entry;
+use crate::daemon::Api;
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::Source;
+use crate::model::params::*;
+use crate::model::reply::*;
+use crate::worker::command::{Command, Reply, Target, Terms};
+use crate::PeerId;
+
+/// The longest topic, in bytes.
+const MAX_TOPIC_BYTES: usize = 256;
+/// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
+const MAX_MESSAGE_BYTES: usize = 60 * 1024;
+/// Peers dialled by one `bootstrap_from_*`.
+const MAX_DIALLED: usize = 64;
+
+impl PeerManager {
+    /// One pass of discovery now, by every source that is on. Blocks until it is over, has found
+    /// `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    pub fn discover_peers(&self, params: DiscoverPeers, timeout: Duration) -> Result<Discovery> {
+        let mut deadline = self.act(timeout)?;
+        let limit = in_range("limit", params.limit, 100, 1000)?;
+        if let Some(seconds) = params.timeout {
+            let given = Duration::try_from_secs_f64(seconds).map_err(|_| {
+                invalid_argument(format!("`timeout` is {seconds}; it must be a number of seconds"))
+            })?;
+            let until = Instant::now().checked_add(given);
+            deadline = until.map_or(deadline, |until| until.min(deadline));
+        }
+        self.ask(deadline, params.cancel_token, |terms| Command::Discover {
+            limit: limit.into(),
+            terms,
+        })?;
+        let mut reply = self.discovery();
+        reply.discovered_peers.truncate(limit as usize);
+        Ok(reply)
+    }
+
+    /// Lets passes run by themselves, the first at once.
+    pub fn start_discovery(&self, timeout: Duration) -> Result<Discovery> {
+        self.set_discovery(true, timeout)
+    }
+
+    /// Ends that: nothing is asked, announced or dialled by itself any more. A pass under way ends.
+    pub fn stop_discovery(&self, timeout: Duration) -> Result<Discovery> {
+        self.set_discovery(false, timeout)
+    }
+
+    fn set_discovery(&self, active: bool, timeout: Duration) -> Result<Discovery> {
+        let deadline = self.act(timeout)?;
+        self.ask(deadline, None, |terms| Command::SetDiscovery { active, terms })?;
+        Ok(self.discovery())
+    }
+
+    /// What discovery has found, by source. Answers at once.
+    pub fn get_discovery(&self) -> Result<Discovery> {
+        self.live()?;
+        Ok(self.discovery())
+    }
+
+    fn discovery(&self) -> Discovery {
+        let run = &self.run;
+        let (last_pass, passing) = run.discovery.last_pass();
+        let found = run.discovery.found().into_iter().filter_map(|peer| run.book.get(&peer));
+        Discovery {
+            discovered_peers: found.map(|record| record.row()).collect(),
+            total_discovered: run.discovery.total(),
+            total_peers: run.book.counts().total,
+            discovery_active: run.discovery.active(),
+            interval_s: run.settings.discovery.interval.as_secs(),
+            last_pass,
+            complete: !passing,
+            sources: run.discovery.reports(),
+            recent_events: run.hub.recent(),
+            bootstrap_peers: self.bootstrap_texts(),
+        }
+    }
+
+    fn bootstrap_texts(&self) -> Vec<String> {
+        self.run.bootstrap.entries().iter().map(Entry::to_string).collect()
+    }
+
+    /// The bootstrap list. Answers at once.
+    pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
+        self.live()?;
+        Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
+    }
+
+    /// Adds an address to the bootstrap list. On disk when this returns; the peer is then dialled
+    /// whenever few peers are connected.
+    pub fn add_bootstrap_peer(
+        &self,
+        params: BootstrapPeer,
+        timeout: Duration,
+    ) -> Result<BootstrapPeers> {
+        self.act(timeout)?;
+        let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
+        if entry.peer_id == Some(self.run.peer_id) {
+            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
+        }
+        let changed = self.run.bootstrap.add(entry)?;
+        self.bootstrap_changed(changed)
+    }
+
+    /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
+    pub fn remove_bootstrap_peer(
+        &self,
+        params: BootstrapPeer,
+        timeout: Duration,
+    ) -> Result<BootstrapPeers> {
+        self.act(timeout)?;
+        let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
+        let changed = self.run.bootstrap.remove(&entry)?;
+        if let Some(peer) = entry.peer_id.filter(|peer| !self.run.bootstrap.names(peer)) {
+            self.run.book.off_the_list(&peer);
+        }
+        self.bootstrap_changed(changed)
+    }
+
+    fn bootstrap_changed(&self, changed: bool) -> Result<BootstrapPeers> {
+        if changed {
+            let told = self.run.commands.send(Command::BootstrapChanged);
+            told.map_err(|error| self.why_gone(error))?;
+        }
+        Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
+    }
+
+    /// Takes over the peers of a Kubo daemon, itself included, and connects to them.
+    ///
+    /// Fails with `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be
+    /// used. A peer the user disconnected is taken over, not connected.
+    pub fn bootstrap_from_ipfs(
+        &self,
+        params: BootstrapFrom,
+        timeout: Duration,
+    ) -> Result<FromDaemon> {
+        let configured = self.run.settings.discovery.ipfs.clone();
+        self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
+    }
+
+    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them.
+    pub fn bootstrap_from_cluster(
+        &self,
+        params: BootstrapFrom,
+        timeout: Duration,
+    ) -> Result<FromDaemon> {
+        let configured = self.run.settings.discovery.cluster.clone();
+        self.bootstrap_from(Source::Cluster, configured, Api::cluster_default, params, timeout)
+    }
+
+    fn bootstrap_from(
+        &self,
+        source: Source,
+        configured: Option<Api>,
+        default: fn() -> Api,
+        params: BootstrapFrom,
+        timeout: Duration,
+    ) -> Result<FromDaemon> {
+        let deadline = self.act(timeout)?;
+        let api = match params.api {
+            Some(text) => Api::parse(&text)?,
+            None => configured.unwrap_or_else(default),
+        };
+        let token = params.cancel_token;
+        let named =
+            self.ask(deadline, token, |terms| Command::AskDaemon { source, api, terms })?;
+        let failed = match params.connect.unwrap_or(true) {
+            true => self.connect_all(&named, token, deadline)?,
+            false => Vec::new(),
+        };
+        let records = named.iter().filter_map(|peer| self.run.book.get(peer));
+        let peers: Vec<_> = records.map(|record| record.row()).collect();
+        let connected = peers.iter().filter(|row| row.connected);
+        Ok(FromDaemon {
+            connected: connected.map(|row| row.peer_id.clone()).collect(),
+            failed,
+            peers,
+        })
+    }
+
+    /// Connects to peers at once; gives those that failed.
+    fn connect_all(
+        &self,
+        peers: &[PeerId],
+        cancel_token: Option<u64>,
+        deadline: Instant,
+    ) -> Result<Vec<FailedPeer>> {
+        let records = peers.iter().filter_map(|peer| self.run.book.get(peer));
+        let dialled = records.filter(|record| !record.held_off).take(MAX_DIALLED);
+        let mut pending = Vec::new();
+        for record in dialled {
+            let (reply, answer) = Reply::channel();
+            let terms = Terms { deadline, cancel_token, reply };
+            let target = Target { peer: Some(record.id), address: None };
+            let sent = self.run.commands.send(Command::Connect { target, terms });
+            sent.map_err(|error| self.why_gone(error))?;
+            pending.push((record, answer));
+        }
+        let mut failed = Vec::new();
+        for (record, answer) in pending {
+            if let Err(error) = self.answered(&answer, deadline) {
+                failed.push(FailedPeer {
+                    peer_id: record.id_text.clone(),
+                    address: record.addrs.first().map(|entry| entry.text.clone()),
+                    code: error.kind(),
+                    error: error.message().to_owned(),
+                });
+            }
+        }
+        Ok(failed)
+    }
+
+    /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
+    /// nobody knows; `detail.lookups` tells who was asked.
+    pub fn find_peer(&self, params: FindPeer, timeout: Duration) -> Result<PeerFound> {
+        let deadline = self.act(timeout)?;
+        let peer = required_peer(params.peer_id)?;
+        if peer == self.run.peer_id {
+            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
+        }
+        self.ask(deadline, params.cancel_token, |terms| Command::FindPeer { peer, terms })
+    }
+
+    /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
+    /// the run ends it is told again in time.
+    pub fn provide(&self, params: Provide, timeout: Duration) -> Result<Provided> {
+        let deadline = self.act(timeout)?;
+        let (cid, key) = content(params.cid)?;
+        let took =
+            self.ask(deadline, params.cancel_token, |terms| Command::Provide { key, terms })?;
+        Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
+    }
+
+    /// Asks the DHT who has some content.
+    pub fn find_providers(&self, params: FindProviders, timeout: Duration) -> Result<Providers> {
+        let deadline = self.act(timeout)?;
+        let limit = in_range("limit", params.limit, 20, 100)? as usize;
+        let (cid, key) = content(params.cid)?;
+        let peers = self.ask(deadline, params.cancel_token, |terms| {
+            Command::FindProviders { key, limit, terms }
+        })?;
+        Ok(Providers { cid, peers })
+    }
+
+    /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
+    /// connected peer subscribes to it.
+    pub fn publish(&self, params: Publish, timeout: Duration) -> Result<Published> {
+        let deadline = self.act(timeout)?;
+        let topic = topic(params.topic)?;
+        let text = required(params.data_base64, "data_base64")?;
+        let data = BASE64_STANDARD
+            .decode(&text)
+            .map_err(|error| invalid_argument(format!("`data_base64` is no base64: {error}")))?;
+        if data.len() > MAX_MESSAGE_BYTES {
+            return Err(invalid_argument(format!(
+                "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",
+                data.len()
+            )));
+        }
+        self.ask(deadline, params.cancel_token, |terms| Command::Publish { topic, data, terms })
+    }
+
+    /// Subscribes to a topic; its messages come as `message` events.
+    pub fn subscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
+        let deadline = self.act(timeout)?;
+        let topic = topic(params.topic)?;
+        self.ask(deadline, params.cancel_token, |terms| Command::Subscribe { topic, terms })
+    }
+
+    /// Ends the subscription to a topic.
+    pub fn unsubscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
+        let deadline = self.act(timeout)?;
+        let topic = topic(params.topic)?;
+        self.ask(deadline, params.cancel_token, |terms| Command::Unsubscribe { topic, terms })
+    }
+}
+
+fn topic(given: Option<String>) -> Result<String> {
+    let topic = required(given, "topic")?;
+    match topic.is_empty() || topic.len() > MAX_TOPIC_BYTES {
+        true => Err(invalid_argument(format!("`topic` must have 1 to {MAX_TOPIC_BYTES} bytes"))),
+        false => Ok(topic),
+    }
+}
+
+/// The CID as it is answered, and its key in the DHT: the multihash, whatever version and codec say
+/// (libp2p specs, kad-dht, "Content provider advertisement").
+fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
+    let text = required(given, "cid")?;
+    let cid = Cid::try_from(text.as_str())
+        .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
+    Ok((cid.to_string(), cid.hash().to_bytes()))
+}

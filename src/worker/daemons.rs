@@ -1,0 +1,125 @@
+//! The daemons beside this node: their APIs are asked on threads of their own, since HTTP blocks.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::Worker;
+use super::calls::Kind;
+use super::command::Terms;
+use crate::clock;
+use crate::daemon::{self, Api, Found};
+use crate::error::{Error, ErrorKind, Result};
+use crate::model::{LastError, Source};
+use crate::PeerId;
+
+/// Questions to daemons under way at once.
+const AT_ONCE: usize = 8;
+/// How long a pass waits for a daemon.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The questions under way.
+pub(super) struct Daemons {
+    open: usize,
+    sender: mpsc::Sender<Answered>,
+    answers: mpsc::Receiver<Answered>,
+}
+
+/// A daemon has answered.
+pub(super) struct Answered {
+    source: Source,
+    /// The call that asked; a pass otherwise.
+    call: Option<u64>,
+    outcome: Result<Found>,
+}
+
+impl Daemons {
+    pub(super) fn new() -> Self {
+        let (sender, answers) = mpsc::channel(AT_ONCE);
+        Daemons { open: 0, sender, answers }
+    }
+
+    pub(super) async fn next(&mut self) -> Answered {
+        match self.answers.recv().await {
+            Some(answered) => answered,
+            // We hold a sender ourselves.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn ask(&mut self, source: Source, api: Api, deadline: Instant, call: Option<u64>) -> Result<()> {
+        if self.open >= AT_ONCE {
+            let message = format!("{AT_ONCE} questions to daemons are under way already");
+            return Err(Error::new(ErrorKind::Busy, message));
+        }
+        self.open += 1;
+        let sender = self.sender.clone();
+        tokio::task::spawn_blocking(move || {
+            let outcome = match source {
+                Source::Cluster => daemon::cluster_peers(&api, deadline),
+                _ => daemon::kubo_peers(&api, deadline),
+            };
+            // There is room for as many as are under way; a worker that is gone wants none.
+            let _ = sender.try_send(Answered { source, call, outcome });
+        });
+        Ok(())
+    }
+}
+
+impl Worker {
+    /// `bootstrap_from_ipfs`, `bootstrap_from_cluster`: answers who is known by it now.
+    pub(super) fn ask_daemon(&mut self, source: Source, api: Api, terms: Terms<Vec<PeerId>>) {
+        let deadline = terms.deadline;
+        let Some(call) = self.wait(terms, Kind::Daemon) else { return };
+        if let Err(error) = self.daemons.ask(source, api, deadline, Some(call)) {
+            self.fail_call(call, error);
+        }
+    }
+
+    /// Asks the configured daemon, for a pass. False where there is none.
+    pub(super) fn ask_configured_daemon(&mut self, source: Source) -> bool {
+        let settings = &self.run.settings.discovery;
+        let api = if source == Source::Cluster { &settings.cluster } else { &settings.ipfs };
+        let Some(api) = api.clone() else { return false };
+        let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, None);
+        asked.is_ok()
+    }
+
+    pub(super) fn on_daemon(&mut self, answered: Answered) {
+        self.daemons.open -= 1;
+        let Answered { source, call, outcome } = answered;
+        let outcome = outcome.map(|found| self.take_named(source, found));
+        if let Err(error) = &outcome {
+            let (code, message) = (error.kind(), error.message().to_owned());
+            let failure = LastError { code, message, at: clock::now() };
+            self.run.discovery.failed(source, failure);
+        }
+        match call {
+            None => self.pass_daemon_over(source),
+            Some(call) => {
+                if let Some(Kind::Daemon(reply)) = self.take_call(call).map(|call| call.kind) {
+                    reply.send(outcome);
+                }
+            }
+        }
+    }
+
+    /// Takes the peers a daemon named into the book.
+    fn take_named(&mut self, source: Source, named: Found) -> Vec<PeerId> {
+        self.run.discovery.dropped(source, "unusable", named.dropped);
+        let note = format!("it named {} peers, all known", named.peers.len());
+        self.run.discovery.note(source, note);
+        let mut known = Vec::new();
+        for peer in named.peers {
+            if peer.peer_id == self.run.peer_id {
+                continue;
+            }
+            self.found(source, peer.peer_id, peer.addresses);
+            if peer.cluster_member {
+                self.run.book.is_cluster_peer(&peer.peer_id);
+            }
+            known.push(peer.peer_id);
+        }
+        known
+    }
+}

@@ -1,0 +1,373 @@
+//! Discovery: passes over the sources, by themselves at an interval or because a call asks for one.
+//!
+//! A pass asks every source that is on and waits for those that answer; what they tell between passes
+//! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
+//! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use libp2p::kad::{self, QueryId};
+use libp2p::swarm::ConnectionId;
+
+use super::calls::Kind;
+use super::command::Terms;
+use super::dial::millis;
+use super::learnt::{self, MAX_ADDRESSES};
+use super::{Timer, Worker};
+use crate::book::Discovered;
+use crate::bootstrap::Entry;
+use crate::config::DhtMode;
+use crate::discovery::SOURCES;
+use crate::model::event::EventKind;
+use crate::model::{Source, Text};
+use crate::{Multiaddr, PeerId, addr, clock};
+
+/// How long a pass waits for what multicast and gossip bring.
+const WINDOW: Duration = Duration::from_secs(2);
+/// A pass ends then, whatever still runs.
+const PASS_TIMEOUT: Duration = Duration::from_secs(20);
+/// With fewer connected peers than this the bootstrap peers are dialled again (Kubo's
+/// `MinPeerThreshold`).
+const FEW: usize = 4;
+/// A first peer of the DHT often comes with others; a pass then waits for them so long.
+const SOON: Duration = Duration::from_millis(200);
+
+/// The passes of this run.
+#[derive(Default)]
+pub(super) struct Discovery {
+    pass: Option<Pass>,
+    next: Option<Instant>,
+    /// The user stopped it.
+    stopped: bool,
+}
+
+/// A pass under way, and what it waits for.
+struct Pass {
+    begun: Instant,
+    until: Instant,
+    window: Instant,
+    dials: HashSet<ConnectionId>,
+    queries: HashSet<QueryId>,
+    daemons: HashSet<Source>,
+}
+
+impl Pass {
+    fn is_over(&self, now: Instant) -> bool {
+        let answered =
+            self.dials.is_empty() && self.queries.is_empty() && self.daemons.is_empty();
+        now >= self.until || answered && now >= self.window
+    }
+}
+
+impl Worker {
+    /// Whether a source is on: configured, and for bootstrap, anything listed.
+    fn has(&self, source: Source) -> bool {
+        let settings = &self.run.settings.discovery;
+        match source {
+            Source::Bootstrap => self.run.bootstrap.len() > 0,
+            Source::Mdns => settings.mdns,
+            Source::Dht => settings.dht != DhtMode::Off,
+            Source::Gossip => settings.gossip,
+            Source::Ipfs => settings.ipfs.is_some(),
+            Source::Cluster => settings.cluster.is_some(),
+            _ => false,
+        }
+    }
+
+    /// What the start of a run does about discovery.
+    pub(super) fn begin_discovery(&mut self) {
+        self.list_bootstrap();
+        self.warm_dht();
+        if self.begins_active() {
+            self.set_discovery(true);
+        }
+    }
+
+    /// The bootstrap peers are in the book as such.
+    pub(super) fn list_bootstrap(&mut self) {
+        for entry in self.run.bootstrap.entries() {
+            if let Some(peer) = entry.peer_id.filter(|peer| *peer != self.run.peer_id) {
+                let address = std::slice::from_ref(&entry.addr);
+                self.run.book.discovered(&peer, Source::Bootstrap, address, clock::now());
+            }
+        }
+        for source in SOURCES {
+            self.run.discovery.enable(source, self.has(source));
+        }
+    }
+
+    pub(super) fn set_discovery(&mut self, active: bool) {
+        if self.run.discovery.active() == active {
+            return;
+        }
+        self.run.discovery.set_active(active);
+        self.discovery.stopped = !active;
+        self.listen_for_peers(active);
+        self.speak_mdns(active);
+        if active {
+            self.pass_soon(Duration::ZERO);
+        } else if let Some(at) = self.discovery.next.take() {
+            self.timers.clear(at, Timer::Pass);
+        }
+    }
+
+    /// A pass is to begin so much later at the latest.
+    fn pass_soon(&mut self, after: Duration) {
+        let at = Instant::now() + after;
+        if !self.run.discovery.active() || self.discovery.next.is_some_and(|next| next <= at) {
+            return;
+        }
+        if let Some(later) = self.discovery.next.replace(at) {
+            self.timers.clear(later, Timer::Pass);
+        }
+        self.timers.set(at, Timer::Pass);
+    }
+
+    /// The DHT has a first peer: whatever it knows is worth asking for.
+    fn dht_came_alive(&mut self) {
+        self.pass_soon(SOON);
+    }
+
+    /// `discover_peers`: joins the pass under way, or begins one.
+    pub(super) fn discover(&mut self, limit: u64, terms: Terms<()>) {
+        let goal = self.run.discovery.total() + limit;
+        if self.wait(terms, |reply| Kind::Discover { goal, reply }).is_none() {
+            return;
+        }
+        match self.discovery.pass {
+            Some(_) => self.check_goals(),
+            None => self.begin_pass(true),
+        }
+    }
+
+    /// A timer of passes went off.
+    pub(super) fn on_pass_timer(&mut self) {
+        let now = Instant::now();
+        if self.discovery.next.is_some_and(|next| next <= now) {
+            self.discovery.next = None;
+            if self.discovery.pass.is_none() {
+                self.begin_pass(false);
+            }
+        }
+        self.end_pass_if_over();
+    }
+
+    fn begin_pass(&mut self, asked: bool) {
+        let now = Instant::now();
+        self.list_bootstrap();
+        self.run.discovery.pass_begins();
+        let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
+        self.discovery.pass = Some(Pass {
+            begun: now,
+            until: now + PASS_TIMEOUT,
+            window: if listens { now + WINDOW } else { now },
+            dials: HashSet::new(),
+            queries: HashSet::new(),
+            daemons: HashSet::new(),
+        });
+        self.timers.set(now + WINDOW, Timer::Pass);
+        self.timers.set(now + PASS_TIMEOUT, Timer::Pass);
+        self.ask_bootstrap(asked);
+        self.ask_dht();
+        if self.has(Source::Mdns) {
+            self.ask_mdns();
+        }
+        if self.has(Source::Gossip) {
+            self.announce();
+        }
+        for source in [Source::Ipfs, Source::Cluster] {
+            if self.ask_configured_daemon(source)
+                && let Some(pass) = &mut self.discovery.pass
+            {
+                pass.daemons.insert(source);
+            }
+        }
+        self.pass_soon(self.run.settings.discovery.interval);
+        self.end_pass_if_over();
+    }
+
+    fn ask_bootstrap(&mut self, asked: bool) {
+        let entries = self.run.bootstrap.entries();
+        let connected = |worker: &Worker, entry: &Entry| {
+            entry.peer_id.is_some_and(|peer| worker.peers.contains_key(&peer))
+        };
+        let open = entries.iter().filter(|entry| connected(self, entry)).count();
+        let note = format!("{open} of {} bootstrap addresses are of connected peers", entries.len());
+        self.run.discovery.note(Source::Bootstrap, note);
+        if !asked && self.peers.len() >= FEW {
+            return;
+        }
+        for entry in entries {
+            if connected(self, &entry) {
+                continue;
+            }
+            let dialled = self.dial_bootstrap(&entry, asked);
+            if let (Some(connection), Some(pass)) = (dialled, &mut self.discovery.pass) {
+                pass.dials.insert(connection);
+            }
+        }
+    }
+
+    fn ask_dht(&mut self) {
+        let local = self.run.peer_id;
+        let random = PeerId::random();
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
+        if dht.len() == 0 {
+            let note = "no peer that takes part in this DHT is known yet".to_owned();
+            return self.run.discovery.note(Source::Dht, note);
+        }
+        // Our own neighbourhood, and a walk to somewhere else.
+        let queries = [local, random].map(|key| dht.search(key.to_bytes()));
+        let note = "the DHT told of no peer that wasn't known".to_owned();
+        self.run.discovery.note(Source::Dht, note);
+        if let Some(pass) = &mut self.discovery.pass {
+            pass.queries.extend(queries);
+        }
+    }
+
+    /// Whoever took part in the DHT in earlier runs is asked again.
+    fn warm_dht(&mut self) {
+        let peers = self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol);
+        for (peer, addresses) in peers {
+            self.route(peer, addresses);
+        }
+    }
+
+    /// A peer has told which protocols it speaks: the routing table has those who take part.
+    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId) {
+        let Some(record) = self.run.book.get(&peer) else { return };
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
+        let protocol = &self.run.settings.discovery.dht_protocol;
+        if !record.protocols.iter().any(|name| **name == **protocol) {
+            return dht.remove(&peer);
+        }
+        let was_empty = dht.len() == 0;
+        self.route(peer, record.dial_addresses());
+        if was_empty {
+            self.dht_came_alive();
+        }
+    }
+
+    fn route(&mut self, peer: PeerId, addresses: Vec<(Text, Source)>) {
+        let settings = &self.run.settings;
+        let addresses = addresses.into_iter().filter_map(|(text, _)| text.parse().ok());
+        let addresses: Vec<Multiaddr> = addresses
+            .filter(|address| settings.may_dial_unasked(addr::scope(address), false))
+            .take(MAX_ADDRESSES)
+            .collect();
+        if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
+            dht.add(&peer, addresses);
+        }
+    }
+
+    /// Of what a source told, this was left out.
+    pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
+        for (reason, count) in dropped.counts() {
+            self.run.discovery.dropped(source, reason, count);
+        }
+    }
+
+    /// A search of the DHT ended, or came to a part of its result.
+    pub(super) fn searched(&mut self, query: QueryId, found: Vec<kad::PeerInfo>, last: bool) {
+        for info in found {
+            let mut addresses = info.addrs;
+            if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
+                dht.sift(&info.peer_id, &mut addresses);
+            }
+            self.found(Source::Dht, info.peer_id, addresses);
+        }
+        if last && let Some(pass) = &mut self.discovery.pass {
+            pass.queries.remove(&query);
+            self.end_pass_if_over();
+        }
+    }
+
+    /// A dial that a pass may wait for is over.
+    pub(super) fn pass_dial_over(&mut self, connection: ConnectionId) {
+        if let Some(pass) = &mut self.discovery.pass
+            && pass.dials.remove(&connection)
+        {
+            self.end_pass_if_over();
+        }
+    }
+
+    /// A daemon that a pass may wait for has answered.
+    pub(super) fn pass_daemon_over(&mut self, source: Source) {
+        if let Some(pass) = &mut self.discovery.pass {
+            pass.daemons.remove(&source);
+            self.end_pass_if_over();
+        }
+    }
+
+    fn end_pass_if_over(&mut self) {
+        let now = Instant::now();
+        let Some(pass) = self.discovery.pass.take_if(|pass| pass.is_over(now)) else { return };
+        let summary = self.run.discovery.pass_ends(clock::now());
+        let duration_ms = millis(now - pass.begun);
+        let kind = EventKind::Discovery { found: summary.by_source, duration_ms };
+        self.run.hub.publish(None, kind);
+        self.note_mdns();
+        self.answer_discovers(|_| true);
+        self.tend();
+    }
+
+    /// Answers the calls that wanted no more peers than are found by now.
+    fn check_goals(&mut self) {
+        let total = self.run.discovery.total();
+        self.answer_discovers(|goal| goal <= total);
+    }
+
+    fn answer_discovers(&mut self, satisfied: impl Fn(u64) -> bool) {
+        for id in self.calls.discovering(satisfied) {
+            self.answer_discover(id);
+        }
+    }
+
+    pub(super) fn answer_discover(&mut self, id: u64) {
+        if let Some(Kind::Discover { reply, .. }) = self.take_call(id).map(|call| call.kind) {
+            reply.send(Ok(()));
+        }
+    }
+
+    /// The bootstrap list is another.
+    pub(super) fn bootstrap_changed(&mut self) {
+        self.list_bootstrap();
+        if !self.discovery.stopped && self.begins_active() {
+            self.set_discovery(true);
+            self.pass_soon(Duration::ZERO);
+        }
+    }
+
+    /// Whether a run with what is configured and listed begins with discovery on.
+    fn begins_active(&self) -> bool {
+        SOURCES.iter().any(|source| self.has(*source))
+    }
+
+    /// A source told where a peer is. The addresses were looked over already.
+    pub(super) fn found(&mut self, source: Source, peer: PeerId, addresses: Vec<Multiaddr>) {
+        if peer == self.run.peer_id {
+            return self.run.discovery.dropped(source, "own_id", 1);
+        }
+        if addresses.is_empty() {
+            return self.run.discovery.dropped(source, "no_address", 1);
+        }
+        let now = clock::now();
+        let new = match self.run.book.discovered(&peer, source, &addresses, now) {
+            Discovered::New => true,
+            Discovered::Known => false,
+            Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
+        };
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
+            let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
+            let kind = EventKind::PeerDiscovered { source, multiaddrs };
+            self.run.hub.publish(Some(peer.to_string().into()), kind);
+            self.check_goals();
+        }
+        if !self.peers.contains_key(&peer) {
+            self.tend_soon();
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The local network: what multicast DNS brings, and what it is told. The service itself is `mdns`.
+
+use super::Worker;
+use super::mdns::{Heard, Mdns};
+use crate::model::Source;
+
+/// The service, while discovery runs and the configuration has it on.
+#[derive(Default)]
+pub(super) struct Local(Option<Mdns>);
+
+impl Local {
+    pub(super) async fn next(&mut self) -> Heard {
+        match &mut self.0 {
+            Some(mdns) => mdns.next().await,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Worker {
+    /// Multicast DNS is spoken, or no longer.
+    pub(super) fn speak_mdns(&mut self, active: bool) {
+        let on = active && self.run.settings.discovery.mdns;
+        self.local.0 = on.then(|| Mdns::new(self.run.peer_id));
+        self.tell_mdns();
+    }
+
+    /// The node's own addresses are others.
+    pub(super) fn tell_mdns(&mut self) {
+        let Some(mdns) = &mut self.local.0 else { return };
+        let never = &self.run.settings.no_announce;
+        let told = self.swarm.listeners().filter(|address| !never.contains(address));
+        mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
+    }
+
+    pub(super) fn ask_mdns(&mut self) {
+        if let Some(mdns) = &mut self.local.0 {
+            mdns.query();
+        }
+    }
+
+    pub(super) fn on_heard(&mut self, heard: Heard) {
+        self.found(Source::Mdns, heard.peer, heard.addresses);
+    }
+
+    /// Puts down what the service counted, and where nothing was heard.
+    pub(super) fn note_mdns(&mut self) {
+        let Some(mdns) = &self.local.0 else { return };
+        let report = mdns.report();
+        for (reason, count) in report.dropped {
+            self.run.discovery.dropped_in_all(Source::Mdns, reason, count);
+        }
+        let silent = report.interfaces.iter().filter(|interface| interface.heard == 0);
+        let silent: Vec<_> = silent
+            .map(|interface| match &interface.error {
+                Some(error) => format!("{} ({error})", interface.name),
+                None => interface.name.clone(),
+            })
+            .collect();
+        let note = match (report.interfaces.is_empty(), silent.is_empty()) {
+            (true, _) => "this machine has no network interface that speaks multicast".to_owned(),
+            (_, true) => "nobody was heard of that wasn't known".to_owned(),
+            _ => format!("nothing heard on {}", silent.join(", ")),
+        };
+        self.run.discovery.note(Source::Mdns, note);
+    }
+}
