@@ -32,6 +32,9 @@ mod addr;
 mod book;
 mod clock;
 pub mod config;
+// Nothing calls it yet.
+#[allow(dead_code, unused_imports)]
+mod daemon;
 mod error;
 mod events;
 mod ffi;
