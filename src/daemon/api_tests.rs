@@ -1,0 +1,78 @@
+//! Which texts are read as the address of an API, and that none of them shows its password.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use super::Api;
+use super::tests::shown;
+use crate::error::ErrorKind;
+
+const PEER: &str = "12D3KooWAf34NtJmjhKfKBxN9vL2KctPwwEh3zUpga88o7jfewGs";
+
+#[test]
+fn an_api_is_read_from_a_url_or_a_multiaddr() {
+    let same = [
+        ("http://127.0.0.1:5001", "http://127.0.0.1:5001"),
+        ("HTTP://LocalHost:5001/", "http://localhost:5001"),
+        ("http://user:pw@[::1]:5001/api/v0", "http://[::1]:5001"),
+        ("https://ipfs.example/api/v0/", "https://ipfs.example:443"),
+        ("http://my_node", "http://my_node:80"),
+        ("/ip4/127.0.0.1/tcp/5001", "http://127.0.0.1:5001"),
+        ("/ip6/::1/tcp/5001/http", "http://[::1]:5001"),
+        ("/dns4/ipfs.example/tcp/443/https", "https://ipfs.example:443"),
+        ("/dns/ipfs.example/tcp/443/tls/http", "https://ipfs.example:443"),
+    ];
+    for (text, origin) in same {
+        assert_eq!(Api::parse(text).unwrap().to_string(), origin, "{text}");
+    }
+    assert_eq!(Api::kubo_default().to_string(), "http://127.0.0.1:5001");
+    assert_eq!(Api::cluster_default().to_string(), "http://127.0.0.1:9094");
+
+    let api = Api::parse("http://user:SECRET@127.0.0.1:5001").unwrap();
+    let shown = format!("{api} {api:?} {:?}", api.authorization());
+    assert!(!shown.contains("SECRET") && !shown.contains("U0VDUkVU"), "{shown}");
+}
+
+#[test]
+fn a_text_that_is_no_api_is_refused_without_quoting_it() {
+    let port_of_an_id = format!("/ip4/127.0.0.1/tcp/5001/p2p/{PEER}");
+    let long = format!("http://{}", "a".repeat(3000));
+    let refused = [
+        "",
+        "127.0.0.1:5001",
+        "user:SECRET@127.0.0.1:5001",
+        "ftp://user:SECRET@127.0.0.1",
+        "http://",
+        "http://user:SECRET@",
+        "http://user:SECRET@host:0",
+        "http://user:SECRET@host:70000",
+        "http://user:SECRET@host:+80",
+        "http://user:SECRET@host:",
+        "http://user:SECRET@::1",
+        "http://user:SECRET@[::1",
+        "http://user:SECRET@[::1]5001",
+        "http://user:SECRET@[127.0.0.1]:5001",
+        "http://user:SECRET@ho st",
+        "http://user:SECRET@host\r\nX: y",
+        "http://user:SECRET%2@host",
+        "http://us%3Aer:SECRET@host",
+        "http://user:SEC/RET@host",
+        "http://host/webui?SECRET",
+        "http://host#SECRET",
+        "/ip4/127.0.0.1",
+        "/ip4/127.0.0.1/udp/5001",
+        "/ip4/127.0.0.1/tcp/0",
+        "/ip4/127.0.0.1/tcp/5001/ws",
+        "/dnsaddr/host/tcp/5001",
+        "/unix/run/ipfs.sock",
+        "/user:SECRET@host",
+        &port_of_an_id,
+        &long,
+    ];
+    for text in refused {
+        let error = Api::parse(text).expect_err(text);
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{text}");
+        let shown = shown(&error);
+        assert!(!shown.contains("SEC") && !shown.contains("RET"), "{shown}");
+        assert!(shown.len() < 600, "{shown}");
+    }
+}
