@@ -49,7 +49,7 @@ pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::manager::{Events, PeerManager};
+pub use self::manager::{EventIter, Events, PeerManager};
 pub use self::model::{
     Attempt, ConnectionInfo, DialStage, Direction, LastDisconnect, LastError, PeerInfo, PeerRow,
     Policy, Source, Text, TransportKind, event, params, reply,
