@@ -220,14 +220,25 @@ char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uin
 // Doesn't block on the network. Safe from any thread.
 char *peerkit_cancel(peerkit_t h, uint64_t token);
 
-// Subscribes to everything that happens from now on.
+// Subscribes to everything that happens from now on, or to part of it, or to the past as well.
 //
 // @param h             the run
-// @param options_json  NULL or {}
+// @param options_json  NULL or {"since":0,"kinds":["peer_connected","peer_disconnected"]}
 // @param out           set to the subscription's handle; 0 on failure
 //
-// Reply: `events_handle`. A subscription outlives its run until it is closed.
-// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+// `since`: begins with the events after this number that are still kept (the last 4096, or less
+// where they take more than 4 MiB), and goes on with what happens from now on: no event is missed
+// between the two, none comes twice. 0 asks for all that are kept. The `lagged` of the first batch
+// counts those after `since` that aren't kept any more, whatever their kind.
+// `kinds`: only events of these kinds; `stopped` always comes. The numbers then have gaps, and what
+// a slow reader loses is counted only where it is of these kinds.
+// Reply: `events_handle`; `last_seq`, the number of the last event before this call: what is
+// replayed goes up to it, what happens from now on comes after it. A subscription outlives its run
+// until it is closed.
+// Errors: invalid_argument (also for a kind that isn't known, in `detail.nearest` the one most like
+// it; and for a `since` beyond the last event of this run, which is in `detail.last_seq`: the
+// number is of another run), limit_reached (1024 are open), invalid_handle, dead, forked,
+// reentrant.
 // Doesn't block. Safe from any thread.
 char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_t *out);
 
@@ -237,7 +248,8 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 // @param timeout_ms  how long to wait for the first event; 0 = not at all
 //
 // Reply: `events[]`, empty where nothing came in time; `lagged`, how many older events were lost
-// before these because the reader was slow.
+// before these because the reader was slow: 4096 events wait for it, or less where they take more
+// than 8 MiB.
 // Errors: closed (the run has stopped and all was read, or the subscription was closed
 // meanwhile), invalid_handle, invalid_argument, forked, reentrant.
 // Blocks until an event, the end, or the deadline. Safe from any thread; each event goes to one

@@ -198,3 +198,12 @@ impl std::error::Error for Error {}
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
+
+/// Names longer than this aren't compared: the cost is the product of both lengths.
+pub(crate) const MAX_NAME: usize = 64;
+
+/// The known name that is most like the one given, to suggest it.
+pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let known = known.filter(|_| given.len() <= MAX_NAME);
+    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
+}

@@ -5,40 +5,62 @@
 //! falls behind loses its oldest events and is told how many. The flag's descriptor is readable
 //! exactly while something is queued or the run has ended, because it is raised and lowered under
 //! the queue's own lock.
+//!
+//! The hub keeps the newest events for those who subscribe later (`since`). A subscription is
+//! filled from them and entered into the list under the one lock that publishing takes, so nothing
+//! falls between what is replayed and what is live, and nothing comes twice.
 
-use std::collections::VecDeque;
+mod backlog;
+mod kinds;
+
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use self::backlog::{Backlog, Bounds, Kept};
+use self::kinds::Kinds;
 use crate::clock::{self, Timestamp};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Text;
 use crate::model::event::{Event, EventBatch, EventKind};
+use crate::model::params::EventsOptions;
 use crate::os::Flag;
 
-/// Events a subscription holds for its reader before it drops the oldest.
-pub const QUEUE_CAPACITY: usize = 4096;
+/// What a subscription holds for its reader before it drops the oldest.
+const QUEUE: Bounds = Bounds { events: 4096, bytes: 8 << 20, at_least: 1 };
+/// What is kept for those who subscribe later.
+const HISTORY: Bounds = Bounds { events: 4096, bytes: 4 << 20, at_least: RECENT };
+const _: () = assert!(
+    HISTORY.events <= QUEUE.events && HISTORY.bytes <= QUEUE.bytes,
+    "a replay of everything fits into a queue"
+);
 /// Events in one batch.
-pub const BATCH: usize = 64;
+const BATCH: usize = 64;
 /// Subscriptions open at once.
-pub const MAX_SUBSCRIPTIONS: usize = 1024;
-/// Events kept for `get_peers_summary`.
+const MAX_SUBSCRIPTIONS: usize = 1024;
+/// Events that `get_peers_summary` shows.
 const RECENT: usize = 20;
 
 /// Where events are published. One for each run.
-#[derive(Default)]
 pub(crate) struct Hub {
     inner: Mutex<HubInner>,
 }
 
-#[derive(Default)]
 struct HubInner {
     last_seq: u64,
-    recent: VecDeque<Arc<Event>>,
+    /// The newest events, one for each number up to the last.
+    history: Backlog,
     subscriptions: Vec<Weak<Subscription>>,
     ended: bool,
+}
+
+impl Default for Hub {
+    fn default() -> Self {
+        let history = Backlog::new(&HISTORY);
+        let inner = HubInner { last_seq: 0, history, subscriptions: Vec::new(), ended: false };
+        Hub { inner: Mutex::new(inner) }
+    }
 }
 
 impl Hub {
@@ -54,24 +76,26 @@ impl Hub {
         }
         inner.ended = matches!(kind, EventKind::Stopped { .. });
         inner.last_seq += 1;
-        let event = Arc::new(Event { seq: inner.last_seq, timestamp, peer_id, kind });
-        if inner.recent.len() == RECENT {
-            inner.recent.pop_front();
-        }
-        inner.recent.push_back(Arc::clone(&event));
+        let event = Kept::new(Event { seq: inner.last_seq, timestamp, peer_id, kind });
+        inner.history.push(Arc::clone(&event));
         let ended = inner.ended;
         inner.subscriptions.retain(|weak| {
             let Some(subscription) = weak.upgrade() else {
                 return false;
             };
-            subscription.push(Arc::clone(&event), ended);
+            subscription.push(&event, ended);
             true
         });
     }
 
-    /// A subscription to everything from now on.
-    pub(crate) fn subscribe(&self) -> Result<Arc<Subscription>> {
+    /// A subscription to what the options say.
+    pub(crate) fn subscribe(&self, options: &EventsOptions) -> Result<Arc<Subscription>> {
+        let kinds = options.kinds.as_deref().map_or(Ok(Kinds::ALL), Kinds::of)?;
         let mut inner = self.inner.lock();
+        let mut queue = Queue { events: Backlog::new(&QUEUE), lagged: 0, ended: inner.ended };
+        if let Some(since) = options.since {
+            inner.replay(since, kinds, &mut queue)?;
+        }
         inner.subscriptions.retain(|weak| weak.strong_count() > 0);
         if inner.subscriptions.len() >= MAX_SUBSCRIPTIONS {
             return Err(Error::new(
@@ -86,15 +110,41 @@ impl Hub {
                 format!("no descriptor for the subscription: {error}"),
             )
         })?;
-        let subscription = Arc::new(Subscription::new(flag, inner.ended));
+        let subscription = Arc::new(Subscription::new(flag, kinds, queue, inner.last_seq));
         inner.subscriptions.push(Arc::downgrade(&subscription));
         Ok(subscription)
     }
 
     /// The last events, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<Event>> {
-        self.inner.lock().recent.iter().cloned().collect()
+        let inner = self.inner.lock();
+        inner.history.newest(RECENT).map(|kept| Arc::clone(&kept.event)).collect()
     }
+}
+
+impl HubInner {
+    /// Queues what is kept of the events after `since`, and counts those that aren't kept. Of these
+    /// nobody knows the kind any more, so all of them count.
+    fn replay(&self, since: u64, kinds: Kinds, queue: &mut Queue) -> Result<()> {
+        let Some(after) = self.last_seq.checked_sub(since) else {
+            return Err(beyond_the_end(since, self.last_seq));
+        };
+        let kept = self.history.newest(usize::try_from(after).unwrap_or(usize::MAX));
+        queue.lagged = after - kept.len() as u64;
+        for event in kept.filter(|event| kinds.contains(event.kind)) {
+            queue.lagged += queue.events.push(Arc::clone(event));
+        }
+        Ok(())
+    }
+}
+
+fn beyond_the_end(since: u64, last_seq: u64) -> Error {
+    let message = format!(
+        "`since` is {since}, but the last event of this run is {last_seq}: the number is of another run"
+    );
+    invalid_argument(message).with("last_seq", last_seq).with_hint(
+        "numbers begin anew with each run; `since: 0` gives all that is kept of this one",
+    )
 }
 
 /// One reader's queue. Any number of threads may read it; each event goes to one of them.
@@ -102,40 +152,43 @@ pub(crate) struct Subscription {
     queue: Mutex<Queue>,
     arrived: Condvar,
     flag: Flag,
+    kinds: Kinds,
+    last_seq: u64,
 }
 
-#[derive(Default)]
 struct Queue {
-    events: VecDeque<Arc<Event>>,
+    events: Backlog,
     lagged: u64,
     /// The run has ended, or the reader closed the subscription: nothing more will come.
     ended: bool,
 }
 
 impl Subscription {
-    fn new(flag: Flag, ended: bool) -> Self {
-        if ended {
+    fn new(flag: Flag, kinds: Kinds, queue: Queue, last_seq: u64) -> Self {
+        if queue.ended || !queue.events.is_empty() {
             flag.raise();
         }
-        Subscription {
-            queue: Mutex::new(Queue { ended, ..Queue::default() }),
-            arrived: Condvar::new(),
-            flag,
-        }
+        let (queue, arrived) = (Mutex::new(queue), Condvar::new());
+        Subscription { queue, arrived, flag, kinds, last_seq }
     }
 
-    fn push(&self, event: Arc<Event>, ended: bool) {
+    /// The number of the last event before the subscription.
+    pub(crate) fn last_seq(&self) -> u64 {
+        self.last_seq
+    }
+
+    fn push(&self, event: &Arc<Kept>, ended: bool) {
+        if !self.kinds.contains(event.kind) {
+            return;
+        }
         let mut queue = self.queue.lock();
         if queue.ended {
             return;
         }
-        if queue.events.len() == QUEUE_CAPACITY {
-            queue.events.pop_front();
-            queue.lagged += 1;
-        }
-        queue.events.push_back(event);
+        let was_empty = queue.events.is_empty();
+        queue.lagged += queue.events.push(Arc::clone(event));
         queue.ended = ended;
-        if queue.events.len() == 1 {
+        if was_empty {
             self.flag.raise();
         }
         if ended {
@@ -145,9 +198,19 @@ impl Subscription {
         }
     }
 
+    /// How many events are queued.
+    pub(crate) fn queued(&self) -> usize {
+        self.queue.lock().events.len()
+    }
+
     /// Takes up to [`BATCH`] events, waiting for the first until `deadline`. An empty batch means
     /// nothing came in time; `closed` that nothing will.
     pub(crate) fn next(&self, deadline: Instant) -> Result<EventBatch> {
+        self.pull(deadline, BATCH)
+    }
+
+    /// As [`next`](Self::next), with at most so many events.
+    pub(crate) fn pull(&self, deadline: Instant, most: usize) -> Result<EventBatch> {
         let mut queue = self.queue.lock();
         while queue.events.is_empty() {
             if queue.ended {
@@ -161,13 +224,13 @@ impl Subscription {
                 break;
             }
         }
-        Ok(self.take(&mut queue))
+        Ok(self.take(&mut queue, most))
     }
 
-    fn take(&self, queue: &mut Queue) -> EventBatch {
-        let count = queue.events.len().min(BATCH);
+    fn take(&self, queue: &mut Queue, most: usize) -> EventBatch {
+        let oldest = std::iter::from_fn(|| queue.events.pop()).take(most);
         let batch = EventBatch {
-            events: queue.events.drain(..count).collect(),
+            events: oldest.map(|kept| Arc::clone(&kept.event)).collect(),
             lagged: std::mem::take(&mut queue.lagged),
         };
         if queue.events.is_empty() {
@@ -197,6 +260,8 @@ impl Subscription {
     }
 }
 
+#[cfg(test)]
+mod keeping_tests;
 #[cfg(test)]
 #[path = "events_tests.rs"]
 mod tests;

@@ -1,14 +1,19 @@
 //! The wake-up alone: the descriptor is readable exactly while something is queued or the end has
-//! come, no reader sleeps past an event, and a slow one loses the oldest only.
+//! come, no reader sleeps past an event, and a slow one loses the oldest only. What is kept, for how
+//! long and for whom is tested in `events/keeping_tests.rs`.
 #![allow(unsafe_code)]
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 
 use super::*;
+
+fn subscribe(hub: &Hub) -> Arc<Subscription> {
+    hub.subscribe(&EventsOptions::new()).unwrap()
+}
 
 fn publish(hub: &Hub) {
     let kind = EventKind::ListenAddr { address: "/ip4/127.0.0.1/tcp/1".into(), active: true };
@@ -66,7 +71,7 @@ impl Model {
         if self.ended {
             return;
         }
-        if self.queued.len() == QUEUE_CAPACITY {
+        if self.queued.len() == QUEUE.events {
             self.queued.pop_front();
             self.lagged += 1;
         }
@@ -87,7 +92,7 @@ proptest! {
         steps in steps()
     ) {
         let hub = Hub::default();
-        let mut open = vec![(hub.subscribe().unwrap(), Model::default())];
+        let mut open = vec![(subscribe(&hub), Model::default())];
         let (mut seq, mut stopped) = (0, false);
         for step in steps {
             match step {
@@ -117,7 +122,7 @@ proptest! {
                 },
                 Step::Subscribe => if open.len() < 4 {
                     let model = Model { ended: stopped, ..Model::default() };
-                    open.push((hub.subscribe().unwrap(), model));
+                    open.push((subscribe(&hub), model));
                 },
                 Step::Drop(at) => if at < open.len() {
                     open.remove(at);
@@ -146,7 +151,7 @@ proptest! {
 fn everything_arrives(readers: usize, by_descriptor: bool) {
     const EVENTS: u64 = 3000;
     let hub = Hub::default();
-    let subscription = hub.subscribe().unwrap();
+    let subscription = subscribe(&hub);
     let read = || {
         let mut got = Vec::new();
         loop {
@@ -201,7 +206,7 @@ fn no_wake_up_is_lost_between_writers_and_readers() {
 #[test]
 fn close_wakes_every_reader() {
     let hub = Hub::default();
-    let subscription = hub.subscribe().unwrap();
+    let subscription = subscribe(&hub);
     let codes: Vec<ErrorKind> = std::thread::scope(|scope| {
         let wait = || subscription.next(Instant::now() + Duration::from_secs(30));
         let readers: Vec<_> = (0..4).map(|_| scope.spawn(wait)).collect();
@@ -216,7 +221,7 @@ fn close_wakes_every_reader() {
 fn a_reader_that_comes_after_the_end_learns_of_it() {
     let hub = Hub::default();
     stop(&hub);
-    let late = hub.subscribe().unwrap();
+    let late = subscribe(&hub);
     assert!(readable(&late, Duration::ZERO));
     assert_eq!(next_now(&late).unwrap_err().kind(), ErrorKind::Closed);
 }
@@ -225,7 +230,7 @@ fn a_reader_that_comes_after_the_end_learns_of_it() {
 fn a_dropped_subscription_makes_room_for_another() {
     let hub = Hub::default();
     let all: Vec<Arc<Subscription>> =
-        (0..MAX_SUBSCRIPTIONS / 16).map(|_| hub.subscribe().unwrap()).collect();
+        (0..MAX_SUBSCRIPTIONS / 16).map(|_| subscribe(&hub)).collect();
     drop(all);
     publish(&hub);
     assert!(hub.inner.lock().subscriptions.is_empty());

@@ -33,8 +33,6 @@ mod book;
 mod bootstrap;
 mod clock;
 pub mod config;
-// Nothing calls it yet.
-#[allow(dead_code, unused_imports)]
 mod daemon;
 mod error;
 mod events;
@@ -53,7 +51,7 @@ pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
 pub use self::error::{Error, ErrorKind, Result};
-pub use self::manager::{Events, PeerManager};
+pub use self::manager::{EventIter, Events, PeerManager};
 pub use self::model::{
     Attempt, ConnectionInfo, DialStage, Direction, LastDisconnect, LastError, PeerInfo, PeerRow,
     Policy, Source, Text, TransportKind, event, params, reply,

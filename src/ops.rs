@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
 use crate::manager::{PeerManager, check_timeout};
 use crate::model::params::*;
 use crate::model::reply::*;
@@ -216,15 +216,6 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>
 fn property_names(schema: &Schema) -> Vec<String> {
     let properties = schema.get("properties").and_then(Value::as_object);
     properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
-}
-
-/// Names longer than this aren't compared: the cost is the product of both lengths.
-const MAX_NAME: usize = 64;
-
-/// The known name that is most like the one given.
-fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let known = known.filter(|_| given.len() <= MAX_NAME);
-    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
 }
 
 const CATEGORY: &str = "peer";

@@ -17,10 +17,11 @@ use crossbeam_channel::{Receiver, RecvTimeoutError};
 
 pub(crate) use self::check::check_timeout;
 use self::check::deadline;
-pub use self::subscription::Events;
+pub use self::subscription::{EventIter, Events};
 use crate::book::Record;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::params::EventsOptions;
 use crate::model::reply::{Cancelled, State, Status, Stopped};
 use crate::run::Run;
 use crate::worker::command::{Command, Reply, Terms, dead};
@@ -124,8 +125,17 @@ impl PeerManager {
 
     /// Subscribes to everything that happens from now on.
     pub fn events(&self) -> Result<Events> {
+        self.events_with(EventsOptions::new())
+    }
+
+    /// Subscribes to events of some kinds, or beginning with those of the past that are kept: the
+    /// last 4096, or less where they take more than 4 MiB.
+    ///
+    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`. A
+    /// `since` beyond the last event is `invalid_argument`: it is of another run.
+    pub fn events_with(&self, options: EventsOptions) -> Result<Events> {
         self.live()?;
-        Ok(Events(self.run.hub.subscribe()?))
+        Ok(Events(self.run.hub.subscribe(&options)?))
     }
 
     /// Makes the worker panic, for the tests of what happens then.

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 use super::check::check_timeout;
 use crate::error::Result;
 use crate::events::Subscription;
-use crate::model::event::EventBatch;
+use crate::model::event::{Event, EventBatch};
 use crate::process;
 
 /// A subscription to what happens. Dropping it ends it.
+///
+/// Any number of threads may read it; each event goes to one of them.
 pub struct Events(pub(super) Arc<Subscription>);
 
 impl Events {
@@ -19,6 +21,43 @@ impl Events {
     pub fn next(&self, timeout: Duration) -> Result<EventBatch> {
         process::check_caller()?;
         self.0.next(Instant::now() + check_timeout(timeout)?)
+    }
+
+    /// The events of the next `timeout`, one by one: each waits for the next event, and the
+    /// iteration ends at the deadline or with the run, whose last event is `stopped`. What is not
+    /// taken by then stays for the next call. Zero: what is queued now, without waiting.
+    ///
+    /// ```
+    /// # fn main() -> peerkit::Result<()> {
+    /// use std::time::Duration;
+    /// use peerkit::params::EventsOptions;
+    /// use peerkit::{Config, PeerManager, Profile};
+    ///
+    /// let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+    /// let events = manager.events_with(EventsOptions::new().since(0).kinds(["listen_addr"]))?;
+    /// let mut happened = events.iter(Duration::from_millis(100))?;
+    /// for event in happened.by_ref() {
+    ///     println!("{} {:?}", event.seq, event.kind);
+    /// }
+    /// assert_eq!(happened.lagged(), 0, "we kept up");
+    /// manager.stop(Duration::ZERO)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn iter(&self, timeout: Duration) -> Result<EventIter<'_>> {
+        process::check_caller()?;
+        let (deadline, left) = match check_timeout(timeout)? {
+            // At least one look, which tells what was lost where nothing is queued.
+            Duration::ZERO => (None, self.0.queued().max(1)),
+            timeout => (Some(Instant::now() + timeout), usize::MAX),
+        };
+        Ok(EventIter { events: self, deadline, left, lagged: 0 })
+    }
+
+    /// The number of the last event before this subscription was opened. What it replays goes up to
+    /// that number; what comes after happened since.
+    pub fn last_seq(&self) -> u64 {
+        self.0.last_seq()
     }
 
     /// A descriptor that is readable while something is queued or the run has ended. Poll it,
@@ -35,5 +74,150 @@ impl Events {
 impl std::fmt::Debug for Events {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Events").finish_non_exhaustive()
+    }
+}
+
+/// The events of a stretch of time, one by one; [`Events::iter`] makes it.
+#[derive(Debug)]
+pub struct EventIter<'a> {
+    events: &'a Events,
+    /// None for what is queued, which needs no waiting.
+    deadline: Option<Instant>,
+    left: usize,
+    lagged: u64,
+}
+
+impl EventIter<'_> {
+    /// How many events were lost, so far, before those it has given: because the reader was slow,
+    /// or because what `since` asks for isn't kept any more.
+    pub fn lagged(&self) -> u64 {
+        self.lagged
+    }
+
+    fn take_one(&mut self) -> Option<Arc<Event>> {
+        let now = Instant::now();
+        let deadline = self.deadline.unwrap_or(now);
+        if self.left == 0 || self.deadline.is_some() && now >= deadline {
+            return None;
+        }
+        self.left -= 1;
+        process::check_caller().ok()?;
+        let batch = self.events.0.pull(deadline, 1).ok()?;
+        self.lagged += batch.lagged;
+        batch.events.into_iter().next()
+    }
+}
+
+impl Iterator for EventIter<'_> {
+    type Item = Arc<Event>;
+
+    fn next(&mut self) -> Option<Arc<Event>> {
+        let event = self.take_one();
+        if event.is_none() {
+            self.left = 0;
+        }
+        event
+    }
+}
+
+impl std::iter::FusedIterator for EventIter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+    use crate::error::ErrorKind;
+    use crate::events::Hub;
+    use crate::model::event::EventKind;
+    use crate::model::params::EventsOptions;
+
+    fn publish(hub: &Hub, count: usize) {
+        for _ in 0..count {
+            hub.publish(
+                None,
+                EventKind::ListenAddr { address: "/ip4/1.2.3.4".into(), active: true },
+            );
+        }
+    }
+
+    fn open(hub: &Hub) -> Events {
+        Events(hub.subscribe(&EventsOptions::new()).unwrap())
+    }
+
+    fn seqs(events: impl Iterator<Item = Arc<Event>>) -> Vec<u64> {
+        events.map(|event| event.seq).collect()
+    }
+
+    #[test]
+    fn zero_gives_what_is_queued_and_what_is_not_taken_stays() {
+        let hub = Hub::default();
+        let events = open(&hub);
+        assert_eq!(events.iter(Duration::ZERO).unwrap().count(), 0);
+        publish(&hub, 100);
+        assert_eq!(seqs(events.iter(Duration::ZERO).unwrap().take(3)), [1, 2, 3]);
+        assert_eq!(events.next(Duration::ZERO).unwrap().events.len(), 64);
+        let mut rest = events.iter(Duration::ZERO).unwrap();
+        publish(&hub, 1);
+        assert_eq!(seqs(rest.by_ref()), (68..=100).collect::<Vec<_>>());
+        assert_eq!(rest.next(), None, "it stays ended");
+        assert_eq!(seqs(events.iter(Duration::ZERO).unwrap()), [101]);
+    }
+
+    #[test]
+    fn it_ends_at_its_deadline_however_much_happens() {
+        let hub = Hub::default();
+        let events = open(&hub);
+        let over = std::sync::atomic::AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(std::sync::atomic::Ordering::Relaxed) {
+                    publish(&hub, 1);
+                }
+            });
+            let began = Instant::now();
+            let mut happened = events.iter(Duration::from_millis(100)).unwrap();
+            let got = seqs(happened.by_ref());
+            let took = began.elapsed();
+            over.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert!((100..2000).contains(&took.as_millis()), "{took:?}");
+            assert_eq!(got.last(), Some(&(got.len() as u64 + happened.lagged())), "gaps are told");
+        });
+    }
+
+    #[test]
+    fn it_waits_for_each_event_and_ends_with_the_run() {
+        let hub = Hub::default();
+        let events = open(&hub);
+        let names: Vec<_> = thread::scope(|scope| {
+            let reading = scope.spawn(|| {
+                let happened = events.iter(Duration::from_secs(60)).unwrap();
+                happened.map(|event| event.kind.name()).collect()
+            });
+            publish(&hub, 2);
+            hub.publish(None, EventKind::Stopped { code: ErrorKind::Closed });
+            reading.join().unwrap()
+        });
+        assert_eq!(names, ["listen_addr", "listen_addr", "stopped"]);
+        assert_eq!(events.next(Duration::ZERO).unwrap_err().kind(), ErrorKind::Closed);
+    }
+
+    #[test]
+    fn what_was_lost_is_told_even_where_nothing_is_queued() {
+        let hub = Hub::default();
+        publish(&hub, 5000);
+        let options = EventsOptions::new().since(0).kinds(["dial_failed"]);
+        for timeout in [Duration::ZERO, Duration::from_millis(1)] {
+            let events = Events(hub.subscribe(&options).unwrap());
+            let mut happened = events.iter(timeout).unwrap();
+            assert_eq!((happened.next(), happened.lagged()), (None, 5000 - 4096));
+        }
+    }
+
+    #[test]
+    fn a_timeout_that_is_too_long_is_refused() {
+        let hub = Hub::default();
+        let error = open(&hub).iter(Duration::from_secs(3601)).err().unwrap();
+        assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     }
 }

@@ -139,3 +139,87 @@ pub struct EventBatch {
     /// How many older events were lost before these because the reader was slow.
     pub lagged: u64,
 }
+
+/// Names the kinds once: as they stand in `event`, and as a subscription asks for them.
+macro_rules! names {
+    ($( $kind:ident = $name:literal, )+) => {
+        impl EventKind {
+            /// Every kind's name.
+            pub const NAMES: &'static [&'static str] = &[$( $name, )+];
+
+            /// The kind's name, as it stands in the field `event`.
+            pub const fn name(&self) -> &'static str {
+                match self { $( EventKind::$kind { .. } => $name, )+ }
+            }
+        }
+    };
+}
+
+names! {
+    PeerDiscovered = "peer_discovered",
+    PeerConnected = "peer_connected",
+    PeerIdentified = "peer_identified",
+    PeerDisconnected = "peer_disconnected",
+    DialFailed = "dial_failed",
+    ListenAddr = "listen_addr",
+    Stopped = "stopped",
+}
+
+/// What the allocator and the counts of an `Arc` add to a piece of text.
+const ALLOCATION: usize = 32;
+
+impl Event {
+    /// About how many bytes of memory it takes. Text it may share with others counts in full: the
+    /// event keeps it when the others have let go.
+    pub(crate) fn cost(&self) -> usize {
+        ALLOCATION + size_of::<Self>() + texts(&self.peer_id) + self.kind.cost()
+    }
+}
+
+impl EventKind {
+    /// What it takes beyond its own size.
+    fn cost(&self) -> usize {
+        match self {
+            EventKind::PeerDiscovered { multiaddrs, .. } => texts(multiaddrs),
+            EventKind::PeerConnected { address, .. } | EventKind::ListenAddr { address, .. } => {
+                texts([address])
+            }
+            EventKind::PeerIdentified { agent_version, protocols } => {
+                texts(agent_version) + texts(protocols.iter())
+            }
+            EventKind::PeerDisconnected { error, .. } => error.as_ref().map_or(0, String::len),
+            EventKind::DialFailed { error, .. } => error.len(),
+            EventKind::Stopped { .. } => 0,
+        }
+    }
+}
+
+fn texts<'a>(texts: impl IntoIterator<Item = &'a Text>) -> usize {
+    texts.into_iter().map(|text| ALLOCATION + size_of::<Text>() + text.len()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_has_the_name_that_its_json_has() {
+        let schema = schemars::schema_for!(EventKind);
+        let kinds = schema.get("oneOf").and_then(serde_json::Value::as_array).unwrap();
+        let names = kinds.iter().map(|kind| &kind["properties"]["event"]["const"]);
+        assert_eq!(names.collect::<Vec<_>>(), EventKind::NAMES);
+        let event = EventKind::Stopped { code: ErrorKind::Closed };
+        assert_eq!(serde_json::to_value(&event).unwrap()["event"], event.name());
+    }
+
+    #[test]
+    fn an_event_costs_at_least_the_text_it_keeps() {
+        let name: Text = "x".repeat(200).into();
+        let kind = EventKind::PeerIdentified {
+            agent_version: Some(name.clone()),
+            protocols: vec![name; 255].into(),
+        };
+        let event = Event { seq: 1, timestamp: crate::clock::now(), peer_id: None, kind };
+        assert!((256 * 200..256 * 300).contains(&event.cost()), "{}", event.cost());
+    }
+}

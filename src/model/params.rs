@@ -283,6 +283,12 @@ params! {
 }
 
 params! {
-    /// Options of a subscription. None so far.
-    EventsOptions {}
+    /// Options of a subscription to events.
+    EventsOptions {
+        /// Begin with the events after this number that are still kept; 0 for all that are. Without
+        /// it, with what happens from now on.
+        since: u64,
+        /// Only events of these kinds, and `stopped`.
+        kinds: Vec<String> = texts,
+    }
 }

@@ -82,6 +82,8 @@ pub struct Cancelled {
 pub struct EventsOpened {
     /// The subscription's handle, as in the out-parameter.
     pub events_handle: u64,
+    /// The number of the last event before this call; what happens from now on comes after it.
+    pub last_seq: u64,
 }
 
 /// Reply of `events_close`.
