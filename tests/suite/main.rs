@@ -13,5 +13,6 @@ mod failures;
 mod hammer;
 mod hostile;
 mod lifecycle;
+mod namespaces;
 mod private_network;
 mod snapshots;
