@@ -12,6 +12,7 @@ mod events;
 mod failures;
 mod hammer;
 mod hostile;
+mod js;
 mod lifecycle;
 mod namespaces;
 mod private_network;

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod js_peer;
 pub mod netns;
 pub mod servers;
 
