@@ -5,6 +5,7 @@ CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(abspath $(TARGET))/release
 GO_DIR := tests/interop/go
+JS_DIR := tests/interop/js
 SONAME := libpeerkit.so.0
 LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 
@@ -12,7 +13,7 @@ LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 export PEERKIT_LIB_DIR = $(LIB_DIR)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib header go-peer bench clean
+.PHONY: help demo test test-deps lint lib header go-peer js-peer bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
@@ -28,7 +29,7 @@ demo:
 	@$(MAKE) --no-print-directory lib
 	@scripts/demo
 
-test: test-deps lint lib go-peer
+test: test-deps lint lib go-peer js-peer
 	$(CARGO) test --all-features
 
 test-deps:
@@ -53,9 +54,16 @@ header:
 go-peer:
 	cd $(GO_DIR) && go build -o bin/interop .
 
+# Packages run no scripts of theirs. Node 22, which js-libp2p needs, is one of them: 185 MB.
+js-peer: $(JS_DIR)/node_modules/.installed
+
+$(JS_DIR)/node_modules/.installed: $(JS_DIR)/package-lock.json
+	cd $(JS_DIR) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
 bench: lib go-peer
 	@scripts/bench
 
 clean:
 	$(CARGO) clean
-	rm -rf $(GO_DIR)/bin
+	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules

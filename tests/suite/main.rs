@@ -12,6 +12,8 @@ mod events;
 mod failures;
 mod hammer;
 mod hostile;
+mod js;
 mod lifecycle;
+mod namespaces;
 mod private_network;
 mod snapshots;

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod js_peer;
+pub mod netns;
 pub mod servers;
 
 use std::collections::HashMap;

@@ -4,9 +4,11 @@
 //! start, as one JSON line, and then answers each request `{"id": N, "call": NAME, "params": {..},
 //! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
 //! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
-//! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. The end of the input ends both.
+//! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a
+//! name server: see `dns_server`. The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod dns_server;
 mod raw_peer;
 
 use std::io::{BufRead, Write};
@@ -21,7 +23,8 @@ fn main() {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["peerkit", config] => peerkit_peer(config),
         ["raw", options] => raw_peer::run(options),
-        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw OPTIONS_JSON"),
+        ["dns", options] => dns_server::run(options),
+        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw OPTIONS_JSON | dns OPTIONS_JSON"),
     }
 }
 

@@ -1,0 +1,105 @@
+//! Peers of js-libp2p: they and we connect, and what other tests ask of them works among themselves.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::netns::Switch;
+use crate::support::{Peer, eventually};
+
+/// For what two js peers tell each other by themselves.
+const SOON: Duration = Duration::from_secs(10);
+
+/// Who these peers are.
+fn ids(peers: &Value) -> Vec<&str> {
+    peers.as_array().unwrap().iter().map(|peer| peer["peer_id"].as_str().unwrap()).collect()
+}
+
+/// Whether what was found has the peer's address; js-libp2p may tell it twice.
+fn knows_where(found: &Value, peer: &Peer) -> bool {
+    found["addrs"].as_array().unwrap().contains(&json!(peer.bare("tcp")))
+}
+
+fn routes_to(js: &Peer, peer: &Peer) -> bool {
+    let known = js.ok("routing_table", json!({}))["peers"].clone();
+    known.as_array().unwrap().contains(&json!(peer.id()))
+}
+
+#[test]
+fn a_js_peer_is_dialled_and_identified_over_tcp_and_noise() {
+    let (us, js) = (Peer::start(), Peer::js(json!({ "agent": "js/1" })));
+    us.connect(&js.at("tcp"));
+    let identified = us.wait_for("peer_identified", js.id());
+    assert_eq!(identified["agent_version"], "js/1", "{identified:#}");
+    let seen = us.info(js.id());
+    assert_eq!((&seen["transport"], &seen["direction"]), (&json!("tcp"), &json!("outbound")));
+    for protocol in ["/ipfs/id/1.0.0", "/peerkit/kad/1.0.0", "/meshsub/1.2.0"] {
+        assert!(seen["protocols"].as_array().unwrap().contains(&json!(protocol)), "{seen:#}");
+    }
+    us.ok("ping_peer", json!({ "peer_id": js.id() }));
+}
+
+#[test]
+fn a_js_peer_dials_us() {
+    let (us, js) = (Peer::start(), Peer::js(json!({})));
+    js.connect(&us.at("tcp"));
+    us.wait_for("peer_identified", js.id());
+    assert_eq!(us.info(js.id())["direction"], "inbound");
+    let peers = js.ok("peers", json!({}))["peers"].clone();
+    assert_eq!(ids(&peers), [us.id()]);
+    assert!(peers[0]["agent_version"].as_str().unwrap().starts_with("peerkit/"), "{peers:#}");
+    assert_eq!(peers[0]["connections"][0]["direction"], "outbound");
+}
+
+#[test]
+fn a_js_peer_runs_on_a_host_of_a_switch() {
+    let Some(switch) = Switch::new() else { return };
+    let [ours, theirs] = ["10.77.0.1/24", "10.77.0.2/24"].map(|ip| switch.host(ip));
+    let us = ours.peer(json!({ "profile": "lan", "listen": ["/ip4/10.77.0.1/tcp/0"] }));
+    let js = theirs.js(json!({ "listen": ["/ip4/10.77.0.2/tcp/0"] }));
+    us.connect(&js.at("tcp"));
+    us.wait_for("peer_identified", js.id());
+}
+
+#[test]
+fn js_peers_find_each_other_and_their_content_through_a_third() {
+    let [middle, a, b] = Peer::several_js([json!({}), json!({}), json!({})]);
+    for peer in [&a, &b] {
+        assert_eq!(peer.ok("dht_mode", json!({}))["mode"], "server");
+        peer.connect(&middle.at("tcp"));
+    }
+    eventually(SOON, "the one in the middle knows both", || {
+        routes_to(&middle, &a) && routes_to(&middle, &b)
+    });
+    eventually(SOON, "both know the one in the middle", || {
+        routes_to(&a, &middle) && routes_to(&b, &middle)
+    });
+
+    let found = a.ok("find_peer", json!({ "peer_id": b.id() }))["peer"].clone();
+    assert_eq!(found["peer_id"], b.id());
+    assert!(knows_where(&found, &b), "{found:#}");
+
+    let content = json!({ "cid": "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy" });
+    assert!(!a.ok("provide", content.clone())["told"].as_array().unwrap().is_empty());
+    let providers = b.ok("find_providers", content)["providers"].clone();
+    assert_eq!(ids(&providers), [a.id()]);
+    assert!(knows_where(&providers[0], &a), "{providers:#}");
+
+    let closest = a.ok("get_closest_peers", json!({ "peer_id": middle.id() }))["peers"].clone();
+    assert!(ids(&closest).contains(&middle.id()), "{closest:#}");
+}
+
+#[test]
+fn js_peers_hear_what_the_other_publishes() {
+    let [a, b] = Peer::several_js([json!({}), json!({})]);
+    a.connect(&b.at("tcp"));
+    let topic = json!({ "topic": "news" });
+    b.ok("subscribe", topic.clone());
+    eventually(SOON, "a learns of the subscription", || {
+        a.ok("subscribers", topic.clone())["peers"] == json!([b.id()])
+    });
+    let sent = a.ok("publish", json!({ "topic": "news", "data_base64": "aGVsbG8=" }));
+    assert_eq!(sent["recipients"], json!([b.id()]));
+    let heard = json!([{ "topic": "news", "from": a.id(), "data_base64": "aGVsbG8=" }]);
+    eventually(SOON, "b hears it", || b.ok("messages", json!({}))["messages"] == heard);
+}
