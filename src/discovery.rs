@@ -43,12 +43,6 @@ struct Inner {
     last_pass: Option<Timestamp>,
 }
 
-/// What a pass has found.
-pub(crate) struct PassSummary {
-    pub found: Vec<PeerId>,
-    pub by_source: BTreeMap<Source, u64>,
-}
-
 impl DiscoveryLog {
     pub(crate) fn active(&self) -> bool {
         self.active.load(Ordering::Relaxed)
@@ -74,16 +68,13 @@ impl DiscoveryLog {
         }
     }
 
-    /// A pass ended; gives what it found.
-    pub(crate) fn pass_ends(&self, now: Timestamp) -> PassSummary {
+    /// A pass ended; gives how many peers it found by each source.
+    pub(crate) fn pass_ends(&self, now: Timestamp) -> BTreeMap<Source, u64> {
         let mut inner = self.inner.lock();
         inner.passing = false;
         inner.last_pass = Some(now);
         let found = inner.sources.iter().filter(|(_, report)| report.found > 0);
-        PassSummary {
-            by_source: found.map(|(source, report)| (*source, report.found)).collect(),
-            found: inner.found.clone(),
-        }
+        found.map(|(source, report)| (*source, report.found)).collect()
     }
 
     /// A source told of a peer; `new`: the book didn't know it.
@@ -113,7 +104,9 @@ impl DiscoveryLog {
     /// A source keeps count of a reason itself: this is its count.
     pub(crate) fn dropped_in_all(&self, source: Source, reason: &'static str, count: u64) {
         if count > 0 {
-            self.with(source, |report| drop(report.dropped.insert(reason.into(), count)));
+            self.with(source, |report| {
+                report.dropped.insert(reason.into(), count);
+            });
         }
     }
 

@@ -9,7 +9,7 @@ use multiaddr::Protocol;
 
 use super::keys::{Config, Limits};
 use super::read::invalid;
-use super::values::{ApiAddress, DhtMode, Profile};
+use super::values::Profile;
 use crate::Multiaddr;
 use crate::addr::{parse_address, transport_of};
 use crate::error::{Error, ErrorKind, Result};

@@ -26,7 +26,7 @@ pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
 pub(crate) use data_dir::{DataDir, storage_error};
-pub(crate) use discovery::DiscoverySettings;
+
 use identity::{Identity, load_identity};
 pub(crate) use settings::Settings;
 

@@ -24,7 +24,7 @@ const EXAMPLES: &str = "for example http://127.0.0.1:5001, https://user:password
 type Refusal = &'static str;
 
 /// Where a daemon's API is. Neither `Debug` nor `Display` shows the credentials.
-#[derive(Clone)]
+#[derive(Clone, PartialEq)]
 pub(crate) struct Api {
     /// `http://host:port`, without credentials.
     origin: String,

@@ -162,6 +162,9 @@ names! {
     PeerDisconnected = "peer_disconnected",
     DialFailed = "dial_failed",
     ListenAddr = "listen_addr",
+    ExternalAddr = "external_addr",
+    Discovery = "discovery",
+    Message = "message",
     Stopped = "stopped",
 }
 
@@ -181,9 +184,13 @@ impl EventKind {
     fn cost(&self) -> usize {
         match self {
             EventKind::PeerDiscovered { multiaddrs, .. } => texts(multiaddrs),
-            EventKind::PeerConnected { address, .. } | EventKind::ListenAddr { address, .. } => {
-                texts([address])
+            EventKind::PeerConnected { address, .. }
+            | EventKind::ListenAddr { address, .. }
+            | EventKind::ExternalAddr { address, .. } => texts([address]),
+            EventKind::Message { topic, message_id, data_base64 } => {
+                texts([topic]) + message_id.len() + data_base64.len()
             }
+            EventKind::Discovery { found, .. } => ALLOCATION * (1 + found.len()),
             EventKind::PeerIdentified { agent_version, protocols } => {
                 texts(agent_version) + texts(protocols.iter())
             }

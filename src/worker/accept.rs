@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use super::calls::{Kind, age};
-use super::connect::GRACE;
 use super::dial::{Dial, millis};
 use super::outcome::all_failed;
 use super::peer::Connection;

@@ -6,21 +6,19 @@ use std::time::{Duration, Instant};
 
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::{ConnectionId, DialError};
-use serde_json::json;
 
-use super::calls::{Kind, age};
+use super::calls::Kind;
 use super::command::{Target, Terms};
-use super::dial::{Dial, Plan, millis};
+use super::dial::{Dial, Plan};
 use super::layers::Begun;
 use super::lookup::Outcome;
 use super::outcome::{all_failed, refused};
-use super::peer::{Connection, Peer};
-use super::{Timer, Worker};
+use super::peer::Peer;
+use super::Worker;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
-use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{Connected, Lookup};
-use crate::model::{Attempt, DialStage, Direction, LastError, Source, Text};
+use crate::model::{Attempt, Direction, Source, Text};
 use crate::{Multiaddr, PeerId};
 
 /// A remote that speaks no identify has accepted us if the connection is open after this long: a

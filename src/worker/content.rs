@@ -8,7 +8,7 @@ use libp2p::kad::{self, QueryId, QueryResult, RecordKey};
 use super::Worker;
 use super::calls::{Kind, age};
 use super::command::Terms;
-use super::dht::DhtEvent;
+use super::dht::{Dht, DhtEvent};
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::Provider;
 use crate::{Multiaddr, PeerId};
@@ -65,6 +65,20 @@ impl Worker {
             }
             _ => {}
         }
+    }
+
+    /// The DHT, where there is anybody to ask.
+    pub(super) fn dht_with_peers(&mut self) -> crate::error::Result<&mut Dht> {
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else {
+            return Err(Error::new(ErrorKind::Unsupported, "the DHT is off")
+                .with_hint("set discovery.dht to \"server\", \"client\" or \"auto\""));
+        };
+        if dht.len() == 0 {
+            let error = "no peer that takes part in the DHT is known";
+            return Err(Error::new(ErrorKind::NotConnected, error)
+                .with_hint("connect to a peer of the DHT first, or add one to the bootstrap list"));
+        }
+        Ok(dht)
     }
 
     /// `provide`.

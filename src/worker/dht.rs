@@ -156,7 +156,7 @@ impl Dht {
     }
 
     /// Takes out what must not be dialled, and counts that.
-    fn sift(&self, peer: &PeerId, addresses: &mut Vec<Multiaddr>) {
+    pub(super) fn sift(&self, peer: &PeerId, addresses: &mut Vec<Multiaddr>) {
         addresses.retain(|address| match self.judge(peer, address) {
             Ok(()) => true,
             Err(reason) => {

@@ -263,7 +263,7 @@ impl Worker {
 
     /// Of what a source told, this was left out.
     pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
-        for (reason, count) in dropped.counts() {
+        for (reason, count) in dropped.by_reason() {
             self.run.discovery.dropped(source, reason, count);
         }
     }
@@ -303,9 +303,9 @@ impl Worker {
     fn end_pass_if_over(&mut self) {
         let now = Instant::now();
         let Some(pass) = self.discovery.pass.take_if(|pass| pass.is_over(now)) else { return };
-        let summary = self.run.discovery.pass_ends(clock::now());
+        let found = self.run.discovery.pass_ends(clock::now());
         let duration_ms = millis(now - pass.begun);
-        let kind = EventKind::Discovery { found: summary.by_source, duration_ms };
+        let kind = EventKind::Discovery { found, duration_ms };
         self.run.hub.publish(None, kind);
         self.note_mdns();
         self.answer_discovers(|_| true);

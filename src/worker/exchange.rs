@@ -24,8 +24,9 @@ const MAX_QUESTION_BYTES: u64 = 1024;
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;
 /// How long an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Questions answered for one peer: at once, and in a second.
-pub(super) const RATE: (u32, u32) = (20, 5);
+/// Questions answered for one peer in a second, and at once.
+const PER_SECOND: u32 = 5;
+const BURST: u32 = 20;
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct Question {
@@ -113,5 +114,5 @@ impl Worker {
 
 /// The rate of questions, by asker.
 pub(super) fn rates() -> Rates {
-    Rates::new(RATE)
+    Rates::new(PER_SECOND, BURST)
 }

@@ -55,7 +55,10 @@ impl Gate {
     pub(super) fn new(settings: &Settings, terms: DialTerms, book: Arc<Book>) -> Self {
         Gate {
             local_only: settings.local_only(),
-            rate: TokenBucket::new(settings.limits.max_inbound_per_s, settings.limits.max_inbound_per_s),
+            rate: {
+                let per_second = settings.limits.max_inbound_per_s;
+                TokenBucket::new(per_second, per_second)
+            },
             limits: Limits::new(settings.limits.clone()),
             terms,
             book,

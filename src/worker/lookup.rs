@@ -75,24 +75,18 @@ impl Worker {
             return;
         };
         let now = Instant::now();
-        let dht = self.swarm.behaviour_mut().dht.as_mut();
-        let why_not = match dht {
-            None => "the DHT is off",
-            Some(dht) if dht.len() == 0 => "no peer that takes part in the DHT is known",
-            Some(dht) => {
-                let stage = Stage::Dht(dht.look_for(peer));
+        match self.dht_with_peers().map(|dht| dht.look_for(peer)) {
+            Ok(query) => {
+                let stage = Stage::Dht(query);
                 self.timers.set(now + DHT_PATIENCE.min(left / 2), Timer::Lookup(call));
                 self.lookups.0.insert(call, Search { peer, stage, since: now, steps: Vec::new() });
-                return;
             }
-        };
-        let step = Lookup {
-            source: Source::Dht,
-            found: 0,
-            duration_ms: 0.0,
-            error: Some(why_not.to_owned()),
-        };
-        self.ask_connected(call, peer, vec![step]);
+            Err(error) => {
+                let error = Some(error.message().to_owned());
+                let step = Lookup { source: Source::Dht, found: 0, duration_ms: 0.0, error };
+                self.ask_connected(call, peer, vec![step]);
+            }
+        }
     }
 
     fn ask_connected(&mut self, call: u64, peer: PeerId, mut steps: Vec<Lookup>) {
@@ -101,8 +95,8 @@ impl Worker {
             let record = self.run.book.get(peer);
             record.is_some_and(|record| record.protocols.iter().any(|name| **name == *protocol))
         };
-        let asked: Vec<_> = self.peers.keys().filter(|known| **known != peer && speaks(known));
-        let asked: Vec<PeerId> = asked.into_iter().take(MAX_ASKED).copied().collect();
+        let asked = self.peers.keys().filter(|known| **known != peer && speaks(known));
+        let asked: Vec<PeerId> = asked.take(MAX_ASKED).copied().collect();
         if asked.is_empty() {
             let error = Some("no connected peer answers such a question".to_owned());
             steps.push(Lookup { source: Source::Exchange, found: 0, duration_ms: 0.0, error });

@@ -35,6 +35,7 @@ mod peers;
 mod ping;
 mod pubsub;
 mod rate;
+mod recent;
 mod security;
 mod stage;
 mod tend;

@@ -19,13 +19,13 @@ use libp2p::identity::Keypair;
 use super::announce::{Announcements, Refused};
 use super::command::Terms;
 use super::rate::Rates;
-use super::{Timer, Worker, announce, learnt};
+use super::{Timer, Worker, announce};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
 use crate::model::reply::{Published, Topics};
-use crate::{Multiaddr, PeerId};
+use crate::{Multiaddr, PeerId, addr, clock};
 
 /// A whole message; gossipsub's own default.
 const MAX_TRANSMIT_BYTES: usize = 64 * 1024;
@@ -33,8 +33,9 @@ const MAX_TRANSMIT_BYTES: usize = 64 * 1024;
 const MAX_REMOTE_TOPICS: usize = 100;
 /// Topics this node may subscribe to.
 const MAX_TOPICS: usize = 100;
-/// Messages taken from one neighbour: at once, and in a second.
-const RATE: (u32, u32) = (400, 200);
+/// Messages taken from one neighbour in a second, and at once.
+const PER_SECOND: u32 = 200;
+const BURST: u32 = 400;
 /// A node that has just heard of others announces itself, but not more often than this.
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -67,6 +68,7 @@ pub(super) struct Pubsub {
     announcements: Announcements,
     rates: Rates,
     last_announced: Option<Instant>,
+    last_seq: u64,
 }
 
 impl Pubsub {
@@ -76,8 +78,9 @@ impl Pubsub {
             topics: BTreeSet::new(),
             announced_on: IdentTopic::new(settings.discovery.gossip_topic.clone()),
             announcements: Announcements::new(keypair.public().to_peer_id()),
-            rates: Rates::new(RATE),
+            rates: Rates::new(PER_SECOND, BURST),
             last_announced: None,
+            last_seq: 0,
         }
     }
 
@@ -137,14 +140,11 @@ impl Worker {
         if !self.run.discovery.active() || !self.run.settings.discovery.gossip {
             return MessageAcceptance::Ignore;
         }
-        match self.pubsub.announcements.receive(data, from, Instant::now()) {
+        let Some(seen_at) = self.seen_at(from) else { return MessageAcceptance::Ignore };
+        match self.pubsub.announcements.receive(data, from, &seen_at, Instant::now()) {
             Ok(announced) => {
-                let seen_at = self.seen_at(from);
-                let addresses = announced.addresses.into_iter();
-                let (useful, dropped) =
-                    learnt::useful(addresses, announced.peer, seen_at.as_ref());
-                self.drop_learnt(Source::Gossip, &dropped);
-                self.found(Source::Gossip, announced.peer, useful);
+                self.drop_learnt(Source::Gossip, &announced.dropped);
+                self.found(Source::Gossip, announced.peer, announced.addresses);
                 MessageAcceptance::Accept
             }
             Err(refused) => {
@@ -200,7 +200,9 @@ impl Worker {
             return;
         }
         let addresses = self.told_addresses();
-        let Ok(record) = announce::seal(&self.pubsub.keypair, addresses) else { return };
+        self.pubsub.last_seq = announce::next_seq(self.pubsub.last_seq, clock::now());
+        let record = announce::seal(&self.pubsub.keypair, addresses, self.pubsub.last_seq);
+        let Ok(record) = record else { return };
         self.pubsub.last_announced = Some(Instant::now());
         let topic = self.pubsub.announced_on.hash();
         let sent = self.swarm.behaviour_mut().gossipsub.publish(topic, record);
@@ -220,7 +222,7 @@ impl Worker {
         let mut addresses: Vec<_> = self.swarm.external_addresses().cloned().collect();
         addresses.extend(self.swarm.listeners().cloned());
         addresses.retain(|address| !never.contains(address));
-        addresses.sort_by_key(|address| std::cmp::Reverse(crate::addr::scope(address)));
+        addresses.sort_by_key(|address| std::cmp::Reverse(addr::scope(address)));
         addresses.dedup();
         addresses
     }

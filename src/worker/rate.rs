@@ -1,30 +1,33 @@
-//! Token buckets: so many at once, so many a second.
+//! How often something may happen: so many times a second on average, so many times at once.
+//!
+//! Pure. `gate` asks it before a handshake, `announce` before a signature is verified.
 
 use std::collections::HashMap;
 use std::time::Instant;
 
 use crate::PeerId;
 
-/// One bucket.
-#[derive(Debug)]
+/// A bucket that fills at a steady rate and that each event takes one token out of.
 pub(super) struct TokenBucket {
-    burst: f64,
     per_second: f64,
+    burst: f64,
     tokens: f64,
-    refilled: Instant,
+    /// None until first asked.
+    refilled: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// A full bucket.
-    pub(super) fn new(burst: u32, per_second: u32) -> Self {
-        let (burst, per_second) = (burst.into(), per_second.into());
-        TokenBucket { burst, per_second, tokens: burst, refilled: Instant::now() }
+    /// A full one, which lets `burst` events pass at once.
+    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+        let (per_second, burst) = (per_second.into(), burst.into());
+        TokenBucket { per_second, burst, tokens: burst, refilled: None }
     }
 
+    /// Whether one more event may pass now.
     pub(super) fn take(&mut self, now: Instant) -> bool {
-        let gained = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.burst);
-        self.refilled = now;
+        let idle = now.duration_since(self.refilled.unwrap_or(now));
+        self.tokens = (self.tokens + idle.as_secs_f64() * self.per_second).min(self.burst);
+        self.refilled = self.refilled.max(Some(now));
         let granted = self.tokens >= 1.0;
         if granted {
             self.tokens -= 1.0;
@@ -34,21 +37,21 @@ impl TokenBucket {
 }
 
 /// A bucket for each connected peer; whoever disconnects is forgotten.
-#[derive(Debug)]
 pub(super) struct Rates {
-    burst: u32,
     per_second: u32,
+    burst: u32,
     buckets: HashMap<PeerId, TokenBucket>,
 }
 
 impl Rates {
-    pub(super) fn new((burst, per_second): (u32, u32)) -> Self {
-        Rates { burst, per_second, buckets: HashMap::new() }
+    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+        Rates { per_second, burst, buckets: HashMap::new() }
     }
 
+    /// Whether one more event of this peer may pass now.
     pub(super) fn take(&mut self, peer: &PeerId, now: Instant) -> bool {
-        let new = || TokenBucket::new(self.burst, self.per_second);
-        self.buckets.entry(*peer).or_insert_with(new).take(now)
+        let full = || TokenBucket::new(self.per_second, self.burst);
+        self.buckets.entry(*peer).or_insert_with(full).take(now)
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {
@@ -62,13 +65,13 @@ mod tests {
     use std::time::Duration;
 
     #[test]
-    fn a_second_refills_the_bucket_and_no_more() {
-        let mut bucket = TokenBucket::new(3, 3);
-        let start = bucket.refilled;
-        let granted =
-            |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
-        assert_eq!(granted(&mut bucket, start), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(1)), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(60)), 3);
+    fn a_bucket_fills_at_its_rate_up_to_its_size() {
+        let start = Instant::now();
+        let mut bucket = TokenBucket::new(3, 5);
+        let mut granted =
+            |seconds| (0..10).filter(|_| bucket.take(start + Duration::from_secs(seconds))).count();
+        assert_eq!([0, 1, 60].map(&mut granted), [5, 3, 5]);
+        assert_eq!(granted(1), 0, "a moment that is past fills nothing");
+        assert_eq!(granted(61), 3);
     }
 }

@@ -7,6 +7,7 @@ mod support;
 
 mod connecting;
 mod dead_peers;
+mod discovery;
 mod durability;
 mod events;
 mod failures;
