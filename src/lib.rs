@@ -30,6 +30,8 @@
 
 mod addr;
 mod book;
+#[allow(dead_code)]
+mod bootstrap;
 mod clock;
 pub mod config;
 mod error;
@@ -41,6 +43,7 @@ mod manager;
 mod model;
 pub mod ops;
 mod os;
+mod private_file;
 mod process;
 mod run;
 mod worker;

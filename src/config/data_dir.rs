@@ -186,7 +186,7 @@ fn holder(lock: &mut File) -> Option<u32> {
 }
 
 /// The error for what the disk or its permissions refuse.
-pub(super) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
+pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
     let (why, hint) = match error.kind() {
         io::ErrorKind::PermissionDenied => {
             ("permission denied", "give your user write access to it, or use another data_dir")

@@ -3,8 +3,8 @@
 //! A key file that can't be used is an error and never replaced: a node that silently becomes someone
 //! else is worse than one that doesn't start. Called by `config::open` under the directory's lock.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -15,10 +15,9 @@ use super::data_dir::{DataDir, storage_error};
 use super::secret::{KeySource, decode_base64, read_key_file};
 use super::settings::Settings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::private_file;
 
 const KEY_FILE: &str = "identity.key";
-/// Where a new key is written before it gets its name.
-const NEW_KEY_FILE: &str = "identity.key.new";
 
 /// The node's key.
 #[derive(Debug)]
@@ -46,7 +45,7 @@ pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> 
     match fs::symlink_metadata(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let keypair = Keypair::generate_ed25519();
-            write_key(data_dir.path(), &keypair)?;
+            write_key(&path, &keypair)?;
             Ok(generated(keypair))
         }
         // Anything but "not there" is told by reading it: a dangling link, too, is not replaced.
@@ -104,41 +103,13 @@ fn keypair_from_text(text: &str) -> Option<Keypair> {
 }
 
 /// Writes a new key so that after a crash it is there whole or not at all.
-fn write_key(dir: &Path, keypair: &Keypair) -> Result<()> {
+fn write_key(path: &Path, keypair: &Keypair) -> Result<()> {
     let bytes = keypair.to_protobuf_encoding().map_err(|error| {
         Error::new(ErrorKind::Identity, format!("the new private key can't be encoded: {error}"))
     })?;
     let text = BASE64_STANDARD.encode(bytes) + "\n";
-    let new = dir.join(NEW_KEY_FILE);
-    let path = dir.join(KEY_FILE);
-    let written = write_private(&new, text.as_bytes())
-        .and_then(|()| fs::rename(&new, &path))
-        .and_then(|()| sync_dir(dir));
-    written.map_err(|error| {
-        let _ = fs::remove_file(&new);
-        storage_error(&path, "the new private key can't be written", &error)
-    })
-}
-
-/// Writes a file of our user alone, through to the disk.
-fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // One left by a crash: it never got its name, so nobody knows the key in it.
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
-}
-
-/// Makes a rename in `dir` last. Elsewhere than on Unix a directory can't be opened for it.
-fn sync_dir(dir: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(dir)?.sync_all() } else { Ok(()) }
+    private_file::replace(path, text.as_bytes())
+        .map_err(|error| storage_error(path, "the new private key can't be written", &error))
 }
 
 #[cfg(unix)]

@@ -24,7 +24,7 @@ pub use secret::KeySource;
 pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
-pub(crate) use data_dir::DataDir;
+pub(crate) use data_dir::{DataDir, storage_error};
 use identity::{Identity, load_identity};
 pub(crate) use settings::Settings;
 

@@ -1,0 +1,275 @@
+//! The bootstrap list: the peers a node begins with, from the configuration and from
+//! `bootstrap_peers.txt` in the data directory, which users edit by hand as well.
+//!
+//! The facade adds, removes and lists; the worker asks whom to connect to, and never waits for the
+//! disk to answer. What a line of the file is stands in `text`; dialling is for the worker.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use parking_lot::{Mutex, RwLock};
+
+use crate::addr::{is_dialable, parse_address, with_peer_id};
+use crate::config::storage_error;
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::{Multiaddr, PeerId, private_file};
+use multiaddr::Protocol;
+
+mod text;
+
+#[cfg(test)]
+#[path = "bootstrap_tests.rs"]
+mod tests;
+
+/// The most entries in use, the configuration's included.
+pub(crate) const MAX_ENTRIES: usize = 1000;
+/// The largest file that is read or written, in bytes.
+const MAX_FILE_BYTES: usize = 1024 * 1024;
+/// Lines a start complains about one by one; the rest is a number.
+const MAX_WARNINGS: usize = 20;
+
+/// An address to begin with.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Entry {
+    /// How to get there, without the `/p2p/` part of the peer itself.
+    pub addr: Multiaddr,
+    /// Who must answer; None only for a `/dnsaddr/`, which may stand for several peers.
+    pub peer_id: Option<PeerId>,
+}
+
+impl Entry {
+    /// Reads an address in any form [`parse_address`] takes. Two texts that mean the same are equal.
+    ///
+    /// # Errors
+    /// `invalid_multiaddr`; `invalid_argument` where the peer id is missing; `unsupported` for what
+    /// this build can't dial.
+    pub(crate) fn parse(text: &str) -> Result<Entry> {
+        let read = parse_address(text)?;
+        let entry = Entry { addr: read.addr, peer_id: read.peer_id };
+        if !is_dialable(&entry.addr) {
+            let why = "isn't TCP, QUIC (/udp/…/quic-v1) or /dnsaddr/, which are all there is yet";
+            return Err(Error::new(ErrorKind::Unsupported, format!("{entry} {why}"))
+                .with("multiaddr", entry.to_string()));
+        }
+        if entry.peer_id.is_none() && !entry.may_be_several() {
+            return Err(invalid_argument(format!("{entry} doesn't say whose address it is"))
+                .with("multiaddr", entry.to_string())
+                .with_hint("put /p2p/ and the id of the peer at its end"));
+        }
+        Ok(entry)
+    }
+
+    fn may_be_several(&self) -> bool {
+        matches!(self.addr.iter().next(), Some(Protocol::Dnsaddr(_)))
+    }
+}
+
+/// The whole address, as it stands in the file and in replies.
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.peer_id {
+            Some(peer) => with_peer_id(&self.addr, peer).fmt(f),
+            None => self.addr.fmt(f),
+        }
+    }
+}
+
+/// The list, shared by facade and worker.
+pub(crate) struct BootstrapList {
+    /// None: in memory only.
+    path: Option<PathBuf>,
+    configured: Vec<Entry>,
+    /// The file as it was last read or written. Held for as long as the disk takes, so only by calls
+    /// that change the list; what the others ask is in `known`.
+    text: Mutex<Vec<u8>>,
+    known: RwLock<Known>,
+}
+
+/// What follows from the configuration and the file.
+struct Known {
+    entries: Vec<Entry>,
+    peers: HashSet<PeerId>,
+}
+
+impl BootstrapList {
+    /// Reads the list; a file that isn't there is an empty one. `configured` are entries that the
+    /// file never holds because of us and that can't be removed. Beside the list: a warning for each
+    /// line that isn't used. Such a line stays in the file.
+    ///
+    /// # Errors
+    /// `storage` where the file can't be read or is longer than 1 MiB.
+    pub(crate) fn open(
+        path: Option<PathBuf>,
+        configured: Vec<Entry>,
+    ) -> Result<(Self, Vec<String>)> {
+        let text = path.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let (known, refused) = know(&configured, &text);
+        let warnings = path.as_deref().map(|path| warnings(path, refused)).unwrap_or_default();
+        let list =
+            BootstrapList { path, configured, text: Mutex::new(text), known: RwLock::new(known) };
+        Ok((list, warnings))
+    }
+
+    /// The configuration's entries, then the file's in its order, each once. What somebody else wrote
+    /// into the file shows after the next change.
+    pub(crate) fn entries(&self) -> Vec<Entry> {
+        self.known.read().entries.clone()
+    }
+
+    /// How many entries there are.
+    pub(crate) fn len(&self) -> usize {
+        self.known.read().entries.len()
+    }
+
+    /// Whether an entry is an address of this peer.
+    pub(crate) fn names(&self, peer: &PeerId) -> bool {
+        self.known.read().peers.contains(peer)
+    }
+
+    /// Appends an entry, on disk when this returns; false: it was there already. Reads the file
+    /// first, so only an edit that is saved during the call itself can be lost.
+    ///
+    /// # Errors
+    /// `storage`; `limit_reached` at [`MAX_ENTRIES`] or where the file would be longer than 1 MiB.
+    pub(crate) fn add(&self, entry: Entry) -> Result<bool> {
+        let line = entry.to_string();
+        // Entries can be put together without `parse`; a line must mean what it was written for.
+        if Entry::parse(&line)? != entry {
+            return Err(invalid_argument(format!("{line} can't be written as one line")));
+        }
+        let mut text = self.text.lock();
+        self.reread(&mut text)?;
+        let (there, count) = {
+            let known = self.known.read();
+            (known.entries.contains(&entry), known.entries.len())
+        };
+        if there {
+            return Ok(false);
+        }
+        if count >= MAX_ENTRIES {
+            let message = format!("the bootstrap list has {count} entries already");
+            return Err(Error::new(ErrorKind::LimitReached, message).with("limit", MAX_ENTRIES));
+        }
+        let changed = text::with(&text, &line);
+        self.write(&mut text, changed)?;
+        Ok(true)
+    }
+
+    /// Drops every line that means this entry, on disk when this returns; false: there was none.
+    /// Reads the file first, as [`add`](Self::add) does.
+    ///
+    /// # Errors
+    /// `storage`; `invalid_argument` for an entry of the configuration.
+    pub(crate) fn remove(&self, entry: &Entry) -> Result<bool> {
+        if self.configured.contains(entry) {
+            let message = format!("{entry} stands in the configuration and can't be removed here");
+            return Err(invalid_argument(message)
+                .with("multiaddr", entry.to_string())
+                .with_hint("take it out of `bootstrap` and start again"));
+        }
+        let mut text = self.text.lock();
+        self.reread(&mut text)?;
+        let changed = text::without(&text, entry);
+        if changed.len() == text.len() {
+            return Ok(false);
+        }
+        self.write(&mut text, changed)?;
+        Ok(true)
+    }
+
+    fn reread(&self, text: &mut Vec<u8>) -> Result<()> {
+        let Some(path) = &self.path else { return Ok(()) };
+        let read = read_file(path)?;
+        if read != *text {
+            self.take(text, read);
+        }
+        Ok(())
+    }
+
+    fn write(&self, text: &mut Vec<u8>, changed: Vec<u8>) -> Result<()> {
+        if changed.len() > MAX_FILE_BYTES {
+            let message = "the file of the bootstrap list would be longer than 1 MiB";
+            return Err(Error::new(ErrorKind::LimitReached, message).with("limit", MAX_FILE_BYTES));
+        }
+        if let Some(path) = &self.path {
+            // Where the file is a link, what it leads to is replaced.
+            let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            private_file::replace(&place, &changed).map_err(|error| {
+                storage_error(path, "the bootstrap list can't be written", &error)
+            })?;
+        }
+        self.take(text, changed);
+        Ok(())
+    }
+
+    fn take(&self, text: &mut Vec<u8>, new: Vec<u8>) {
+        let (known, _) = know(&self.configured, &new);
+        *self.known.write() = known;
+        *text = new;
+    }
+}
+
+/// A line that isn't used.
+struct Refused {
+    number: usize,
+    why: String,
+}
+
+/// What is to be known of a file with this text, and which of its lines can't be used.
+fn know(configured: &[Entry], text: &[u8]) -> (Known, Vec<Refused>) {
+    let mut seen = HashSet::new();
+    let mut refused = Vec::new();
+    let mut entries: Vec<Entry> =
+        configured.iter().filter(|entry| seen.insert(Entry::clone(entry))).cloned().collect();
+    entries.truncate(MAX_ENTRIES);
+    for (number, line) in text::lines(text) {
+        match line {
+            Err(error) => refused.push(Refused { number, why: error.message().to_owned() }),
+            Ok(entry) if !seen.insert(entry.clone()) => {}
+            Ok(_) if entries.len() == MAX_ENTRIES => {
+                let why = format!("there are {MAX_ENTRIES} entries before it, which is the limit");
+                refused.push(Refused { number, why });
+            }
+            Ok(entry) => entries.push(entry),
+        }
+    }
+    let peers = entries.iter().filter_map(|entry| entry.peer_id).collect();
+    (Known { entries, peers }, refused)
+}
+
+fn warnings(path: &Path, refused: Vec<Refused>) -> Vec<String> {
+    let path = path.display();
+    let more = refused.len().saturating_sub(MAX_WARNINGS);
+    let told = refused.into_iter().take(MAX_WARNINGS);
+    let mut warnings: Vec<String> =
+        told.map(|line| format!("{path}: line {} isn't used: {}", line.number, line.why)).collect();
+    if more > 0 {
+        warnings.push(format!("{path}: {more} more lines aren't used"));
+    }
+    warnings
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let refused = |why: &str| {
+        Error::new(ErrorKind::Storage, format!("the bootstrap list {} {why}", path.display()))
+            .with("path", path.display().to_string())
+    };
+    let failed = |error| storage_error(path, "the bootstrap list can't be read", &error);
+    match fs::metadata(path) {
+        // To open a pipe is to wait for whoever writes into it.
+        Ok(metadata) if !metadata.is_file() => return Err(refused("is no regular file")),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    }
+    let mut text = Vec::new();
+    let most = MAX_FILE_BYTES as u64 + 1;
+    File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)).map_err(failed)?;
+    if text.len() > MAX_FILE_BYTES {
+        return Err(refused("is longer than 1 MiB").with_hint("make it shorter, then start again"));
+    }
+    Ok(text)
+}
