@@ -16,7 +16,7 @@ mod scope;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use scope::{is_public_ip, scope};
+pub(crate) use scope::{Scope, is_public_ip, scope};
 
 /// The longest text read as a peer id, in bytes. Real ones have 46 to 90; decoding costs the square.
 const MAX_PEER_ID_BYTES: usize = 512;

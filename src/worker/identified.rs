@@ -3,21 +3,18 @@
 use libp2p::identify;
 
 use super::Worker;
+use super::learnt::useful;
 use super::peer::Identity;
+use crate::PeerId;
 use crate::book::{Identified, MAX_PROTOCOLS};
 use crate::clock;
 use crate::model::event::EventKind;
-use crate::{Multiaddr, PeerId, addr};
 use libp2p::swarm::ConnectionId;
 
 /// Characters kept of a remote's agent and protocol version.
 const MAX_AGENT_CHARS: usize = 256;
 /// A protocol name longer than this is left out.
 const MAX_PROTOCOL_BYTES: usize = 256;
-/// An address longer than this is left out.
-const MAX_ADDRESS_BYTES: usize = 512;
-/// Addresses kept of what one remote says of itself.
-const MAX_ADDRESSES: usize = 16;
 
 impl Worker {
     pub(super) fn on_identify(&mut self, event: identify::Event) {
@@ -44,11 +41,13 @@ impl Worker {
         let known = state.connections.iter().any(|open| open.identity == Identity::Known);
         let Some(connection) = state.connection(id) else { return };
         connection.identity = Identity::Known;
+        let seen_at = connection.address.parse().ok();
+        let (addrs, _) = useful(info.listen_addrs.iter().cloned(), peer, seen_at.as_ref());
         let told = Identified {
             agent_version: Some(clip(&info.agent_version, MAX_AGENT_CHARS)),
             protocol_version: Some(clip(&info.protocol_version, MAX_AGENT_CHARS)),
             protocols: protocols(&info),
-            addrs: addresses(&info, peer, connection.address.parse().ok().as_ref()),
+            addrs,
         };
         let before = self.run.book.get(&peer);
         self.run.book.identified(&peer, told, clock::now());
@@ -74,17 +73,4 @@ fn protocols(info: &identify::Info) -> Vec<String> {
     let names = info.protocols.iter().map(|protocol| protocol.as_ref());
     let names = names.filter(|name: &&str| name.len() <= MAX_PROTOCOL_BYTES);
     names.take(MAX_PROTOCOLS).map(str::to_owned).collect()
-}
-
-/// What of a remote's own addresses can be of use: none of a smaller scope than the address it
-/// was seen at, since a stranger's loopback or private addresses lead somewhere else from here.
-fn addresses(info: &identify::Info, peer: PeerId, seen_at: Option<&Multiaddr>) -> Vec<Multiaddr> {
-    let least = seen_at.map(addr::scope);
-    let told = info.listen_addrs.iter().filter(|address| address.len() <= MAX_ADDRESS_BYTES);
-    let told = told.filter(|address| addr::peer_id_of(address).is_none_or(|named| named == peer));
-    let told = told.map(addr::without_peer_id);
-    let useful = told.filter(|address| {
-        addr::is_dialable(address) && least.is_none_or(|least| addr::scope(address) >= least)
-    });
-    useful.take(MAX_ADDRESSES).collect()
 }

@@ -4,7 +4,8 @@
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
 //! own, and answers and events go into queues that never block. `connect` is the story of a
 //! connect, `calls` of all other calls, `peers` and `identified` of connections, `listen` of start-up;
-//! `transport` and `behaviour` put libp2p together.
+//! `transport` and `behaviour` put libp2p together. `learnt` is the rule for addresses that strangers
+//! tell.
 
 mod behaviour;
 mod calls;
@@ -14,6 +15,8 @@ mod dial;
 mod gate;
 mod identified;
 mod layers;
+#[allow(dead_code)]
+mod learnt;
 mod limits;
 mod listen;
 mod outcome;
