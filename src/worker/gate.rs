@@ -15,6 +15,7 @@ use libp2p::swarm::{
 
 use super::layers::ip_of;
 use super::limits::Limits;
+use super::rate::TokenBucket;
 use crate::config::Settings;
 use crate::model::Direction;
 use crate::{Multiaddr, PeerId, addr};
@@ -46,39 +47,12 @@ pub(super) struct Gate {
 
 impl Gate {
     pub(super) fn new(settings: &Settings) -> Self {
+        let per_second = settings.limits.max_inbound_per_s;
         Gate {
             local_only: settings.local_only(),
-            rate: TokenBucket::new(settings.limits.max_inbound_per_s),
+            rate: TokenBucket::new(per_second, per_second),
             limits: Limits::new(settings.limits.clone()),
         }
-    }
-}
-
-/// Holds up to one second's worth of tokens.
-struct TokenBucket {
-    per_second: f64,
-    tokens: f64,
-    refilled: Instant,
-}
-
-impl TokenBucket {
-    fn new(per_second: u32) -> Self {
-        TokenBucket {
-            per_second: per_second.into(),
-            tokens: per_second.into(),
-            refilled: Instant::now(),
-        }
-    }
-
-    fn take(&mut self, now: Instant) -> bool {
-        let gained = now.duration_since(self.refilled).as_secs_f64() * self.per_second;
-        self.tokens = (self.tokens + gained).min(self.per_second);
-        self.refilled = now;
-        let granted = self.tokens >= 1.0;
-        if granted {
-            self.tokens -= 1.0;
-        }
-        granted
     }
 }
 
@@ -160,22 +134,5 @@ impl NetworkBehaviour for Gate {
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         Poll::Pending
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    #[test]
-    fn a_second_refills_the_bucket_and_no_more() {
-        let mut bucket = TokenBucket::new(3);
-        let start = bucket.refilled;
-        let granted =
-            |bucket: &mut TokenBucket, at: Instant| (0..10).filter(|_| bucket.take(at)).count();
-        assert_eq!(granted(&mut bucket, start), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(1)), 3);
-        assert_eq!(granted(&mut bucket, start + Duration::from_secs(60)), 3);
     }
 }

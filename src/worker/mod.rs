@@ -5,8 +5,10 @@
 //! own, and answers and events go into queues that never block. `connect` is the story of a
 //! connect, `calls` of all other calls, `peers` and `identified` of connections, `listen` of start-up;
 //! `transport` and `behaviour` put libp2p together. `learnt` is the rule for addresses that strangers
-//! tell.
+//! tell, `announce` what they tell by gossip.
 
+#[allow(dead_code)]
+mod announce;
 mod behaviour;
 mod calls;
 pub(crate) mod command;
@@ -23,6 +25,9 @@ mod outcome;
 mod peer;
 mod peers;
 mod ping;
+mod rate;
+#[allow(dead_code)]
+mod recent;
 mod security;
 mod stage;
 mod timers;
