@@ -145,15 +145,6 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    pub(super) const ALL: [Refused; 6] = [
-        Refused::Malformed,
-        Refused::Forged,
-        Refused::OwnId,
-        Refused::Stale,
-        Refused::TooMany,
-        Refused::TooLarge,
-    ];
-
     /// The name it is counted by.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
@@ -164,22 +155,6 @@ impl Refused {
             Refused::TooMany => "too_many",
             Refused::TooLarge => "too_large",
         }
-    }
-}
-
-/// What became of all announcements so far.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    pub accepted: u64,
-    /// Addresses of accepted announcements that were of no use.
-    pub dropped: Dropped,
-    refused: [u64; Refused::ALL.len()],
-}
-
-impl Counts {
-    /// The refused ones by reason.
-    pub(super) fn refused(&self) -> impl Iterator<Item = (Refused, u64)> {
-        Refused::ALL.into_iter().map(|why| (why, self.refused[why as usize]))
     }
 }
 
@@ -195,7 +170,6 @@ pub(super) struct Announcements {
     neighbours: Recent<PeerId, TokenBucket>,
     all: TokenBucket,
     heard: Recent<PeerId, Heard>,
-    counts: Counts,
 }
 
 impl Announcements {
@@ -205,40 +179,12 @@ impl Announcements {
             neighbours: Recent::new(MAX_NEIGHBOURS),
             all: TokenBucket::new(ALL_PER_S, ALL_BURST),
             heard: Recent::new(MAX_HEARD),
-            counts: Counts::default(),
         }
     }
 
     /// Takes an announcement that the connected peer `from` handed to us, or says why not. `seen_at`
     /// is the address of that peer; nothing that reaches less far is of use, whoever signed it.
     pub(super) fn receive(
-        &mut self,
-        bytes: &[u8],
-        from: &PeerId,
-        seen_at: &Multiaddr,
-        now: Instant,
-    ) -> Result<Announcement, Refused> {
-        let decided = self.decide(bytes, from, seen_at, now);
-        match &decided {
-            Ok(announcement) => {
-                self.counts.accepted += 1;
-                self.counts.dropped += announcement.dropped;
-            }
-            Err(why) => self.counts.refused[*why as usize] += 1,
-        }
-        decided
-    }
-
-    /// The peer is connected no more; its rate needn't be kept.
-    pub(super) fn forget(&mut self, from: &PeerId) {
-        self.neighbours.remove(from);
-    }
-
-    pub(super) fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    fn decide(
         &mut self,
         bytes: &[u8],
         from: &PeerId,
@@ -262,6 +208,11 @@ impl Announcements {
         let (addresses, mut dropped) = useful(read, peer, Some(seen_at));
         dropped.undialable += unreadable as u64;
         Ok(Announcement { peer, seq: record.seq, addresses, dropped })
+    }
+
+    /// The peer is connected no more; its rate needn't be kept.
+    pub(super) fn forget(&mut self, from: &PeerId) {
+        self.neighbours.remove(from);
     }
 
     /// Whether the neighbour may hand us one more now. What it has too many doesn't count against
