@@ -13,14 +13,8 @@ use crate::model::reply::SourceReport;
 use crate::model::{LastError, Source, Text};
 
 /// The sources a pass asks, in the order they are told in.
-pub(crate) const SOURCES: [Source; 6] = [
-    Source::Bootstrap,
-    Source::Mdns,
-    Source::Dht,
-    Source::Gossip,
-    Source::Ipfs,
-    Source::Cluster,
-];
+pub(crate) const SOURCES: [Source; 6] =
+    [Source::Bootstrap, Source::Mdns, Source::Dht, Source::Gossip, Source::Ipfs, Source::Cluster];
 /// Peers kept of what a pass found.
 pub(crate) const MAX_FOUND: usize = 1000;
 

@@ -27,9 +27,8 @@ impl Book {
 
     /// Peers that took part in this DHT when they were last identified.
     pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Candidate> {
-        let takes_part = |record: &Record| {
-            record.dht && record.protocols.iter().any(|name| **name == *protocol)
-        };
+        let takes_part =
+            |record: &Record| record.dht && record.protocols.iter().any(|name| **name == *protocol);
         self.recent(WARM_PEERS, takes_part)
     }
 

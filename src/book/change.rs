@@ -40,9 +40,9 @@ pub(crate) enum UserChange {
 impl UserChange {
     pub(crate) fn id(&self) -> &PeerId {
         match self {
-            UserChange::Add { id, .. }
-            | UserChange::HoldOff { id }
-            | UserChange::Remove { id } => id,
+            UserChange::Add { id, .. } | UserChange::HoldOff { id } | UserChange::Remove { id } => {
+                id
+            }
         }
     }
 }
@@ -66,7 +66,8 @@ impl Book {
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
             UserChange::HoldOff { id } => {
-                let mut record = self.get(id).map(Arc::unwrap_or_clone).ok_or_else(|| unknown(id))?;
+                let mut record =
+                    self.get(id).map(Arc::unwrap_or_clone).ok_or_else(|| unknown(id))?;
                 record.held_off = true;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }

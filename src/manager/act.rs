@@ -77,7 +77,10 @@ impl PeerManager {
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
         if !self.known(&peer)?.held_off {
-            self.run.store.commit(UserChange::HoldOff { id: peer }, deadline.max(Instant::now() + COMMIT_GRACE))?;
+            self.run.store.commit(
+                UserChange::HoldOff { id: peer },
+                deadline.max(Instant::now() + COMMIT_GRACE),
+            )?;
         }
         let was_connected = self.disconnect(peer, params.cancel_token, deadline)?;
         Ok(Disconnected {

@@ -9,6 +9,7 @@ use cid::Cid;
 
 use super::PeerManager;
 use super::check::{in_range, required, required_peer};
+use crate::PeerId;
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
@@ -16,7 +17,6 @@ use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
 use crate::worker::command::{Command, Reply, Target, Terms};
-use crate::PeerId;
 
 /// The longest topic, in bytes.
 const MAX_TOPIC_BYTES: usize = 256;
@@ -173,8 +173,7 @@ impl PeerManager {
             None => configured.unwrap_or_else(default),
         };
         let token = params.cancel_token;
-        let named =
-            self.ask(deadline, token, |terms| Command::AskDaemon { source, api, terms })?;
+        let named = self.ask(deadline, token, |terms| Command::AskDaemon { source, api, terms })?;
         let failed = match params.connect.unwrap_or(true) {
             true => self.connect_all(&named, token, deadline)?,
             false => Vec::new(),
@@ -247,8 +246,10 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 20, 100)? as usize;
         let (cid, key) = content(params.cid)?;
-        let peers = self.ask(deadline, params.cancel_token, |terms| {
-            Command::FindProviders { key, limit, terms }
+        let peers = self.ask(deadline, params.cancel_token, |terms| Command::FindProviders {
+            key,
+            limit,
+            terms,
         })?;
         Ok(Providers { cid, peers })
     }

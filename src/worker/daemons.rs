@@ -7,11 +7,11 @@ use tokio::sync::mpsc;
 use super::Worker;
 use super::calls::Kind;
 use super::command::Terms;
+use crate::PeerId;
 use crate::clock;
 use crate::daemon::{self, Api, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LastError, Source};
-use crate::PeerId;
 
 /// Questions to daemons under way at once.
 const AT_ONCE: usize = 8;
@@ -47,7 +47,13 @@ impl Daemons {
         }
     }
 
-    fn ask(&mut self, source: Source, api: Api, deadline: Instant, call: Option<u64>) -> Result<()> {
+    fn ask(
+        &mut self,
+        source: Source,
+        api: Api,
+        deadline: Instant,
+        call: Option<u64>,
+    ) -> Result<()> {
         if self.open >= AT_ONCE {
             let message = format!("{AT_ONCE} questions to daemons are under way already");
             return Err(Error::new(ErrorKind::Busy, message));

@@ -54,8 +54,7 @@ struct Pass {
 
 impl Pass {
     fn is_over(&self, now: Instant) -> bool {
-        let answered =
-            self.dials.is_empty() && self.queries.is_empty() && self.daemons.is_empty();
+        let answered = self.dials.is_empty() && self.queries.is_empty() && self.daemons.is_empty();
         now >= self.until || answered && now >= self.window
     }
 }
@@ -193,7 +192,8 @@ impl Worker {
             entry.peer_id.is_some_and(|peer| worker.peers.contains_key(&peer))
         };
         let open = entries.iter().filter(|entry| connected(self, entry)).count();
-        let note = format!("{open} of {} bootstrap addresses are of connected peers", entries.len());
+        let note =
+            format!("{open} of {} bootstrap addresses are of connected peers", entries.len());
         self.run.discovery.note(Source::Bootstrap, note);
         if !asked && self.peers.len() >= FEW {
             return;

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use libp2p::gossipsub::{
-    AllowAllSubscriptionFilter, Behaviour, ConfigBuilder, Event, IdentTopic,
-    IdentityTransform, MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity,
-    MessageId, PublishError, ValidationMode,
+    AllowAllSubscriptionFilter, Behaviour, ConfigBuilder, Event, IdentTopic, IdentityTransform,
+    MaxCountSubscriptionFilter, Message, MessageAcceptance, MessageAuthenticity, MessageId,
+    PublishError, ValidationMode,
 };
 use libp2p::identity::Keypair;
 
@@ -109,12 +109,7 @@ impl Worker {
         }
     }
 
-    fn on_message(
-        &mut self,
-        from: &PeerId,
-        id: &MessageId,
-        message: Message,
-    ) -> MessageAcceptance {
+    fn on_message(&mut self, from: &PeerId, id: &MessageId, message: Message) -> MessageAcceptance {
         if message.topic == self.pubsub.announced_on.hash() {
             return self.on_announcement(from, &message.data);
         }
@@ -282,7 +277,9 @@ fn not_published(error: &PublishError) -> Error {
     match error {
         PublishError::NoPeersSubscribedToTopic => {
             Error::new(ErrorKind::NotConnected, "no connected peer subscribes to the topic")
-                .with_hint("connect to a peer that does; a new subscription takes a moment to be heard of")
+                .with_hint(
+                    "connect to a peer that does; a new subscription takes a moment to be heard of",
+                )
         }
         PublishError::MessageTooLarge => {
             let most = MAX_TRANSMIT_BYTES;
