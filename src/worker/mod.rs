@@ -16,6 +16,8 @@ mod identified;
 mod layers;
 mod limits;
 mod listen;
+#[allow(dead_code)]
+mod mdns;
 mod outcome;
 mod peer;
 mod peers;
