@@ -9,6 +9,7 @@ mod connecting;
 mod dead_peers;
 mod durability;
 mod events;
+mod events_churn;
 mod failures;
 mod hammer;
 mod hostile;

@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod dice;
 pub mod servers;
+pub mod stream;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
