@@ -5,6 +5,7 @@
 //! - `security`: "noise" or "tls" alone (both);
 //! - `muxer`: false for none that anybody speaks;
 //! - `close_after_ms`: closes each connection that long after it was established;
+//! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number.
 //!
@@ -65,6 +66,12 @@ pub fn run(options: &str) {
 
 async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
     let patience = options["close_after_ms"].as_u64().map(Duration::from_millis);
+    let calls: Option<Multiaddr> =
+        options["calls"].as_str().map(|address| address.parse().unwrap());
+    let call = |swarm: &mut Swarm<Behaviour>| {
+        calls.iter().for_each(|address| swarm.dial(address.clone()).unwrap());
+    };
+    call(swarm);
     let mut closing = futures::stream::FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -78,6 +85,9 @@ async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
                     if let Some(patience) = patience {
                         closing.push(tokio::time::sleep(patience).map(move |()| connection_id));
                     }
+                }
+                SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
+                    call(swarm);
                 }
                 _ => {}
             },
