@@ -17,6 +17,7 @@ use super::learnt::{self, MAX_ADDRESSES};
 use super::{Timer, Worker};
 use crate::book::Discovered;
 use crate::bootstrap::Entry;
+use crate::clock::Timestamp;
 use crate::config::DhtMode;
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
@@ -442,16 +443,23 @@ impl Worker {
             Discovered::Known => false,
             Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
         };
-        self.run.discovery.heard(source, peer, new, now);
+        self.discovered(source, peer, new, now);
         if new {
             let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
             let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(peer.to_string().into()), kind);
-            self.check_goals();
         }
         if !self.peers.contains_key(&peer) {
             self.tend_soon();
+        }
+    }
+
+    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
+    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            self.check_goals();
         }
     }
 }

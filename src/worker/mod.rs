@@ -100,6 +100,9 @@ pub(crate) fn run(
         if let Some(run) = ready(listening) {
             let mut worker = Worker::new(swarm, run, terms, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
+            for address in &node.settings.advertise {
+                worker.external_addr(address, true);
+            }
             worker.begin_discovery();
             worker.serve(commands, &crashed).await;
         }

@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bootstrap;
 mod connecting;
+mod daemons;
 mod dead_peers;
 mod discovery;
 mod durability;
@@ -13,9 +15,11 @@ mod events;
 mod events_churn;
 mod failures;
 mod hammer;
+mod hold_off;
 mod hostile;
 mod js;
 mod lifecycle;
 mod namespaces;
+mod passes;
 mod private_network;
 mod snapshots;
