@@ -11,6 +11,7 @@ mod discovery;
 mod durability;
 mod events;
 mod failures;
+mod gossip;
 mod hammer;
 mod hostile;
 mod js;

@@ -5,6 +5,7 @@
 
 pub mod js_peer;
 pub mod netns;
+pub mod record;
 pub mod servers;
 
 use std::collections::HashMap;
