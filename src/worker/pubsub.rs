@@ -152,12 +152,7 @@ impl Worker {
         }
     }
 
-    fn on_message(
-        &mut self,
-        from: &PeerId,
-        id: &MessageId,
-        message: Message,
-    ) -> MessageAcceptance {
+    fn on_message(&mut self, from: &PeerId, id: &MessageId, message: Message) -> MessageAcceptance {
         if message.topic == self.pubsub.announced_on.hash() {
             return self.on_announcement(from, &message.data);
         }
@@ -329,7 +324,9 @@ fn not_published(error: &PublishError) -> Error {
     match error {
         PublishError::NoPeersSubscribedToTopic => {
             Error::new(ErrorKind::NotConnected, "no connected peer subscribes to the topic")
-                .with_hint("connect to a peer that does; a new subscription takes a moment to be heard of")
+                .with_hint(
+                    "connect to a peer that does; a new subscription takes a moment to be heard of",
+                )
         }
         PublishError::MessageTooLarge => {
             invalid_argument(format!("the message takes more than {MAX_READ_BYTES} bytes"))

@@ -107,7 +107,9 @@ impl Gossip {
                 let data = job.what.next(job.left);
                 let id = match behaviour.publish(job.topic.clone(), data) {
                     Ok(id) => id,
-                    Err(PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_)) => {
+                    Err(
+                        PublishError::NoPeersSubscribedToTopic | PublishError::AllQueuesFull(_),
+                    ) => {
                         return true;
                     }
                     Err(error) => panic!("{error}"),
