@@ -148,14 +148,14 @@ impl Worker {
 
     /// A timer of passes went off.
     pub(super) fn on_pass_timer(&mut self) {
+        self.end_pass_if_over();
         let now = Instant::now();
-        if self.discovery.next.is_some_and(|next| next <= now) {
-            self.discovery.next = None;
-            if self.discovery.pass.is_none() {
-                self.begin_pass(false);
+        if self.discovery.next.take_if(|next| *next <= now).is_some() {
+            match self.discovery.pass {
+                Some(_) => self.pass_soon(self.run.settings.discovery.interval),
+                None => self.begin_pass(false),
             }
         }
-        self.end_pass_if_over();
     }
 
     fn begin_pass(&mut self, asked: bool) {

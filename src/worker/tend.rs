@@ -47,8 +47,7 @@ impl Worker {
         if !self.run.discovery.active() {
             return;
         }
-        let limits = &self.run.settings.limits;
-        let wanted = WANTED.min(limits.low_water) as usize;
+        let wanted = self.wanted_connections();
         let unasked = self.dials.unasked();
         let lacking = wanted.saturating_sub(self.peers.len() + unasked);
         let most = lacking.min(AT_ONCE.saturating_sub(unasked));
@@ -59,6 +58,16 @@ impl Worker {
             if !self.dials.any_to(&peer) {
                 self.dial_unasked(Some(peer), addresses, Source::Book);
             }
+        }
+    }
+
+    /// How many peers to be connected to for its own sake. With an idle timeout none: whoever is dialled
+    /// for nothing would be closed as idle, and dialled again.
+    fn wanted_connections(&self) -> usize {
+        let settings = &self.run.settings;
+        match settings.idle_timeout {
+            Some(_) => 0,
+            None => WANTED.min(settings.limits.low_water) as usize,
         }
     }
 
