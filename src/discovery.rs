@@ -142,8 +142,11 @@ impl DiscoveryLog {
         (inner.last_pass, inner.passing)
     }
 
+    /// What each source of a pass has done.
     pub(crate) fn reports(&self) -> BTreeMap<Source, SourceReport> {
-        self.inner.lock().sources.clone()
+        let inner = self.inner.lock();
+        let report = |source| inner.sources.get(&source).cloned().unwrap_or_default();
+        SOURCES.into_iter().map(|source| (source, report(source))).collect()
     }
 
     /// Everything that was refused, as `source.reason`.

@@ -9,20 +9,25 @@ use crate::model::{Policy, Source, Text};
 
 /// Records looked at for candidates; beyond them nobody has been heard of for long.
 const LOOKED_AT: usize = 1024;
-/// Peers put into the DHT's routing table at start: many times the 20 that are asked first.
-const WARM_PEERS: usize = 256;
+/// Peers put into the DHT's routing table at start: some times the 20 that are asked first.
+const WARM_PEERS: usize = 64;
 
 /// A peer and where it may be.
 pub(crate) type Candidate = (PeerId, Vec<(Text, Source)>);
 
 impl Book {
-    /// Up to `most` peers that are worth a dial now.
+    /// Up to `most` peers that are worth a dial now. Those that were ever reached come first: of the
+    /// others anybody can make up as many as he likes.
     pub(crate) fn dial_candidates(&self, most: usize, now: Timestamp) -> Vec<Candidate> {
         let worth_it = |record: &Record| {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
             wanted && !record.held_off && record.may_retry(now) && !record.addrs.is_empty()
         };
-        self.recent(most, worth_it)
+        let reached = |record: &Record| record.addrs.iter().any(|a| a.last_success.is_some());
+        let mut candidates = self.recent(most, |record| worth_it(record) && reached(record));
+        let left = most - candidates.len();
+        candidates.extend(self.recent(left, |record| worth_it(record) && !reached(record)));
+        candidates
     }
 
     /// Peers that took part in this DHT when they were last identified.

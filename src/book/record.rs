@@ -24,6 +24,8 @@ pub(crate) const MAX_PROTOCOLS: usize = 256;
 const EXPIRE_FAILURES: u32 = 10;
 /// A success older than this no longer speaks for an address: 30 days.
 const RECENT_SUCCESS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+/// An address that nobody told of for so long is forgotten with its first failure: 30 days.
+const FORGOTTEN_MICROS: i64 = RECENT_SUCCESS_MICROS;
 /// From so many failures in a row on, an old success no longer puts an address first.
 const DOUBTED_FAILURES: u32 = 3;
 
@@ -111,7 +113,10 @@ impl AddrEntry {
         let recent = self.last_success.is_some_and(|at| {
             now.as_micros().saturating_sub(at.as_micros()) <= RECENT_SUCCESS_MICROS
         });
-        self.source != Source::User && self.failures >= EXPIRE_FAILURES && !recent
+        let heard_of =
+            now.as_micros().saturating_sub(self.last_seen.as_micros()) <= FORGOTTEN_MICROS;
+        let hopeless = self.failures >= EXPIRE_FAILURES || self.failures > 0 && !heard_of;
+        self.source != Source::User && hopeless && !recent
     }
 }
 
@@ -277,6 +282,11 @@ impl Record {
         let text = addr.to_string();
         let mut of_user = self.addrs.iter().filter(|known| known.source == Source::User);
         of_user.any(|known| *known.text == *text)
+    }
+
+    /// Whether it stands on the bootstrap list with this address, as far as the book knows.
+    pub(crate) fn is_listed_at(&self, addr: &Multiaddr) -> bool {
+        self.sources.contains(Source::Bootstrap) && self.has_address(addr)
     }
 
     pub(super) fn has_address(&self, addr: &Multiaddr) -> bool {

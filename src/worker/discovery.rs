@@ -15,9 +15,10 @@ use super::command::Terms;
 use super::dial::millis;
 use super::learnt::{self, MAX_ADDRESSES};
 use super::{Timer, Worker};
+use crate::addr::Scope;
 use crate::book::Discovered;
 use crate::bootstrap::Entry;
-use crate::config::DhtMode;
+use crate::config::{DhtMode, Profile};
 use crate::discovery::SOURCES;
 use crate::model::event::EventKind;
 use crate::model::{Source, Text};
@@ -86,7 +87,12 @@ impl Worker {
     /// The bootstrap peers are in the book as such.
     pub(super) fn list_bootstrap(&mut self) {
         for entry in self.run.bootstrap.entries() {
-            if let Some(peer) = entry.peer_id.filter(|peer| *peer != self.run.peer_id) {
+            let Some(peer) = entry.peer_id.filter(|peer| *peer != self.run.peer_id) else {
+                continue;
+            };
+            // To stand on the list is no sign of life.
+            let record = self.run.book.get(&peer);
+            if !record.is_some_and(|record| record.is_listed_at(&entry.addr)) {
                 let address = std::slice::from_ref(&entry.addr);
                 self.run.book.discovered(&peer, Source::Bootstrap, address, clock::now());
             }
@@ -251,11 +257,17 @@ impl Worker {
 
     fn route(&mut self, peer: PeerId, addresses: Vec<(Text, Source)>) {
         let settings = &self.run.settings;
+        // What stands in the table is told to everybody who asks.
+        let least = match settings.profile {
+            Profile::Internet => Scope::Public,
+            Profile::Lan | Profile::Offline => Scope::Loopback,
+        };
+        let fits = |address: &Multiaddr| {
+            let scope = addr::scope(address);
+            scope >= least && settings.may_dial_unasked(scope, false)
+        };
         let addresses = addresses.into_iter().filter_map(|(text, _)| text.parse().ok());
-        let addresses: Vec<Multiaddr> = addresses
-            .filter(|address| settings.may_dial_unasked(addr::scope(address), false))
-            .take(MAX_ADDRESSES)
-            .collect();
+        let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
         if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
             dht.add(&peer, addresses);
         }

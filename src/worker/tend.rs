@@ -121,7 +121,7 @@ impl Worker {
     /// With more connections than `high_water`, closes the least useful down to `low_water`.
     pub(super) fn trim(&mut self) {
         let limits = &self.run.settings.limits;
-        let open: usize = self.peers.values().map(|peer| peer.connections.len()).sum();
+        let open: usize = self.peers.values().map(|peer| peer.live().count()).sum();
         if open <= limits.high_water as usize {
             return;
         }
