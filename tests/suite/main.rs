@@ -7,13 +7,14 @@ mod support;
 
 mod connecting;
 mod dead_peers;
-mod discovery;
+mod dht;
 mod durability;
 mod events;
 mod events_churn;
 mod failures;
 mod hammer;
 mod hostile;
+mod hostile_dht;
 mod js;
 mod lifecycle;
 mod namespaces;

@@ -7,7 +7,9 @@
 //! - `close_after_ms`: closes each connection that long after it was established;
 //! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
-//!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number.
+//!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
+//! - `seed`: the same number makes the same identity;
+//! - `kad`: an object, for one of the DHT: `raw_kad` has its options.
 //!
 //! It prints `{"peer_id": .., "listen_addrs": [..]}` and lives until its input ends.
 
@@ -37,11 +39,14 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId, identify, noise, quic, tcp, tls, yamux};
 use serde_json::{Value, json};
 
+use super::raw_kad::RawKad;
+
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: Toggle<identify::Behaviour>,
     own_words: Toggle<OwnWords>,
+    kad: Toggle<RawKad>,
 }
 
 /// Runs until the input ends.
@@ -97,7 +102,12 @@ async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
 }
 
 fn swarm(options: &Value) -> Swarm<Behaviour> {
-    let keypair = Keypair::generate_ed25519();
+    let keypair = match options["seed"].as_u64() {
+        Some(seed) => Keypair::ed25519_from_bytes([seed as u8; 32]).unwrap(),
+        None => Keypair::generate_ed25519(),
+    };
+    let local = keypair.public().to_peer_id();
+    let kad = &options["kad"];
     let identify = &options["identify"];
     let mut behaviour = Behaviour {
         blocked: allow_block_list::Behaviour::default(),
@@ -109,6 +119,7 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
             Value::String(kind) if kind == "silent" => Some(OwnWords(None)),
             _ => None,
         }),
+        kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
@@ -192,11 +203,11 @@ fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
     [varint(message.len()), message].concat()
 }
 
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
+pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(bytes.len()), bytes.to_vec()].concat()
 }
 
-fn varint(mut value: usize) -> Vec<u8> {
+pub fn varint(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value >= 0x80 {
         bytes.push(value as u8 | 0x80);

@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
+mod raw_kad;
 mod raw_peer;
 
 use std::io::{BufRead, Write};
