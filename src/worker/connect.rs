@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 use libp2p::core::transport::TransportError;
 use libp2p::swarm::{ConnectionId, DialError};
 
+use super::Worker;
 use super::calls::Kind;
 use super::command::{Target, Terms};
 use super::dial::{Dial, Plan};
-use super::layers::Begun;
+use super::layers::{Begun, Why};
 use super::lookup::Outcome;
 use super::outcome::{all_failed, refused};
 use super::peer::Peer;
-use super::Worker;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::{Connected, Lookup};
@@ -149,7 +149,7 @@ impl Worker {
             waiters: vec![id],
             unasked: None,
         };
-        dial.begun = self.dial_terms.set(deadline, true, dial.first(given));
+        dial.begun = self.dial_terms.set(deadline, Why::Asked, dial.first(given));
         self.start_dial(dial);
     }
 
@@ -160,8 +160,10 @@ impl Worker {
             self.dial_failed(&dial, all_failed(&report, false), report);
             return None;
         };
-        if dial.unasked.is_some() {
-            dial.begun = self.dial_terms.set(dial.deadline, false, None);
+        if let Some(source) = dial.unasked {
+            let listed = source == Source::Bootstrap;
+            let why = if listed { Why::Listed } else { Why::Strangers };
+            dial.begun = self.dial_terms.set(dial.deadline, why, None);
         }
         let connection = opts.connection_id();
         let started = self.swarm.dial(opts);
@@ -199,15 +201,15 @@ impl Worker {
     pub(super) fn connect_looked_up(&mut self, id: u64, outcome: Outcome) {
         let Some((connecting, deadline)) = self.connecting(id) else { return };
         connecting.lookups = Some(outcome.steps);
-        let (Some(peer), Some(failure)) = (connecting.target.peer, connecting.failure.take()) else {
+        let (Some(peer), Some(failure)) = (connecting.target.peer, connecting.failure.take())
+        else {
             return;
         };
         let attempts = &connecting.attempts;
         let tried = |text: &Text| attempts.iter().any(|attempt| attempt.address == *text);
         let (source, addresses) = outcome.found.unwrap_or((Source::Dht, Vec::new()));
         let texts = addresses.iter().map(|address| Text::from(address.to_string()));
-        let new: Vec<_> =
-            texts.filter(|text| !tried(text)).map(|text| (text, source)).collect();
+        let new: Vec<_> = texts.filter(|text| !tried(text)).map(|text| (text, source)).collect();
         if new.is_empty() {
             let attempts = std::mem::take(&mut connecting.attempts);
             return self.connect_failed(id, failure, attempts);
@@ -231,7 +233,7 @@ impl Worker {
                 false => Landed::WantedUncounted(Some(Source::Dht)),
             };
         };
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, true);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -247,10 +249,12 @@ impl Worker {
                 connecting.accepting = Some(peer);
             }
         }
+        // A call may have joined a dial that nobody had asked for.
+        let cause = dial.unasked.filter(|_| dial.waiters.is_empty());
         match (surplus, dial.counted) {
             (true, _) => Landed::Unwanted,
-            (false, true) => Landed::Wanted(dial.unasked),
-            (false, false) => Landed::WantedUncounted(dial.unasked),
+            (false, true) => Landed::Wanted(cause),
+            (false, false) => Landed::WantedUncounted(cause),
         }
     }
 
@@ -259,7 +263,7 @@ impl Worker {
             Some(dial) => self.end_dial(&dial, error),
             None => drop(self.dials.was_abandoned(connection)),
         }
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, false);
     }
 
     fn end_dial(&mut self, dial: &Dial, error: &DialError) {

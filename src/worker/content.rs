@@ -75,8 +75,9 @@ impl Worker {
         };
         if dht.len() == 0 {
             let error = "no peer that takes part in the DHT is known";
-            return Err(Error::new(ErrorKind::NotConnected, error)
-                .with_hint("connect to a peer of the DHT first, or add one to the bootstrap list"));
+            return Err(Error::new(ErrorKind::NotConnected, error).with_hint(
+                "connect to a peer of the DHT first, or add one to the bootstrap list",
+            ));
         }
         Ok(dht)
     }
@@ -104,9 +105,7 @@ impl Worker {
         };
         reply.send(match outcome {
             Ok(_) => Ok(age(since)),
-            Err(why) => {
-                Err(Error::new(ErrorKind::Timeout, format!("the DHT was not told: {why}")))
-            }
+            Err(why) => Err(Error::new(ErrorKind::Timeout, format!("the DHT was not told: {why}"))),
         });
     }
 

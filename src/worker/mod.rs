@@ -217,9 +217,12 @@ impl Worker {
             Command::Discover { limit, terms } => self.discover(limit, terms),
             Command::SetDiscovery { active, terms } => {
                 self.set_discovery(active);
+                terms.reply.send(Ok(self.run.discovery.snapshot()));
+            }
+            Command::BootstrapChanged { terms } => {
+                self.bootstrap_changed();
                 terms.reply.send(Ok(()));
             }
-            Command::BootstrapChanged => self.bootstrap_changed(),
             Command::AskDaemon { source, api, terms } => self.ask_daemon(source, api, terms),
             Command::FindPeer { peer, terms } => self.find_peer(peer, terms),
             Command::Provide { key, terms } => self.provide(key, terms),
@@ -247,6 +250,7 @@ impl Worker {
                 Timer::Lookup(call) => self.on_lookup_timer(call),
                 Timer::Pass => self.on_pass_timer(),
                 Timer::Tend => self.tend(),
+                Timer::Trim => self.trim(),
                 Timer::Announce => self.on_announce_timer(),
             }
         }

@@ -171,7 +171,7 @@ impl Worker {
     }
 
     fn on_announcement(&mut self, from: &PeerId, data: &[u8]) -> MessageAcceptance {
-        if !self.run.discovery.active() || !self.run.settings.discovery.gossip {
+        if !self.discovering() || !self.run.settings.discovery.gossip {
             return MessageAcceptance::Ignore;
         }
         let Some(seen_at) = self.seen_at(from) else { return MessageAcceptance::Ignore };
@@ -230,7 +230,7 @@ impl Worker {
 
     /// Tells everyone on the topic where this node is.
     pub(super) fn announce(&mut self) {
-        if !self.run.discovery.active() || !self.run.settings.discovery.gossip {
+        if !self.discovering() || !self.run.settings.discovery.gossip {
             return;
         }
         let addresses = self.told_addresses();

@@ -10,6 +10,7 @@ mod dead_peers;
 mod discovery;
 mod durability;
 mod events;
+mod events_churn;
 mod failures;
 mod gossip;
 mod hammer;

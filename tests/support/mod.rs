@@ -3,10 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod dice;
 pub mod js_peer;
 pub mod netns;
 pub mod record;
 pub mod servers;
+pub mod stream;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

@@ -5,6 +5,7 @@
 //! - `security`: "noise" or "tls" alone (both);
 //! - `muxer`: false for none that anybody speaks;
 //! - `close_after_ms`: closes each connection that long after it was established;
+//! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
 //! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` says what it can be asked then.
@@ -76,6 +77,12 @@ async fn serve(
     let mut gossip = Gossip::default();
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let patience = options["close_after_ms"].as_u64().map(Duration::from_millis);
+    let calls: Option<Multiaddr> =
+        options["calls"].as_str().map(|address| address.parse().unwrap());
+    let call = |swarm: &mut Swarm<Behaviour>| {
+        calls.iter().for_each(|address| swarm.dial(address.clone()).unwrap());
+    };
+    call(swarm);
     let mut closing = futures::stream::FuturesUnordered::new();
     loop {
         tokio::select! {
@@ -89,6 +96,9 @@ async fn serve(
                     if let Some(patience) = patience {
                         closing.push(tokio::time::sleep(patience).map(move |()| connection_id));
                     }
+                }
+                SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
+                    call(swarm);
                 }
                 SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => gossip.on_event(event),
                 _ => {}
