@@ -249,7 +249,7 @@ impl Worker {
                 false => Landed::WantedUncounted(Some(Source::Dht)),
             };
         };
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, true);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -265,10 +265,12 @@ impl Worker {
                 connecting.accepting = Some(peer);
             }
         }
+        // A call may have joined a dial that nobody had asked for.
+        let cause = dial.unasked.filter(|_| dial.waiters.is_empty());
         match (surplus, dial.counted) {
             (true, _) => Landed::Unwanted,
-            (false, true) => Landed::Wanted(dial.unasked),
-            (false, false) => Landed::WantedUncounted(dial.unasked),
+            (false, true) => Landed::Wanted(cause),
+            (false, false) => Landed::WantedUncounted(cause),
         }
     }
 
@@ -278,7 +280,7 @@ impl Worker {
             None if self.dials.was_abandoned(connection) => {}
             None => self.query_dial_failed(error),
         }
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, false);
     }
 
     /// A dial that a query of the DHT made: the book has to know, subscribers needn't.

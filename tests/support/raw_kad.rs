@@ -30,7 +30,7 @@ use libp2p::swarm::{
 use libp2p::{Multiaddr, PeerId};
 use serde_json::Value;
 
-use super::raw_peer::{field, varint};
+use super::record::{field, varint};
 
 const PUT_VALUE: usize = 0;
 const ADD_PROVIDER: usize = 2;
@@ -132,7 +132,7 @@ fn peer(id: &PeerId, addrs: &[Multiaddr]) -> Vec<u8> {
 }
 
 fn number(key: u8, value: usize) -> Vec<u8> {
-    [vec![key << 3], varint(value)].concat()
+    [vec![key << 3], varint(value as u64)].concat()
 }
 
 /// One message; none at the end of the stream.
@@ -178,7 +178,7 @@ fn fields(mut message: &[u8]) -> HashMap<u8, Vec<u8>> {
 }
 
 async fn write(stream: &mut Stream, message: &[u8]) -> io::Result<()> {
-    stream.write_all(&[varint(message.len()), message.to_vec()].concat()).await?;
+    stream.write_all(&[varint(message.len() as u64), message.to_vec()].concat()).await?;
     stream.flush().await
 }
 

@@ -9,8 +9,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
+mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
+mod record;
 
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Barrier, Mutex};
