@@ -281,6 +281,9 @@ impl Worker {
         if let (Some(peer), Some(_)) = (&dial.peer, dial.unasked) {
             self.back_off(peer);
         }
+        if dial.unasked.is_some() {
+            self.unasked_dial_failed(dial, &failure);
+        }
         for id in &dial.waiters {
             self.retry_or_fail(*id, dial, &failure, &report);
         }

@@ -13,8 +13,9 @@ use super::layers::Begun;
 use super::{Timer, Worker};
 use crate::bootstrap::Entry;
 use crate::clock;
+use crate::error::Error;
 use crate::model::event::DisconnectReason;
-use crate::model::{Source, Text};
+use crate::model::{LastError, Source, Text};
 use crate::{Multiaddr, PeerId, addr};
 
 /// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
@@ -105,6 +106,16 @@ impl Worker {
             waiters: Vec::new(),
             unasked: Some(source),
         })
+    }
+
+    /// A dial that nobody asked for failed: another may take its place.
+    pub(super) fn unasked_dial_failed(&mut self, dial: &Dial, failure: &Error) {
+        if dial.unasked == Some(Source::Bootstrap) {
+            let (code, message) = (failure.kind(), failure.message().to_owned());
+            let failure = LastError { code, message, at: clock::now() };
+            self.run.discovery.failed(Source::Bootstrap, failure);
+        }
+        self.tend_soon();
     }
 
     /// A dial of ours failed: the peer's next turn comes later each time.

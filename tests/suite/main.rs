@@ -14,6 +14,7 @@ mod failures;
 mod hammer;
 mod hostile;
 mod js;
+mod lan;
 mod lifecycle;
 mod namespaces;
 mod private_network;
