@@ -214,8 +214,11 @@ fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<St
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
     let list = data_dir.as_ref().map(|data_dir| data_dir.path().join(BOOTSTRAP_FILE));
-    let (bootstrap, warnings) =
+    let (bootstrap, mut warnings) =
         BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
+    if bootstrap.names(&keypair.public().to_peer_id()) {
+        warnings.push("the bootstrap list names this node itself".to_owned());
+    }
     let node = Node {
         keypair,
         settings,
@@ -287,9 +290,7 @@ fn serve(
         let _ = host.ready.send(Ok(Arc::clone(&run)));
         Some(run)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
-        worker::run(node, commands, on_ready)
-    }));
+    let outcome = catch_unwind(AssertUnwindSafe(|| worker::run(node, commands, on_ready)));
     let run = started.get();
     if outcome.is_err() {
         // From here on, while the book is still being written, every call answers `dead`.

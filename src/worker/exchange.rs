@@ -84,10 +84,11 @@ impl Worker {
         }
         let Ok(wanted) = PeerId::from_bytes(&question.peer_id) else { return Answer::default() };
         let Some(record) = self.run.book.get(&wanted) else { return Answer::default() };
-        let least = self.seen_at(asker).map(|address| addr::scope(&address));
+        let least = self.seen_at(asker).map(|address| learnt::least_scope(&address));
         let known = record.dial_addresses();
         let known = known.iter().filter_map(|(text, _)| text.parse::<Multiaddr>().ok());
-        let useful = known.filter(|address| least.is_none_or(|least| addr::scope(address) >= least));
+        let useful =
+            known.filter(|address| least.is_none_or(|least| addr::scope(address) >= least));
         Answer { addresses: useful.take(MAX_ADDRESSES).map(|address| address.to_vec()).collect() }
     }
 
@@ -98,7 +99,8 @@ impl Worker {
         answer: &Answer,
     ) -> Vec<Multiaddr> {
         let Some(peer) = self.lookups.asked_for(request) else { return Vec::new() };
-        let told = answer.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok());
+        let told =
+            answer.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok());
         let seen_at = self.seen_at(teller);
         let (useful, dropped) = learnt::useful(told, peer, seen_at.as_ref());
         self.drop_learnt(Source::Exchange, &dropped);

@@ -103,8 +103,7 @@ impl NetworkBehaviour for Gate {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let held_off =
-            |peer: &PeerId| self.book.get(peer).is_some_and(|record| record.held_off);
+        let held_off = |peer: &PeerId| self.book.get(peer).is_some_and(|record| record.held_off);
         if !self.terms.asked() && peer.as_ref().is_some_and(held_off) {
             return Err(ConnectionDenied::new(Refusal::HeldOff));
         }

@@ -21,7 +21,7 @@ use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::stage::{Cause, DialFailure, Progress, failing, reached};
+use super::stage::{Cause, DialFailure, Progress, failing, is_of_strangers_name, reached};
 use crate::model::DialStage;
 use crate::{Multiaddr, PeerId, addr};
 
@@ -42,11 +42,21 @@ const UNASKED_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone, Default)]
 pub(super) struct DialTerms(Arc<Mutex<Option<Terms>>>);
 
+/// Why a dial is made, which decides how far it may lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Why {
+    /// A call asked for it.
+    Asked,
+    /// The user listed the address.
+    Listed,
+    /// Somebody told of the address.
+    Strangers,
+}
+
 #[derive(Clone)]
 struct Terms {
     deadline: Instant,
-    /// Whether a call asked for the dial.
-    asked: bool,
+    why: Why,
     /// The address that goes first, and what becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
     begun: Begun,
@@ -55,10 +65,10 @@ struct Terms {
 impl DialTerms {
     /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
     /// failed, or for [`HEAD_START`]. Gives where to see how far they come.
-    pub(super) fn set(&self, deadline: Instant, asked: bool, first: Option<Multiaddr>) -> Begun {
+    pub(super) fn set(&self, deadline: Instant, why: Why, first: Option<Multiaddr>) -> Begun {
         let first = first.map(|address| (address, watch::Sender::new(false)));
         let begun = Begun::default();
-        *self.0.lock() = Some(Terms { deadline, asked, first, begun: Arc::clone(&begun) });
+        *self.0.lock() = Some(Terms { deadline, why, first, begun: Arc::clone(&begun) });
         begun
     }
 
@@ -69,13 +79,13 @@ impl DialTerms {
 
     /// Whether a call asked for the dial that is being made.
     pub(super) fn asked(&self) -> bool {
-        self.0.lock().as_ref().is_some_and(|terms| terms.asked)
+        self.0.lock().as_ref().is_some_and(|terms| terms.why == Why::Asked)
     }
 
     fn current(&self) -> Terms {
         self.0.lock().clone().unwrap_or_else(|| {
             let deadline = Instant::now() + UNASKED_TIMEOUT;
-            Terms { deadline, asked: false, first: None, begun: Begun::default() }
+            Terms { deadline, why: Why::Strangers, first: None, begun: Begun::default() }
         })
     }
 }
@@ -146,6 +156,7 @@ where
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<DialFailure>> {
         let terms = self.terms.current();
+        let strangers_name = terms.why == Why::Strangers && has_name(&address);
         let expected = addr::peer_id_of(&address);
         let first_stage =
             if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };
@@ -153,7 +164,7 @@ where
         let dial = dial.map_err(|error| error.map(listening_failed))?;
         Ok(async move {
             terms.turn(&address).await;
-            let progress = Progress::at(first_stage);
+            let progress = Progress::towards(first_stage, strangers_name);
             terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
             let outcome = attempt(dial, progress, expected, terms.deadline).await;
             if outcome.is_err() {
@@ -265,8 +276,13 @@ where
         address: Multiaddr,
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<T::Error>> {
-        if self.local_only && ip_of(&address).is_some_and(addr::is_public_ip) {
-            failing(Cause::NotAllowed);
+        let refused = match ip_of(&address).map(addr::is_public_ip) {
+            Some(true) if self.local_only => Some(Cause::NotAllowed),
+            Some(false) if is_of_strangers_name() => Some(Cause::NotPublic),
+            _ => None,
+        };
+        if let Some(cause) = refused {
+            failing(cause);
             return Err(TransportError::MultiaddrNotSupported(address));
         }
         let then = self.then;

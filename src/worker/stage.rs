@@ -29,13 +29,21 @@ tokio::task_local! {
 /// How far the dial of one address has come, and why it is about to fail.
 pub(super) struct Progress {
     since: Instant,
+    /// A stranger told the name that is dialled, and no user asked for the dial.
+    strangers_name: bool,
     now: Mutex<(DialStage, Option<Cause>)>,
 }
 
 impl Progress {
     /// A dial that begins at `stage`.
     pub(super) fn at(stage: DialStage) -> Arc<Self> {
-        Arc::new(Progress { since: Instant::now(), now: Mutex::new((stage, None)) })
+        Self::towards(stage, false)
+    }
+
+    /// A dial that begins at `stage`; with `strangers_name` it may lead to public addresses only.
+    pub(super) fn towards(stage: DialStage, strangers_name: bool) -> Arc<Self> {
+        let (since, now) = (Instant::now(), Mutex::new((stage, None)));
+        Arc::new(Progress { since, strangers_name, now })
     }
 
     /// Runs the dial's future with this as its progress.
@@ -80,6 +88,8 @@ pub(super) enum Cause {
     TimedOut,
     /// The profile doesn't allow the address.
     NotAllowed,
+    /// A stranger's name leads into a private network, or to this machine.
+    NotPublic,
     WrongPeer(PeerId),
     Other(String),
 }
@@ -93,6 +103,11 @@ pub(super) fn reached(stage: DialStage) {
 /// Notes why the dial being polled is about to fail.
 pub(super) fn failing(cause: Cause) {
     let _ = ATTEMPT.try_with(|progress| progress.now.lock().1 = Some(cause));
+}
+
+/// Whether the dial being polled goes to a name that a stranger told.
+pub(super) fn is_of_strangers_name() -> bool {
+    ATTEMPT.try_with(|progress| progress.strangers_name).unwrap_or(false)
 }
 
 /// Why one address failed: what the worker reads.
@@ -115,7 +130,7 @@ impl DialFailure {
     pub(super) fn code(&self) -> ErrorKind {
         match self.cause {
             Cause::TimedOut => ErrorKind::DialTimeout,
-            Cause::NotAllowed => ErrorKind::Blocked,
+            Cause::NotAllowed | Cause::NotPublic => ErrorKind::Blocked,
             Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
             Cause::Refused | Cause::Unreachable | Cause::Other(_) => ErrorKind::DialFailed,
         }
@@ -129,6 +144,7 @@ impl DialFailure {
             (Cause::NotAllowed, _) => {
                 "profile \"lan\" refuses public addresses; \"internet\" allows them"
             }
+            (Cause::NotPublic, _) => "connect_peer with the address to dial it all the same",
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
@@ -152,6 +168,9 @@ impl fmt::Display for DialFailure {
             Cause::Unreachable => f.write_str("network or host unreachable"),
             Cause::NotAllowed => {
                 f.write_str("a public address, which profile \"lan\" doesn't allow")
+            }
+            Cause::NotPublic => {
+                f.write_str("a name that a remote told leads to an address that isn't public")
             }
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
             Cause::Other(text) => f.write_str(text),

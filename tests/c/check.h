@@ -299,6 +299,26 @@ static inline int silent_server(uint16_t *port)
     return fd;
 }
 
+/* A port free for TCP and for UDP. */
+static inline uint16_t free_port(void)
+{
+    for (int tries = 0; tries < 100; tries++) {
+        uint16_t port = 0;
+        int tcp = bind_port(SOCK_STREAM, &port);
+        int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+        int taken;
+
+        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        taken = bind(udp, (struct sockaddr *)&a, sizeof a);
+        close(tcp);
+        close(udp);
+        if (taken == 0)
+            return port;
+    }
+    CHECK(false, "no free port");
+}
+
 /* A port nobody listens on. Another process may take it meanwhile; on a test machine nobody does. */
 static inline uint16_t closed_port(int type)
 {

@@ -1,6 +1,6 @@
 /*
  * The table "Lifecycle, exactly" of the contract, row by row: one manager per process, start and stop as
- * often as one likes, clear codes when start can't, and events that end with `stopped` and then `closed`.
+ * often as one likes, clear codes when start can't. Its rows on events and on calls in flight are in events.c.
  *
  *   lifecycle SCRATCH_DIR      (an existing empty directory of ours, for data directories)
  */
@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -19,7 +18,6 @@
 #define WARM_UP 5
 /* A book thread of a stopped run may need a moment to be reaped by the kernel. */
 #define SETTLE_MS 2000
-#define PEER "12D3KooWB8sCGZCrwr79HtabLAn95qyPQx6RYHXjEbiD6QKou7ww"
 #define PATH_BYTES 1024
 
 static char scratch[PATH_BYTES / 2];
@@ -190,26 +188,6 @@ static int settled(const char *dir, int limit)
         n = entries(dir);
     }
     return n;
-}
-
-/* A port free for TCP and for UDP. */
-static uint16_t free_port(void)
-{
-    for (int tries = 0; tries < 100; tries++) {
-        uint16_t port = 0;
-        int tcp = bind_port(SOCK_STREAM, &port);
-        int udp = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-        int taken;
-
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        taken = bind(udp, (struct sockaddr *)&a, sizeof a);
-        close(tcp);
-        close(udp);
-        if (taken == 0)
-            return port;
-    }
-    CHECK(false, "no free port");
 }
 
 static void round_trip(const char *config, uint16_t port)
@@ -395,226 +373,6 @@ static void data_dir_of_another_process(void)
     promise("two processes with one data_dir: data_dir_locked names the holder's pid; free once it stops");
 }
 
-/* ---- Events ---- */
-
-static bool readable(int fd, int timeout_ms)
-{
-    struct pollfd p = {.fd = fd, .events = POLLIN};
-
-    CHECK(poll(&p, 1, timeout_ms) >= 0, "poll");
-    CHECK((p.revents & (POLLERR | POLLNVAL)) == 0, "the descriptor is broken");
-    return (p.revents & POLLIN) != 0;
-}
-
-static size_t pull(peerkit_events_t e)
-{
-    char *reply = want_ok("events_next", peerkit_events_next(e, 0));
-    size_t n = json_length(json_at(reply, "events"));
-
-    CHECK(json_at(reply, "lagged") != NULL && n <= 64, "%s", reply);
-    peerkit_string_free(reply);
-    return n;
-}
-
-/* Empties the queue until nothing is queued and the descriptor says so. */
-static void drain(peerkit_events_t e, int fd)
-{
-    for (int tries = 0; tries < 100; tries++) {
-        while (pull(e) > 0) {
-        }
-        if (!readable(fd, 0))
-            return;
-    }
-    CHECK(false, "the descriptor stays readable though nothing is queued");
-}
-
-static void discover(peerkit_t h, int i)
-{
-    ok("remove_peer", call(h, "remove_peer", "{\"peer_id\":\"%s\"}", PEER));
-    ok("add_peer", call(h, "add_peer", "{\"peer_id\":\"%s\",\"multiaddrs\":[\"/ip4/127.0.0.1/tcp/%d\"]}", PEER, i + 1));
-}
-
-static void first_discovery(peerkit_t h)
-{
-    ok("add_peer", call(h, "add_peer", "{\"peer_id\":\"%s\",\"multiaddrs\":[\"/ip4/127.0.0.1/tcp/1\"]}", PEER));
-}
-
-static void check_flags(peerkit_events_t e, int fd)
-{
-    CHECK(fd >= 0, "events_fd gives %d", fd);
-    CHECK(peerkit_events_fd(e) == fd, "events_fd gives another descriptor each call");
-    CHECK(fcntl(fd, F_GETFD) & FD_CLOEXEC, "events_fd lacks CLOEXEC");
-    CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK, "events_fd lacks O_NONBLOCK");
-}
-
-static void descriptor(void)
-{
-    peerkit_t h = start(OFFLINE);
-    peerkit_events_t e = 0;
-    int fd;
-
-    ok("events_open", peerkit_events_open(h, NULL, &e));
-    fd = peerkit_events_fd(e);
-    check_flags(e, fd);
-    drain(e, fd);
-    first_discovery(h);
-    for (int i = 0; i < 100; i++) {
-        CHECK(readable(fd, 5000), "something is queued, yet the descriptor isn't readable (round %d)", i);
-        drain(e, fd);
-        discover(h, i);
-    }
-    drain(e, fd);
-    stop(h);
-    CHECK(readable(fd, 5000), "not readable after stop");
-    ok("events_close", peerkit_events_close(e));
-    CHECK(peerkit_events_fd(e) == -1, "events_fd after close");
-    promise("events_fd is one descriptor, CLOEXEC, non-blocking, readable exactly while something is queued or after stop");
-}
-
-/* Pulls what a stopped run left; returns how many events came before `closed`, and checks the last. */
-static size_t pull_to_the_end(peerkit_events_t e, int fd)
-{
-    char last[TEXT_MAX] = "";
-    size_t total = 0;
-
-    for (;;) {
-        char *reply = peerkit_events_next(e, 0);
-        const char *events = json_at(reply, "events");
-        size_t n = json_length(events);
-
-        CHECK(readable(fd, 0), "a stopped run's descriptor isn't readable");
-        if (!json_is(reply, "success", "true")) {
-            fails("events_next at the end", reply, "closed");
-            CHECK(strcmp(last, "stopped") == 0, "the last event is `%s`", last);
-            return total;
-        }
-        CHECK(n > 0, "an empty success after stop: %s", reply);
-        json_text(json_element(events, n - 1), "event", last);
-        total += n;
-        peerkit_string_free(reply);
-    }
-}
-
-static void events_after_stop(void)
-{
-    peerkit_t h = start(OFFLINE);
-    peerkit_events_t e = 0;
-    int fd;
-
-    ok("events_open", peerkit_events_open(h, NULL, &e));
-    fd = peerkit_events_fd(e);
-    drain(e, fd);
-    first_discovery(h);
-    CHECK(readable(fd, 5000), "no event of add_peer");
-    stop(h);
-    CHECK(pull_to_the_end(e, fd) >= 2, "what was queued before stop is lost");
-    fails("events_next, once more", peerkit_events_next(e, 1000), "closed");
-    ok("events_close", peerkit_events_close(e));
-    ok("events_close again", peerkit_events_close(e));
-    promise("after stop events_next gives what is queued, `stopped` last, then closed; events_close may be repeated");
-}
-
-static void nothing_in_time(void)
-{
-    peerkit_t h = start(OFFLINE);
-    peerkit_events_t e = 0;
-    double began;
-    char *reply;
-
-    ok("events_open", peerkit_events_open(h, NULL, &e));
-    drain(e, peerkit_events_fd(e));
-    began = now_ms();
-    reply = want_ok("events_next, 100 ms", peerkit_events_next(e, 100));
-    CHECK(json_is(reply, "events", "[]") && json_number(reply, "lagged") == 0, "%s", reply);
-    CHECK(now_ms() - began >= 95 && now_ms() - began < 2000, "it took %.0f ms", now_ms() - began);
-    peerkit_string_free(reply);
-    stop(h);
-    ok("events_close", peerkit_events_close(e));
-    promise("events_next with nothing in time is success with []");
-}
-
-/* ---- Calls in flight ---- */
-
-struct flight {
-    peerkit_t handle;
-    peerkit_events_t events;
-    char address[128];
-};
-
-static void *fly(void *argument)
-{
-    struct flight *f = argument;
-
-    fails("connect_peer in flight", peerkit_connect_peer(f->handle, NULL, f->address, NULL, 60000), "closed");
-    return NULL;
-}
-
-static void *wait_for_the_end(void *argument)
-{
-    struct flight *f = argument;
-
-    for (;;) {
-        char *reply = peerkit_events_next(f->events, 60000);
-
-        if (!json_is(reply, "success", "true")) {
-            fails("events_next in flight", reply, "closed");
-            return NULL;
-        }
-        peerkit_string_free(reply);
-    }
-}
-
-static void stop_answers_all(void)
-{
-    struct flight f = {.handle = start(OFFLINE)};
-    pthread_t caller, reader;
-    uint16_t port;
-    int server = silent_server(&port), connection;
-    double began;
-
-    ok("events_open", peerkit_events_open(f.handle, NULL, &f.events));
-    snprintf(f.address, sizeof f.address, "/ip4/127.0.0.1/tcp/%u", port);
-    CHECK(pthread_create(&reader, NULL, wait_for_the_end, &f) == 0, "pthread_create");
-    CHECK(pthread_create(&caller, NULL, fly, &f) == 0, "pthread_create");
-    connection = accept(server, NULL, NULL); /* now the dial is under way */
-    began = now_ms();
-    stop(f.handle);
-    pthread_join(caller, NULL);
-    pthread_join(reader, NULL);
-    CHECK(now_ms() - began < 5000, "stop left callers waiting for %.0f ms", now_ms() - began);
-    ok("events_close", peerkit_events_close(f.events));
-    close(connection);
-    close(server);
-    promise("stop answers every call in flight with closed, and wakes who waits for events");
-}
-
-static void *wait_for_close(void *argument)
-{
-    struct flight *f = argument;
-    char *reply = peerkit_events_next(f->events, 60000);
-
-    /* Whether it was inside the call or came a moment later, it doesn't wait a minute. */
-    fails("events_next while closed", reply, "closed|invalid_handle");
-    return NULL;
-}
-
-static void close_wakes(void)
-{
-    struct flight f = {.handle = start(OFFLINE)};
-    pthread_t reader;
-    double began;
-
-    ok("events_open", peerkit_events_open(f.handle, NULL, &f.events));
-    drain(f.events, peerkit_events_fd(f.events));
-    CHECK(pthread_create(&reader, NULL, wait_for_close, &f) == 0, "pthread_create");
-    began = now_ms();
-    ok("events_close", peerkit_events_close(f.events));
-    pthread_join(reader, NULL);
-    CHECK(now_ms() - began < 5000, "events_close left a reader waiting");
-    stop(f.handle);
-    promise("events_close wakes who waits for events");
-}
-
 int main(int argc, char **argv)
 {
     if (argc != 2) {
@@ -632,10 +390,5 @@ int main(int argc, char **argv)
     bad_data_dirs();
     bad_identity();
     identity_stays();
-    descriptor();
-    events_after_stop();
-    nothing_in_time();
-    stop_answers_all();
-    close_wakes();
     return 0;
 }

@@ -26,6 +26,11 @@ fn the_lifecycle_is_as_its_table_says() {
 }
 
 #[test]
+fn events_come_in_order_and_the_waiting_are_woken() {
+    keeps_its_promises("events", &[]);
+}
+
+#[test]
 fn bad_input_is_a_clear_error_and_never_a_crash() {
     keeps_its_promises("bad_input", &[]);
 }

@@ -47,6 +47,11 @@ fn starting_and_stopping_leaks_nothing() {
 }
 
 #[test]
+fn subscriptions_leak_nothing() {
+    run(&valgrind("tests/c/events.c"));
+}
+
+#[test]
 fn the_quickstart_is_clean_under_valgrind() {
     let go = GoPeer::start(&[]);
     for address in [go.tcp(), go.quic()] {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::dice::Dice;
 use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 const ROUNDS: u32 = 50;
@@ -35,24 +36,9 @@ fn known(peer: &Peer) -> HashSet<String> {
     peers.map(|row| row["peer_id"].as_str().unwrap().to_owned()).collect()
 }
 
-/// Repeatable random numbers (SplitMix64).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, end: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % end
-    }
-}
-
 #[test]
 fn acknowledged_peers_survive_kill_9() {
-    let seed = std::env::var("PEERKIT_SEED").ok().and_then(|seed| seed.parse().ok());
-    let seed = seed.unwrap_or_else(|| u64::from(getrandom::u32().unwrap()));
-    println!("PEERKIT_SEED={seed}");
+    let seed = Dice::seed();
     let mut dice = Dice(seed);
     let data_dir = TempDir::new().unwrap();
     let (mut kept, mut removed) = (HashSet::new(), HashSet::new());

@@ -1,12 +1,15 @@
 //! What a subscription delivers: everything, in order, once; or the number of what was lost.
-//! The wake-up alone is tested beside its code, in `src/events.rs`.
+//! The wake-up and what is kept are tested beside their code, in `src/events`; that the stream is
+//! true to what is connected, in `events_churn`.
 
 use std::collections::HashSet;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::support::{Peer, failed, some_peer_id, succeeded};
+use crate::support::stream::{Stream, seq};
+use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 /// Events a subscription holds for its reader.
 const CAPACITY: u64 = 4096;
@@ -17,7 +20,7 @@ fn batch(peer: &Peer) -> Value {
 
 fn seqs(batch: &Value) -> Vec<u64> {
     let events = batch["events"].as_array().unwrap();
-    events.iter().map(|event| event["seq"].as_u64().unwrap()).collect()
+    events.iter().map(seq).collect()
 }
 
 #[test]
@@ -114,4 +117,95 @@ fn two_readers_of_one_subscription_get_each_event_once() {
     let all: Vec<u64> = got.concat();
     assert_eq!(all.len(), EVENTS + 1, "none lost, none twice");
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
+}
+
+#[test]
+fn a_stream_of_some_kinds_has_those_and_the_end() {
+    let (a, b) = (Peer::start(), Peer::start());
+    let kinds = ["peer_connected", "peer_disconnected"];
+    let mut filtered = Stream::open(&a, json!({ "kinds": kinds }));
+    for part in ["tcp", "quic-v1"] {
+        a.connect(&b.at(part));
+        a.ok("disconnect_peer", json!({ "peer_id": b.id() }));
+    }
+    let mut late = Stream::open(&a, json!({ "since": 0, "kinds": kinds }));
+    let mut all = Stream::open(&a, json!({ "since": 0 }));
+    a.ok("stop", json!({}));
+    for stream in [&mut filtered, &mut late, &mut all] {
+        assert_eq!(stream.drain().lagged, 0);
+        assert!(stream.ended);
+    }
+    all.events.retain(|event| {
+        let kind = event["event"].as_str().unwrap();
+        kinds.contains(&kind) || kind == "stopped"
+    });
+    assert_eq!(all.events.len(), 5);
+    assert_eq!(all.events, late.events);
+    assert_eq!(all.events, filtered.events);
+}
+
+#[test]
+fn options_that_make_no_sense_are_refused_and_say_why() {
+    let peer = Peer::start();
+    for _ in 0..50 {
+        peer.ok("add_peer", json!({ "peer_id": some_peer_id() }));
+    }
+    let number = Stream::open(&peer, json!({})).last_seq;
+    assert!(number >= 50);
+    peer.ok("stop", json!({}));
+    succeeded(peer.call("start", json!({ "config": loopback(json!({})) })));
+    let of_another_run =
+        failed(peer.call("open_events", json!({ "since": number })), "invalid_argument");
+    let last_seq = of_another_run["detail"]["last_seq"].as_u64().unwrap();
+    assert_eq!(last_seq, Stream::open(&peer, json!({ "since": last_seq })).last_seq);
+    let unknown = peer.call("open_events", json!({ "kinds": ["dial_faild"] }));
+    assert_eq!(failed(unknown, "invalid_argument")["detail"]["nearest"], "dial_failed");
+    failed(peer.call("open_events", json!({ "kinds": [] })), "invalid_argument");
+}
+
+/// Memory that the process holds, in KiB.
+fn rss_kib(peer: &Peer) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn readers_that_never_read_cost_bounded_memory_and_hurt_nobody() {
+    const READERS: u64 = 1000;
+    // The pointers of the queues that fill up, the history, and what the allocator keeps besides.
+    const QUEUES_KIB: u64 = READERS * CAPACITY * 8 / 1024 + 16 * 1024;
+    const FULL_KIB: u64 = 8 * 1024;
+    // A subscription takes a descriptor.
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 4096; exec \"$0\" \"$@\""]).arg(program());
+    let hub = Peer::spawn(command.arg("peerkit").arg(loopback(json!({})).to_string())).unwrap();
+    let mut never_read: Vec<Stream<'_>> =
+        (0..READERS).map(|_| Stream::open(&hub, json!({}))).collect();
+    let mut reader = Stream::open(&hub, json!({ "since": 0 }));
+    let before = rss_kib(&hub);
+
+    // Peers that connect and disconnect as fast as they can.
+    let storm = json!({ "calls": hub.at("tcp"), "close_after_ms": 0 });
+    let storms = [Peer::raw(storm.clone()), Peer::raw(storm)];
+    reader.read_to(CAPACITY + CAPACITY / 8);
+    let full = rss_kib(&hub);
+    reader.read_to(2 * CAPACITY);
+    let later = rss_kib(&hub);
+    drop(storms);
+    println!("{before} KiB before, {full} KiB with full queues, {later} KiB later");
+    assert!(full.saturating_sub(before) < QUEUES_KIB, "{before} KiB became {full} KiB");
+    assert!(later.saturating_sub(full) < FULL_KIB, "{full} KiB became {later} KiB");
+
+    hub.ok("stop", json!({}));
+    while !reader.ended {
+        reader.read(20_000);
+    }
+    assert_eq!((reader.lagged, reader.events.len() as u64), (0, reader.last()), "got everything");
+    for stream in never_read.iter_mut().step_by(READERS as usize / 3) {
+        stream.drain();
+        let after = reader.last() - stream.last_seq;
+        assert_eq!((stream.lagged, stream.events.len() as u64), (after - CAPACITY, CAPACITY));
+        assert_eq!(stream.events[..], reader.events[reader.events.len() - CAPACITY as usize..]);
+    }
 }

@@ -7,12 +7,15 @@ mod support;
 
 mod connecting;
 mod dead_peers;
-mod discovery;
+mod dht;
 mod durability;
 mod events;
+mod events_churn;
 mod failures;
+mod gossip;
 mod hammer;
 mod hostile;
+mod hostile_dht;
 mod js;
 mod lan;
 mod lifecycle;

@@ -11,7 +11,10 @@
 
 mod dns_server;
 mod flood;
+mod raw_gossip;
+mod raw_kad;
 mod raw_peer;
+mod record;
 
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Barrier, Mutex};
@@ -59,7 +62,10 @@ fn print_line(line: &Value) {
 #[derive(Default)]
 struct Host {
     manager: Mutex<Option<PeerManager>>,
+    /// What `start` subscribes to, for everyone who asks for "events".
     events: Mutex<Option<Arc<Events>>>,
+    /// What "open_events" opened.
+    opened: Mutex<Vec<Arc<Events>>>,
 }
 
 impl Host {
@@ -74,6 +80,9 @@ impl Host {
             "stop" => outcome(self.manager().stop(timeout)),
             "cancel" => outcome(self.manager().cancel(params["token"].as_u64().unwrap_or(0))),
             "events" => outcome(self.events().next(timeout)),
+            "last_seq" => outcome(self.manager().events().map(|events| events.last_seq())),
+            "open_events" => self.open_events(params),
+            "events_of" => outcome(self.opened(&params).next(timeout)),
             #[cfg(feature = "fault-injection")]
             "inject_panic" => outcome(self.manager().inject_worker_panic()),
             name => self.operation(name, params, timeout),
@@ -104,8 +113,24 @@ impl Host {
         }
     }
 
+    /// A further subscription, by a number for "events_of".
+    fn open_events(&self, options: Map<String, Value>) -> Value {
+        let options = serde_json::from_value(options.into()).expect("options of a subscription");
+        outcome(self.manager().events_with(options).map(|events| {
+            let mut opened = self.opened.lock().unwrap();
+            let last_seq = events.last_seq();
+            opened.push(Arc::new(events));
+            json!({ "id": opened.len() - 1, "last_seq": last_seq })
+        }))
+    }
+
     fn manager(&self) -> PeerManager {
         self.manager.lock().unwrap().clone().expect("the manager was started")
+    }
+
+    fn opened(&self, params: &Map<String, Value>) -> Arc<Events> {
+        let id = params["id"].as_u64().unwrap() as usize;
+        Arc::clone(&self.opened.lock().unwrap()[id])
     }
 
     fn events(&self) -> Arc<Events> {

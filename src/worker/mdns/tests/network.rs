@@ -3,15 +3,18 @@
 //! Each test runs its own binary again under `unshare -n`, with two links pk0 and pk1, and there the
 //! test's body. Where namespaces aren't permitted it says so and passes.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::process::{Command, Output};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use socket2::SockRef;
 use tokio::time::timeout;
 
 use super::super::pace::{BURST_FRAMES, FRAMES_PER_SECOND};
-use super::super::packet::{Instance, QUERY};
+use super::super::packet::{Instance, MAX_PEERS, QUERY};
 use super::super::socket::{GROUP, PORT, Socket, interfaces};
 use super::super::{Heard, Mdns};
 use super::{addr, peer};
@@ -36,40 +39,54 @@ for n in 0 1; do
     ip link set pk$n up
     ip link set far$n up
 done";
-/// The shell's exit code where the set-up fails.
+/// The exit codes where there is no namespace, and where it can't be set up.
+const UNSHARE_FAILED: i32 = 1;
 const NOT_PERMITTED: i32 = 77;
 
 fn in_namespace(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
-        let names: Vec<String> = interfaces().unwrap().into_iter().map(|each| each.name).collect();
-        assert_eq!(names, ["pk0", "pk1"], "only ever in the namespace made for it");
+        // Only ever in the namespace made for it.
+        wait_for(&["pk0", "pk1"]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { timeout(PATIENCE, body).await.unwrap() });
         return;
     }
     for flags in ["-n", "-rn"] {
-        let output = run_again(test, flags);
+        let Ok(output) = run_again(test, flags) else { break };
         match output.status.code() {
             Some(0) => return,
-            Some(101) => panic!(
+            Some(UNSHARE_FAILED | NOT_PERMITTED) => {}
+            _ => panic!(
                 "{}{}",
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
             ),
-            _ => {}
         }
     }
     eprintln!("SKIPPED: this machine permits no network namespace (unshare -n, ip link add)");
 }
 
-fn run_again(test: &str, flags: &str) -> Output {
+fn run_again(test: &str, flags: &str) -> io::Result<Output> {
     let module = module_path!().split_once("::").unwrap().1;
     let script = format!(
         "({SET_UP}) || exit {NOT_PERMITTED}\nexec \"$0\" --exact {module}::{test} --nocapture"
     );
     let mut command = Command::new("unshare");
     command.args([flags, "sh", "-c", &script]).arg(std::env::current_exe().unwrap());
-    command.env(INSIDE, "1").output().unwrap()
+    command.env(INSIDE, "1").output()
+}
+
+/// Waits for these interfaces and no others; the kernel calls one up a moment after it is.
+fn wait_for(names: &[&str]) {
+    let started = Instant::now();
+    loop {
+        let up: Vec<String> = interfaces().unwrap().into_iter().map(|each| each.name).collect();
+        if up == names {
+            return;
+        }
+        assert!(started.elapsed() < SOON, "{up:?}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
 }
 
 /// Addresses such as a node has that listens everywhere.
@@ -137,8 +154,16 @@ fn two_nodes_on_one_machine_find_one_another_on_every_link() {
         b.set_addresses(&listening(4002));
         // Only one asks: it is answered, and the other learns of it from what it says of itself.
         a.query();
-        let moment = Duration::from_millis(500);
-        let (at_a, at_b) = tokio::join!(pass(&mut a, moment), pass(&mut b, moment));
+        let (mut at_a, mut at_b) = (Vec::new(), Vec::new());
+        let both = async {
+            while at_a.len() < 2 || at_b.len() < 2 {
+                tokio::select! {
+                    heard = a.next() => at_a.push(heard),
+                    heard = b.next() => at_b.push(heard),
+                }
+            }
+        };
+        timeout(SOON, both).await.unwrap();
         assert!(at_a.iter().all(|heard| heard.peer == peer(2)), "{at_a:?}");
         assert!(at_b.iter().all(|heard| heard.peer == peer(1)), "{at_b:?}");
         assert_eq!((by_port(at_a), by_port(at_b)), (wanted(4002), wanted(4001)));
@@ -188,53 +213,61 @@ fn what_strangers_make_up_is_dropped_and_counted() {
     });
 }
 
+/// As many made-up answers as a plain socket can send.
+fn flood() -> std::thread::JoinHandle<()> {
+    const FLOOD: usize = 100_000;
+    std::thread::spawn(|| {
+        let socket = stranger(PK0, PK0);
+        // Few keys, many addresses: making keys would be the slower part.
+        let fake = |n| answer(3 + (n % 250) as u8, &[&format!("/ip4/10.77.0.9/tcp/{n}")]);
+        let packets: Vec<_> = (0..1000).map(fake).collect();
+        (0..FLOOD).for_each(|n| shout(&socket, &packets[n % packets.len()]));
+    })
+}
+
+/// Another task on the same runtime; counts the turns it gets.
+fn neighbour() -> Arc<AtomicU64> {
+    let turns = Arc::new(AtomicU64::new(0));
+    let count = Arc::clone(&turns);
+    tokio::spawn(async move {
+        loop {
+            tokio::task::yield_now().await;
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    turns
+}
+
 #[test]
 fn a_flood_of_answers_is_bounded_and_starves_nobody() {
-    const FLOOD: u64 = 100_000;
+    /// What tokio lets a task read before another has its turn, and ours on top.
+    const READS_PER_TURN: u64 = 128 + 32;
     in_namespace("a_flood_of_answers_is_bounded_and_starves_nobody", async {
         let (mut a, mut b) = (Mdns::new(peer(1)), Mdns::new(peer(2)));
         b.set_addresses(&listening(4002));
-        let started = Instant::now();
-        let flood = std::thread::spawn(|| {
-            let socket = stranger(PK0, PK0);
-            // Few keys, many addresses: making keys would be the slower part.
-            let packets: Vec<_> = (0..1000)
-                .map(|n| answer(3 + (n % 250) as u8, &[&format!("/ip4/10.77.0.9/tcp/{n}")]))
-                .collect();
-            (0..FLOOD as usize).for_each(|n| shout(&socket, &packets[n % packets.len()]));
-        });
-        let mut ticks = tokio::time::interval(Duration::from_millis(10));
-        let (mut last, mut longest, mut told, mut other_link) =
-            (Instant::now(), Duration::ZERO, 0, false);
-        let mut asked = false;
-        while !flood.is_finished() || !other_link && started.elapsed() < 2 * SOON {
+        let (started, flood, turns) = (Instant::now(), flood(), neighbour());
+        let mut ticks = tokio::time::interval(Duration::from_millis(100));
+        let (mut told, mut other_link) = (0, false);
+        while !flood.is_finished() || !other_link && started.elapsed() < 3 * SOON {
             tokio::select! {
                 heard = a.next() => {
                     told += 1;
-                    other_link |= heard.peer == peer(2);
+                    other_link |= heard.addresses[0] == addr("/ip4/10.77.1.1/tcp/4002");
                 }
                 heard = b.next() => drop(heard),
-                _ = ticks.tick() => {
-                    longest = longest.max(last.elapsed());
-                    last = Instant::now();
-                    if !asked && started.elapsed() > Duration::from_millis(100) {
-                        a.query();
-                        asked = true;
-                    }
-                }
+                _ = ticks.tick() => a.query(),
             }
         }
-        flood.join().unwrap();
         let (report, took) = (a.report(), started.elapsed());
         let allowed = f64::from(BURST_FRAMES) + took.as_secs_f64() * f64::from(FRAMES_PER_SECOND);
-        println!("{report:?} told={told} took={took:?} longest={longest:?} allowed={allowed}");
         assert!(report.dropped["rate"] > 1000, "{report:?}");
         // Two links, of which the other is all but silent.
         assert!(report.heard as f64 <= allowed + 10.0, "{} > {allowed}", report.heard);
-        assert!(told <= report.heard);
+        assert!(told <= report.heard && a.ready.len() <= MAX_PEERS);
         assert!(other_link, "the other link is heard all the same");
-        assert!(longest < Duration::from_millis(500), "{longest:?}");
-        assert!(a.ready.len() <= 8);
+        let (read, turns) = (report.heard + report.dropped["rate"], turns.load(Ordering::Relaxed));
+        println!("{report:?}, told {told} in {took:?}; {turns} turns of another task");
+        assert!(read <= turns * READS_PER_TURN, "{read} packets in {turns} turns");
     });
 }
 
@@ -256,7 +289,8 @@ fn a_flood_of_questions_is_answered_once_a_second() {
         }
         let heard: Vec<u64> = listener.report().interfaces.iter().map(|each| each.heard).collect();
         // On pk1 nobody of that network asked: what is heard there is the announcement.
-        assert!((2..=3).contains(&heard[0]) && heard[1] == 1, "{heard:?}");
+        let most = started.elapsed().as_secs() + 1;
+        assert!((2..=most).contains(&heard[0]) && heard[1] == 1, "{heard:?}");
         assert!(a.report().dropped["off_link"] > 10);
     });
 }
@@ -273,15 +307,19 @@ fn interfaces_come_and_go_and_sockets_go_with_their_owner() {
         };
         let (mut a, mut b) = (Mdns::new(peer(1)), Mdns::new(peer(2)));
         ip("link set pk0 down");
+        wait_for(&["pk1"]);
         b.set_addresses(&listening(4002));
         a.query();
         assert_eq!((names(&a), names(&b)), (vec!["pk1".to_owned()], vec!["pk1".to_owned()]));
-        assert_eq!(by_port(hear(&mut a, 0).await), Vec::<Vec<Multiaddr>>::new());
         ip("link set pk0 up");
+        wait_for(&["pk0", "pk1"]);
         ip("addr add 10.77.5.1/24 dev pk1");
         b.set_addresses(&[addr("/ip4/10.77.5.1/tcp/1"), addr("/ip4/10.77.0.1/tcp/1")]);
         a.query();
-        let (heard, _) = tokio::join!(hear(&mut a, 2), pass(&mut b, SOON));
+        let heard = tokio::select! {
+            heard = hear(&mut a, 2) => heard,
+            told = b.next() => panic!("{told:?}"),
+        };
         let wanted = [addr("/ip4/10.77.0.1/tcp/1"), addr("/ip4/10.77.5.1/tcp/1")];
         assert_eq!(by_port(heard).concat(), wanted);
 
