@@ -4,7 +4,7 @@
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
 //! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId};
@@ -13,7 +13,7 @@ use libp2p::swarm::ConnectionId;
 use super::calls::Kind;
 use super::command::Terms;
 use super::dht::Dht;
-use super::dial::millis;
+use super::dial::{Dial, millis};
 use super::learnt::{self, MAX_ADDRESSES};
 use super::peer::Peer;
 use super::{Timer, Worker};
@@ -55,6 +55,8 @@ pub(super) struct Discovery {
     begun: bool,
     /// The peers that are in the book as bootstrap peers.
     listed: HashSet<PeerId>,
+    /// Who answered at the listed addresses that name nobody.
+    answered: HashMap<Multiaddr, PeerId>,
 }
 
 /// A pass under way, and what it waits for.
@@ -114,6 +116,9 @@ impl Worker {
             self.run.book.off_the_list(gone);
         }
         self.discovery.listed = listed;
+        let entries = self.run.bootstrap.entries();
+        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
+        self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {
             self.run.discovery.enable(source, self.has(source));
         }
@@ -131,6 +136,7 @@ impl Worker {
         if let Some(at) = self.discovery.next.take() {
             self.timers.clear(at, Timer::Pass);
         }
+        self.abandon_unasked();
         self.break_off_pass();
     }
 
@@ -276,7 +282,8 @@ impl Worker {
         let mut seen = HashSet::from([self.run.peer_id]);
         entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
         let due = entries.into_iter().filter_map(|entry| {
-            let record = entry.peer_id.and_then(|peer| self.run.book.get(&peer));
+            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
+            let record = peer.and_then(|peer| self.run.book.get(&peer));
             let Some(record) = record else { return Some((None, entry)) };
             let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
             due.then_some((record.next_retry_at, entry))
@@ -389,6 +396,13 @@ impl Worker {
                 self.timers.set(pass.window, Timer::Pass);
             }
             self.end_pass_if_over();
+        }
+    }
+
+    /// Whoever is behind a listed address that names nobody.
+    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses) {
+            self.discovery.answered.insert(only.address.clone(), peer);
         }
     }
 

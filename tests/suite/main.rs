@@ -17,6 +17,7 @@ mod hammer;
 mod hostile;
 mod hostile_dht;
 mod js;
+mod lan;
 mod lifecycle;
 mod namespaces;
 mod private_network;
