@@ -124,7 +124,9 @@ fn watch_calls_whom_it_is_told_of_and_hears_what_is_published() {
     alice.talker.wait_for(&format!("discovered: {}, through its own call", bob.id));
     bob.talker.wait_for("identified: ");
     // Words, bytes that are no text, and quotes: a terminal is shown no control character.
-    for (said, shown) in [("hello  \"you\"", "hello  \"you\""), ("\u{1b}[2J\u{9b}", "?[2J??"), ("", "")] {
+    for (said, shown) in
+        [("hello  \"you\"", "hello  \"you\""), ("\u{1b}[2J\u{9b}", "?[2J??"), ("", "")]
+    {
         loop {
             bob.talker.say(&format!("publish news {said}"));
             if bob.talker.wait_for("publish").ends_with("publish: sent") {
