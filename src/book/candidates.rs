@@ -1,47 +1,51 @@
 //! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
-//! among the peers that aren't connected.
+//! among the peers that aren't connected. And who was on the bootstrap list.
+
+use std::sync::Arc;
 
 use super::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;
-use crate::model::{Policy, Source, Text};
+use crate::model::{Policy, Source};
 
 /// Records looked at for candidates; beyond them nobody has been heard of for long.
 const LOOKED_AT: usize = 1024;
 /// Peers put into the DHT's routing table at start: some times the 20 that are asked first.
 const WARM_PEERS: usize = 64;
 
-/// A peer and where it may be.
-pub(crate) type Candidate = (PeerId, Vec<(Text, Source)>);
-
 impl Book {
-    /// Up to `most` peers that are worth a dial now. Those that were ever reached come first: of the
-    /// others anybody can make up as many as he likes.
-    pub(crate) fn dial_candidates(&self, most: usize, now: Timestamp) -> Vec<Candidate> {
+    /// Peers that are worth a dial now. Those that were ever reached come first: of the others anybody
+    /// can make up as many as he likes.
+    pub(crate) fn dial_candidates(&self, now: Timestamp) -> Vec<Arc<Record>> {
         let worth_it = |record: &Record| {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
             wanted && !record.held_off && record.may_retry(now) && !record.addrs.is_empty()
         };
-        let reached = |record: &Record| record.addrs.iter().any(|a| a.last_success.is_some());
-        let mut candidates = self.recent(most, |record| worth_it(record) && reached(record));
-        let left = most - candidates.len();
-        candidates.extend(self.recent(left, |record| worth_it(record) && !reached(record)));
+        let mut candidates = self.recent(LOOKED_AT, worth_it);
+        candidates.sort_by_key(|record| record.addrs.iter().all(|a| a.last_success.is_none()));
         candidates
     }
 
     /// Peers that took part in this DHT when they were last identified.
-    pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Candidate> {
+    pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Arc<Record>> {
         let takes_part =
             |record: &Record| record.dht && record.protocols.iter().any(|name| **name == *protocol);
         self.recent(WARM_PEERS, takes_part)
     }
 
-    fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Candidate> {
+    /// The peers known as bootstrap peers. Looks at every record.
+    pub(crate) fn bootstrap_peers(&self) -> Vec<PeerId> {
+        let state = self.state.read();
+        let records = (0..state.slot_count()).filter_map(|slot| state.at(slot));
+        let listed = records.filter(|record| record.sources.contains(Source::Bootstrap));
+        listed.map(|record| record.id).collect()
+    }
+
+    fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
         let state = self.state.read();
         let slots = state.disconnected.page(0, LOOKED_AT);
         let records = slots.filter_map(|slot| state.at(slot as usize));
-        let wanted = records.filter(|record| wanted(record));
-        wanted.take(most).map(|record| (record.id, record.dial_addresses())).collect()
+        records.filter(|record| wanted(record)).take(most).cloned().collect()
     }
 }

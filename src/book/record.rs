@@ -159,6 +159,8 @@ pub(crate) struct Record {
     pub(crate) cluster_peer: bool,
     /// The user disconnected it: it isn't dialled unasked.
     pub(crate) held_off: bool,
+    /// Dials nobody asked for that failed since it was last connected; never stored.
+    pub(crate) unasked_failures: u32,
     /// Whether it ever told us who it is.
     pub(crate) identified: bool,
     /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
@@ -195,6 +197,7 @@ impl Record {
             policy: Policy::Normal,
             cluster_peer: false,
             held_off: false,
+            unasked_failures: 0,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -219,22 +222,18 @@ impl Record {
             || self.user_data.as_ref().is_some_and(|data| !data.tags.is_empty())
     }
 
-    /// Whether all we know is that it connected to us: no one else told of it, and no address of
-    /// it ever worked from here. Such records are cheap to forge, so they are held short.
+    /// Whether all we know is that it connected to us: no one else told of it, no address of it ever
+    /// worked from here, and the user never disconnected it. Such records are cheap to forge, so they are held short.
     pub(crate) fn is_inbound_only(&self) -> bool {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known == Sources::bit(Source::Inbound)
+            && !self.held_off
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
     /// Whether it belongs on disk.
     pub(crate) fn is_storable(&self) -> bool {
         self.identified || !self.is_inbound_only()
-    }
-
-    /// How many dials failed since any address last worked.
-    pub(crate) fn failures_in_a_row(&self) -> u32 {
-        self.addrs.iter().map(|addr| addr.failures).min().unwrap_or(0)
     }
 
     /// Whether the time for a dial that nobody asks for has come.
@@ -284,7 +283,7 @@ impl Record {
         of_user.any(|known| *known.text == *text)
     }
 
-    /// Whether it stands on the bootstrap list with this address, as far as the book knows.
+    /// Whether it is known as a bootstrap peer at this address.
     pub(crate) fn is_listed_at(&self, addr: &Multiaddr) -> bool {
         self.sources.contains(Source::Bootstrap) && self.has_address(addr)
     }

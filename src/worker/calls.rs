@@ -13,6 +13,7 @@ use super::dial::millis;
 use super::ping::{Event as PingEvent, Outcome, PingFailure};
 use super::{Timer, Worker};
 use crate::PeerId;
+use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::model::Text;
 use crate::model::event::DisconnectReason;
@@ -42,7 +43,7 @@ pub(super) enum Kind {
     /// Waits until discovery has found this many peers in all, or the pass is over.
     Discover {
         goal: u64,
-        reply: Reply<()>,
+        reply: Reply<Snapshot>,
     },
     Daemon(Reply<Vec<PeerId>>),
     Find {

@@ -233,7 +233,7 @@ impl Worker {
                 false => Landed::WantedUncounted(Some(Source::Dht)),
             };
         };
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, true);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -249,10 +249,12 @@ impl Worker {
                 connecting.accepting = Some(peer);
             }
         }
+        // A call may have joined a dial that nobody had asked for.
+        let cause = dial.unasked.filter(|_| dial.waiters.is_empty());
         match (surplus, dial.counted) {
             (true, _) => Landed::Unwanted,
-            (false, true) => Landed::Wanted(dial.unasked),
-            (false, false) => Landed::WantedUncounted(dial.unasked),
+            (false, true) => Landed::Wanted(cause),
+            (false, false) => Landed::WantedUncounted(cause),
         }
     }
 
@@ -261,7 +263,7 @@ impl Worker {
             Some(dial) => self.end_dial(&dial, error),
             None => drop(self.dials.was_abandoned(connection)),
         }
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, false);
     }
 
     fn end_dial(&mut self, dial: &Dial, error: &DialError) {

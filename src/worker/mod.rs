@@ -5,7 +5,7 @@
 //! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
 //! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
 //! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
-//! `pubsub`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
+//! `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
 //! and `behaviour` put libp2p together.
 
 mod accept;
@@ -34,9 +34,11 @@ mod peer;
 mod peers;
 mod ping;
 mod pubsub;
+mod quiet;
 mod rate;
 mod recent;
 mod security;
+mod sieve;
 mod stage;
 mod tend;
 mod timers;
@@ -65,6 +67,7 @@ use self::lookup::Lookups;
 use self::peer::Peer;
 use self::pubsub::Pubsub;
 use self::rate::Rates;
+use self::sieve::Sieve;
 use self::timers::{Timer, Timers};
 pub(crate) use self::traffic::Traffic;
 use crate::book::Book;
@@ -94,11 +97,12 @@ pub(crate) fn run(
     let ended = runtime.block_on(async {
         let terms = DialTerms::default();
         let crashed = Arc::new(Notify::new());
-        let mut swarm = behaviour::swarm(node, terms.clone(), Arc::clone(&crashed))?;
+        let sieve = Sieve::new(Arc::clone(&node.discovery));
+        let mut swarm = behaviour::swarm(node, terms.clone(), &sieve, Arc::clone(&crashed))?;
         let mut early = Vec::new();
         let listening = listen::listen(&mut swarm, &node.settings, &mut early).await?;
         if let Some(run) = ready(listening) {
-            let mut worker = Worker::new(swarm, run, terms, &node.keypair);
+            let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
             worker.begin_discovery();
             worker.serve(commands, &crashed).await;
@@ -164,10 +168,11 @@ impl Worker {
         swarm: Swarm<Behaviour>,
         run: Arc<Run>,
         dial_terms: DialTerms,
+        sieve: Sieve,
         keypair: &Keypair,
     ) -> Self {
         Worker {
-            pubsub: Pubsub::new(keypair, &run.settings),
+            pubsub: Pubsub::new(keypair, &run.settings, sieve),
             local: Local::default(),
             swarm,
             run,
@@ -212,9 +217,12 @@ impl Worker {
             Command::Discover { limit, terms } => self.discover(limit, terms),
             Command::SetDiscovery { active, terms } => {
                 self.set_discovery(active);
+                terms.reply.send(Ok(self.run.discovery.snapshot()));
+            }
+            Command::BootstrapChanged { terms } => {
+                self.bootstrap_changed();
                 terms.reply.send(Ok(()));
             }
-            Command::BootstrapChanged => self.bootstrap_changed(),
             Command::AskDaemon { source, api, terms } => self.ask_daemon(source, api, terms),
             Command::FindPeer { peer, terms } => self.find_peer(peer, terms),
             Command::Provide { key, terms } => self.provide(key, terms),
@@ -242,6 +250,7 @@ impl Worker {
                 Timer::Lookup(call) => self.on_lookup_timer(call),
                 Timer::Pass => self.on_pass_timer(),
                 Timer::Tend => self.tend(),
+                Timer::Trim => self.trim(),
                 Timer::Announce => self.on_announce_timer(),
             }
         }

@@ -41,7 +41,12 @@ impl Worker {
                 (Direction::Outbound, self.dial_landed(connection, peer, winner, dial_errors))
             }
         };
+        // The user may have disconnected the peer while the dial was under way.
+        let held_off = || self.run.book.get(&peer).is_some_and(|record| record.held_off);
         match landed {
+            Landed::Wanted(Some(_)) | Landed::WantedUncounted(Some(_)) if held_off() => {
+                let _ = self.swarm.close_connection(connection);
+            }
             Landed::Unwanted => drop(self.swarm.close_connection(connection)),
             Landed::Wanted(cause) => {
                 self.add_connection(peer, connection, direction, cause, &remote);

@@ -1,6 +1,7 @@
 //! How often something may happen: so many times a second on average, so many times at once.
 //!
-//! Pure. `gate` asks it before a handshake, `announce` before a signature is verified.
+//! Pure. `gate` asks it before a handshake, `sieve` before a message is kept, `announce` before a
+//! signature is verified.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -25,12 +26,17 @@ impl TokenBucket {
 
     /// Whether one more event may pass now.
     pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1.0, now)
+    }
+
+    /// Whether so many may, all or none.
+    pub(super) fn take_many(&mut self, tokens: f64, now: Instant) -> bool {
         let idle = now.duration_since(self.refilled.unwrap_or(now));
         self.tokens = (self.tokens + idle.as_secs_f64() * self.per_second).min(self.burst);
         self.refilled = self.refilled.max(Some(now));
-        let granted = self.tokens >= 1.0;
+        let granted = self.tokens >= tokens;
         if granted {
-            self.tokens -= 1.0;
+            self.tokens -= tokens;
         }
         granted
     }

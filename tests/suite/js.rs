@@ -103,3 +103,47 @@ fn js_peers_hear_what_the_other_publishes() {
     let heard = json!([{ "topic": "news", "from": a.id(), "data_base64": "aGVsbG8=" }]);
     eventually(SOON, "b hears it", || b.ok("messages", json!({}))["messages"] == heard);
 }
+
+#[test]
+fn messages_go_both_ways_between_a_js_peer_and_us() {
+    let (us, js) = (Peer::start(), Peer::js(json!({})));
+    let topic = json!({ "topic": "news" });
+    us.ok("subscribe", topic.clone());
+    js.ok("subscribe", topic.clone());
+    us.connect(&js.at("tcp"));
+
+    let ours = json!({ "topic": "news", "data_base64": "b3Vycw==" });
+    let mut sent = Value::Null;
+    eventually(SOON, "we learn of the subscription", || {
+        sent = us.call("publish", ours.clone());
+        sent["success"] == true
+    });
+    let heard = json!([{ "topic": "news", "from": us.id(), "data_base64": "b3Vycw==" }]);
+    eventually(SOON, "js hears us", || js.ok("messages", json!({}))["messages"] == heard);
+
+    eventually(SOON, "js learns of the subscription", || {
+        js.ok("subscribers", topic.clone())["peers"] == json!([us.id()])
+    });
+    js.ok("publish", json!({ "topic": "news", "data_base64": "dGhlaXJz" }));
+    let message = us.wait_for("message", js.id());
+    assert_eq!(
+        (&message["topic"], &message["data_base64"]),
+        (&json!("news"), &json!("dGhlaXJz")),
+        "{message:#}"
+    );
+    // Many large ones, as fast as they go; once each.
+    let large = "x".repeat(80_000);
+    for number in 0..30 {
+        let data = format!("{number:0>4}{large}");
+        us.ok("publish", json!({ "topic": "news", "data_base64": data }));
+    }
+    eventually(SOON, "js hears all of it", || {
+        js.ok("messages", json!({}))["messages"].as_array().unwrap().len() == 31
+    });
+    for number in 0..30 {
+        let data = format!("{number:0>4}{large}");
+        js.ok("publish", json!({ "topic": "news", "data_base64": data }));
+        let message = us.wait_for("message", js.id());
+        assert_eq!(message["data_base64"].as_str().unwrap()[..4], data[..4]);
+    }
+}

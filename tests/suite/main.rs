@@ -12,6 +12,7 @@ mod durability;
 mod events;
 mod events_churn;
 mod failures;
+mod gossip;
 mod hammer;
 mod hostile;
 mod js;

@@ -6,6 +6,7 @@
 pub mod dice;
 pub mod js_peer;
 pub mod netns;
+pub mod record;
 pub mod servers;
 pub mod stream;
 

@@ -9,7 +9,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
+mod raw_gossip;
 mod raw_peer;
+mod record;
 
 use std::io::{BufRead, Write};
 use std::sync::{Arc, Barrier, Mutex};
