@@ -15,12 +15,16 @@ const LOOKED_AT: usize = 1024;
 const WARM_PEERS: usize = 64;
 
 impl Book {
-    /// Peers that are worth a dial now. Those that were ever reached come first: of the others anybody
-    /// can make up as many as he likes.
-    pub(crate) fn dial_candidates(&self, now: Timestamp) -> Vec<Arc<Record>> {
+    /// Peers that are worth a dial now, of those that may be dialled at all. Those that were ever reached
+    /// come first: of the others anybody can make up as many as he likes.
+    pub(crate) fn dial_candidates(
+        &self,
+        now: Timestamp,
+        may_dial: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
         let worth_it = |record: &Record| {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
-            wanted && !record.held_off && record.may_retry(now) && !record.addrs.is_empty()
+            wanted && !record.held_off && record.may_retry(now) && may_dial(record)
         };
         let mut candidates = self.recent(LOOKED_AT, worth_it);
         candidates.sort_by_key(|record| record.addrs.iter().all(|a| a.last_success.is_none()));

@@ -18,14 +18,18 @@ use super::peer::Peer;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::{Connected, Lookup};
-use crate::model::{Attempt, Direction, Source, Text};
-use crate::{Multiaddr, PeerId};
+use crate::model::{Attempt, Direction, LastError, Source, Text};
+use crate::{Multiaddr, PeerId, addr};
 
 /// A remote that speaks no identify has accepted us if the connection is open after this long: a
 /// remote that blocks us looks established for a moment.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A remote whose identify neither comes nor fails has accepted us after this long.
 pub(super) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The known addresses of a peer have so long, or half of what the call has where that is less, before
+/// others are asked for further ones.
+const HURRY: Duration = Duration::from_secs(10);
 
 /// How far a `connect_peer` is.
 pub(super) struct Connecting {
@@ -37,6 +41,8 @@ pub(super) struct Connecting {
     pub attempts: Vec<Attempt>,
     /// Who was asked for addresses, once that has been done.
     pub lookups: Option<Vec<Lookup>>,
+    /// Its dial has had only a part of the time, since others can be asked for addresses.
+    pub hurried: bool,
     /// In what the addresses known before that ended.
     pub failure: Option<Error>,
 }
@@ -72,6 +78,7 @@ impl Worker {
             already_connected: connected.is_some(),
             attempts: Vec::new(),
             lookups: None,
+            hurried: false,
             failure: None,
         };
         let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else { return };
@@ -127,6 +134,13 @@ impl Worker {
             let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
             return self.look_up_or_fail(id, error);
         }
+        let now = Instant::now();
+        let half = now + HURRY.min(deadline.saturating_duration_since(now) / 2);
+        let hurried = given.is_none() && peer.is_some_and(|peer| self.can_look_up(&peer));
+        if let Some((connecting, _)) = self.connecting(id) {
+            connecting.hurried = hurried;
+        }
+        let deadline = if hurried { half } else { deadline };
         self.dial_plan(id, peer, plan, given.as_ref(), deadline);
     }
 
@@ -151,6 +165,8 @@ impl Worker {
         };
         dial.begun = self.dial_terms.set(deadline, Why::Asked, dial.first(given));
         self.start_dial(dial);
+        // Where nothing could be dialled, the terms would hold for the next dial of anybody.
+        self.dial_terms.clear();
     }
 
     /// Hands a dial to the swarm; gives its connection where that took it.
@@ -261,9 +277,28 @@ impl Worker {
     pub(super) fn on_dial_error(&mut self, connection: ConnectionId, error: &DialError) {
         match self.dials.remove(connection) {
             Some(dial) => self.end_dial(&dial, error),
-            None => drop(self.dials.was_abandoned(connection)),
+            None if self.dials.was_abandoned(connection) => {}
+            None => self.query_dial_failed(error),
         }
         self.pass_dial_over(connection, false);
+    }
+
+    /// A dial that a query of the DHT made: the book has to know, subscribers needn't.
+    fn query_dial_failed(&mut self, error: &DialError) {
+        let DialError::Transport(errors) = error else { return };
+        let Some(peer) = errors.first().and_then(|(address, _)| addr::peer_id_of(address)) else {
+            return;
+        };
+        if self.peers.contains_key(&peer) {
+            return;
+        }
+        let failed = errors.iter().map(|(address, _)| addr::without_peer_id(address));
+        let failed: Vec<Text> = failed.map(|address| address.to_string().into()).collect();
+        let (code, message) =
+            (ErrorKind::DialFailed, "a search of the DHT couldn't reach the peer");
+        let last_error = LastError { code, message: message.to_owned(), at: clock::now() };
+        self.run.book.dial_failed(&peer, &failed, last_error);
+        self.back_off(&peer);
     }
 
     fn end_dial(&mut self, dial: &Dial, error: &DialError) {
@@ -301,7 +336,9 @@ impl Worker {
         }
         let given = connecting.target.address.as_ref();
         let untried = given.is_some_and(|address| !dial.has(address));
-        let outlives = deadline > dial.deadline && failure.kind() == ErrorKind::DialTimeout;
+        let outlives = deadline > dial.deadline
+            && failure.kind() == ErrorKind::DialTimeout
+            && !connecting.hurried;
         if untried || outlives {
             return self.join_or_dial(id);
         }

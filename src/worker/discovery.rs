@@ -12,16 +12,18 @@ use libp2p::swarm::ConnectionId;
 
 use super::calls::Kind;
 use super::command::Terms;
+use super::dht::Dht;
 use super::dial::millis;
 use super::learnt::{self, MAX_ADDRESSES};
+use super::peer::Peer;
 use super::{Timer, Worker};
 use crate::addr::Scope;
-use crate::book::Discovered;
+use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
 use crate::config::{DhtMode, Profile};
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
-use crate::model::{Source, Text};
+use crate::model::{Direction, Source, Text};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
@@ -88,7 +90,7 @@ impl Worker {
     pub(super) fn begin_discovery(&mut self) {
         self.discovery.listed = self.run.book.bootstrap_peers().into_iter().collect();
         self.list_bootstrap();
-        self.warm_dht();
+        self.warm_dht(|_| true);
         if self.begins_active() {
             self.set_discovery(true);
         }
@@ -278,11 +280,14 @@ impl Worker {
     fn ask_dht(&mut self) {
         let local = self.run.peer_id;
         let random = PeerId::random();
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        if dht.len() == 0 {
+        if self.routes() == Some(0) {
+            self.warm_dht(|record| record.may_retry(clock::now()));
+        }
+        if self.routes() == Some(0) {
             let note = "no peer that takes part in this DHT is known yet".to_owned();
             return self.run.discovery.note(Source::Dht, note);
         }
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         // Our own neighbourhood, and a walk to somewhere else.
         let queries = [local, random].map(|key| dht.search(key.to_bytes()));
         let note = "the DHT told of no peer that wasn't known".to_owned();
@@ -292,15 +297,25 @@ impl Worker {
         }
     }
 
-    /// Whoever took part in the DHT in earlier runs is asked again.
-    fn warm_dht(&mut self) {
+    /// How many peers the routing table has.
+    fn routes(&mut self) -> Option<usize> {
+        self.swarm.behaviour_mut().dht.as_mut().map(Dht::len)
+    }
+
+    /// Whoever took part in the DHT is asked again: in an earlier run, or before it was out of reach.
+    fn warm_dht(&mut self, worth_it: impl Fn(&Record) -> bool) {
         for record in self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol) {
-            self.route(record.id, record.dial_addresses());
+            if worth_it(&record) {
+                let known = record.dial_addresses();
+                let addresses = known.into_iter().filter_map(|(text, _)| text.parse().ok());
+                self.route(record.id, addresses);
+            }
         }
     }
 
-    /// A peer has told which protocols it speaks: the routing table has those who take part.
-    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId) {
+    /// A peer has told which protocols it speaks: the routing table has those who take part, at the
+    /// addresses they tell of now and those they were reached at.
+    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId, listens_at: Vec<Multiaddr>) {
         let Some(record) = self.run.book.get(&peer) else { return };
         let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         let protocol = &self.run.settings.discovery.dht_protocol;
@@ -308,13 +323,17 @@ impl Worker {
             return dht.remove(&peer);
         }
         let was_empty = dht.len() == 0;
-        self.route(peer, record.dial_addresses());
+        let state = self.peers.get(&peer);
+        let dialled = state.into_iter().flat_map(Peer::live);
+        let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
+        let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
+        self.route(peer, reached.into_iter().chain(listens_at));
         if was_empty {
             self.dht_came_alive();
         }
     }
 
-    fn route(&mut self, peer: PeerId, addresses: Vec<(Text, Source)>) {
+    fn route(&mut self, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
         let settings = &self.run.settings;
         // What stands in the table is told to everybody who asks.
         let least = match settings.profile {
@@ -325,10 +344,9 @@ impl Worker {
             let scope = addr::scope(address);
             scope >= least && settings.may_dial_unasked(scope, false)
         };
-        let addresses = addresses.into_iter().filter_map(|(text, _)| text.parse().ok());
         let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
         if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            dht.add(&peer, addresses);
+            dht.add(&peer, &addresses);
         }
     }
 
@@ -341,12 +359,9 @@ impl Worker {
 
     /// A search of the DHT ended, or came to a part of its result.
     pub(super) fn searched(&mut self, query: QueryId, found: Vec<kad::PeerInfo>, last: bool) {
-        for info in found {
-            let mut addresses = info.addrs;
-            if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-                dht.sift(&info.peer_id, &mut addresses);
-            }
-            self.found(Source::Dht, info.peer_id, addresses);
+        // Who was known before the search comes without addresses.
+        for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
+            self.found(Source::Dht, info.peer_id, info.addrs);
         }
         if last && let Some(pass) = &mut self.discovery.pass {
             pass.queries.remove(&query);
@@ -405,7 +420,7 @@ impl Worker {
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    fn check_goals(&mut self) {
+    pub(super) fn check_goals(&mut self) {
         let total = self.run.discovery.total();
         self.answer_discovers(|goal| goal <= total);
     }

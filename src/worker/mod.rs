@@ -33,6 +33,7 @@ mod outcome;
 mod peer;
 mod peers;
 mod ping;
+mod providers;
 mod pubsub;
 mod quiet;
 mod rate;

@@ -12,6 +12,7 @@ use libp2p::swarm::{ConnectionError, ConnectionId};
 
 use super::connect::{GRACE, IDENTIFY_PATIENCE, Landed};
 use super::peer::{Connection, Identity, Peer, is_muxer_mismatch, why_closed};
+use super::tend::TRIM_GRACE;
 use super::{Timer, Worker};
 use crate::book::Discovered;
 use crate::clock;
@@ -81,6 +82,10 @@ impl Worker {
             opened_at: now,
         };
         let since = Instant::now();
+        let for_query = direction == Direction::Outbound && cause == Some(Source::Dht);
+        if for_query {
+            self.timers.set(since + TRIM_GRACE, Timer::Tend);
+        }
         let connection = Connection {
             id,
             address: info.address.clone(),
@@ -88,6 +93,7 @@ impl Worker {
             transport: info.transport,
             since,
             identity: Identity::Awaited,
+            for_query,
             closing: None,
         };
         self.timers.set(since + GRACE, Timer::Grace(peer));
@@ -100,6 +106,10 @@ impl Worker {
         let text: Text = peer.to_string().into();
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
         if found != Discovered::Known {
+            if let Some(source) = cause {
+                self.run.discovery.heard(source, peer, true, now);
+                self.check_goals();
+            }
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
             let by_user = dialled.is_some() && cause.is_none();
             let source = if by_user { Source::User } else { source };

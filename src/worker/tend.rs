@@ -11,7 +11,9 @@ use libp2p::swarm::ConnectionId;
 
 use super::dial::{Dial, Plan};
 use super::layers::Begun;
+use super::peer::Connection;
 use super::{Timer, Worker};
+use crate::book::Record;
 use crate::clock;
 use crate::model::event::DisconnectReason;
 use crate::model::{Direction, Source, Text};
@@ -30,7 +32,7 @@ const SOON: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// A connection isn't trimmed at this age (Kubo's `GracePeriod`).
-const TRIM_GRACE: Duration = Duration::from_secs(20);
+pub(super) const TRIM_GRACE: Duration = Duration::from_secs(20);
 
 impl Worker {
     /// There may be something to dial.
@@ -44,6 +46,7 @@ impl Worker {
     /// Dials what is worth it, while few peers are connected.
     pub(super) fn tend(&mut self) {
         self.tending = false;
+        self.close_used();
         if !self.run.discovery.active() {
             return;
         }
@@ -54,7 +57,11 @@ impl Worker {
         if most == 0 {
             return;
         }
-        for record in self.run.book.dial_candidates(clock::now()) {
+        let may_dial = |record: &Record| {
+            let addresses = record.dial_addresses();
+            addresses.iter().any(|(text, source)| self.may_dial_unasked(text, *source))
+        };
+        for record in self.run.book.dial_candidates(clock::now(), may_dial) {
             let dialled = match self.run.bootstrap.names(&record.id) {
                 true => self.dial_listed(record.id),
                 false if self.dials.any_to(&record.id) => None,
@@ -102,13 +109,8 @@ impl Worker {
         mut addresses: Vec<(Text, Source)>,
         source: Source,
     ) -> Option<ConnectionId> {
-        let settings = &self.run.settings;
-        addresses.retain(|(text, source)| {
-            let listed = matches!(source, Source::Bootstrap | Source::User);
-            let address = text.parse::<Multiaddr>();
-            address.is_ok_and(|address| settings.may_dial_unasked(addr::scope(&address), listed))
-        });
-        let plan = Plan::new(None, addresses, settings.swarm_key.is_some());
+        addresses.retain(|(text, source)| self.may_dial_unasked(text, *source));
+        let plan = Plan::new(None, addresses, self.run.settings.swarm_key.is_some());
         if plan.dialable.is_empty() {
             return None;
         }
@@ -126,6 +128,12 @@ impl Worker {
         })
     }
 
+    fn may_dial_unasked(&self, address: &Text, source: Source) -> bool {
+        let listed = matches!(source, Source::Bootstrap | Source::User);
+        let scope = address.parse::<Multiaddr>().map(|address| addr::scope(&address));
+        scope.is_ok_and(|scope| self.run.settings.may_dial_unasked(scope, listed))
+    }
+
     /// A dial of ours failed: the peer's next turn comes later each time.
     pub(super) fn back_off(&mut self, peer: &PeerId) {
         let wait = self.run.book.back_off(peer, clock::now(), wait_after);
@@ -134,6 +142,30 @@ impl Worker {
         {
             self.timers.set(Instant::now() + wait, Timer::Tend);
         }
+    }
+
+    /// With more peers connected than `low_water`, closes what queries of the DHT opened and have
+    /// had time to use.
+    fn close_used(&mut self) {
+        let surplus = self.peers.len().saturating_sub(self.run.settings.limits.low_water as usize);
+        let old = |connection: &Connection| connection.since.elapsed() >= TRIM_GRACE;
+        let mut used: Vec<PeerId> = Vec::new();
+        for (peer, state) in &self.peers {
+            let is_used = state.live().all(|open| open.for_query && old(open));
+            if is_used && used.len() < surplus && !self.calls.needs(peer) {
+                used.push(*peer);
+            }
+        }
+        for peer in used {
+            self.close_trimmed(peer);
+        }
+    }
+
+    fn close_trimmed(&mut self, peer: PeerId) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.close_all(DisconnectReason::Trimmed);
+        }
+        let _ = self.swarm.disconnect_peer_id(peer);
     }
 
     /// With more connections than `high_water`, closes the least useful down to `low_water`.
@@ -158,10 +190,7 @@ impl Worker {
         });
         let (victims, again) = choose_victims(candidates.collect(), surplus, Instant::now());
         for peer in victims {
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.close_all(DisconnectReason::Trimmed);
-            }
-            let _ = self.swarm.disconnect_peer_id(peer);
+            self.close_trimmed(peer);
         }
         if let Some(again) = again {
             self.timers.set(again, Timer::Trim);

@@ -7,7 +7,7 @@ mod support;
 
 mod connecting;
 mod dead_peers;
-mod discovery;
+mod dht;
 mod durability;
 mod events;
 mod events_churn;
@@ -15,6 +15,7 @@ mod failures;
 mod gossip;
 mod hammer;
 mod hostile;
+mod hostile_dht;
 mod js;
 mod lifecycle;
 mod namespaces;

@@ -9,6 +9,8 @@
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
 //! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` says what it can be asked then.
+//! - `seed`: the same number makes the same identity;
+//! - `kad`: an object, for one of the DHT: `raw_kad` has its options.
 //!
 //! It prints `{"peer_id": .., "listen_addrs": [..]}` and lives until its input ends.
 
@@ -39,6 +41,7 @@ use libp2p::{Multiaddr, PeerId, gossipsub, identify, noise, quic, tcp, tls, yamu
 use serde_json::{Value, json};
 
 use super::raw_gossip::{self, Gossip};
+use super::raw_kad::RawKad;
 use super::record::{field, varint};
 
 #[derive(NetworkBehaviour)]
@@ -47,6 +50,7 @@ struct Behaviour {
     identify: Toggle<identify::Behaviour>,
     own_words: Toggle<OwnWords>,
     gossipsub: Toggle<gossipsub::Behaviour>,
+    kad: Toggle<RawKad>,
 }
 
 /// Runs until the input ends.
@@ -120,7 +124,12 @@ async fn serve(
 }
 
 fn swarm(options: &Value) -> Swarm<Behaviour> {
-    let keypair = Keypair::generate_ed25519();
+    let keypair = match options["seed"].as_u64() {
+        Some(seed) => Keypair::ed25519_from_bytes([seed as u8; 32]).unwrap(),
+        None => Keypair::generate_ed25519(),
+    };
+    let local = keypair.public().to_peer_id();
+    let kad = &options["kad"];
     let identify = &options["identify"];
     let mut behaviour = Behaviour {
         blocked: allow_block_list::Behaviour::default(),
@@ -133,6 +142,7 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
             _ => None,
         }),
         gossipsub: raw_gossip::behaviour(&keypair, &options["topics"]).into(),
+        kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());

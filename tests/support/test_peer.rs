@@ -10,6 +10,7 @@
 
 mod dns_server;
 mod raw_gossip;
+mod raw_kad;
 mod raw_peer;
 mod record;
 
