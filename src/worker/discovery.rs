@@ -37,6 +37,8 @@ const FEW: usize = 4;
 const BOOTSTRAP_DIALS: usize = 32;
 /// A first peer of the DHT often comes with others; a pass then waits for them so long.
 const SOON: Duration = Duration::from_millis(200);
+/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 /// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
 /// connected to tell whether it is one.
 const TELLING: Duration = Duration::from_secs(1);
@@ -46,6 +48,7 @@ const TELLING: Duration = Duration::from_secs(1);
 pub(super) struct Discovery {
     pass: Option<Pass>,
     next: Option<Instant>,
+    last_begun: Option<Instant>,
     /// The user stopped it.
     stopped: bool,
     /// The bootstrap list was dialled in this run.
@@ -158,7 +161,12 @@ impl Worker {
     fn dht_came_alive(&mut self) {
         match self.discovery.pass {
             Some(_) => self.ask_dht(),
-            None => self.pass_soon(SOON),
+            // A remote decides when it takes part, so it mustn't decide how often we look around.
+            None => {
+                let last = self.discovery.last_begun.map(|begun| begun + LEAST_INTERVAL);
+                let wait = last.map_or(SOON, |at| at.saturating_duration_since(Instant::now()));
+                self.pass_soon(wait.max(SOON));
+            }
         }
     }
 
@@ -190,6 +198,7 @@ impl Worker {
 
     fn begin_pass(&mut self, asked: bool) {
         let now = Instant::now();
+        self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
         self.discovery.pass = Some(Pass {
