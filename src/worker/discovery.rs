@@ -20,6 +20,7 @@ use super::{Timer, Worker};
 use crate::addr::Scope;
 use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
+use crate::clock::Timestamp;
 use crate::config::{DhtMode, Profile};
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
@@ -401,7 +402,8 @@ impl Worker {
 
     /// Whoever is behind a listed address that names nobody.
     pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
-        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
             self.discovery.answered.insert(only.address.clone(), peer);
         }
     }
@@ -487,16 +489,23 @@ impl Worker {
             Discovered::Known => false,
             Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
         };
-        self.run.discovery.heard(source, peer, new, now);
+        self.discovered(source, peer, new, now);
         if new {
             let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
             let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(peer.to_string().into()), kind);
-            self.check_goals();
         }
         if !self.peers.contains_key(&peer) {
             self.tend_soon();
+        }
+    }
+
+    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
+    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            self.check_goals();
         }
     }
 }

@@ -116,6 +116,9 @@ impl Worker {
         }
         let text: Text = peer.to_string().into();
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
+        if let (Discovered::New, Some(source)) = (found, cause) {
+            self.discovered(source, peer, true, now);
+        }
         if found != Discovered::Known {
             if let Some(source) = cause {
                 self.run.discovery.heard(source, peer, true, now);

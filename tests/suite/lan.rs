@@ -28,7 +28,11 @@ fn connections(peer: &Peer, other: &str) -> Vec<String> {
         return Vec::new();
     }
     let open = peer.info(other)["connections"].clone();
-    open.as_array().unwrap().iter().map(|each| each["address"].as_str().unwrap().to_owned()).collect()
+    open.as_array()
+        .unwrap()
+        .iter()
+        .map(|each| each["address"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 fn is_connected(peer: &Peer, other: &str) -> bool {
@@ -327,15 +331,21 @@ fn private_addresses_learnt_from_public_peers_are_never_dialled() {
     };
     let both = internet(&both, json!({}));
     // One out there says to be at an address of our network as well.
-    let far = internet(&far, json!({
-        "bootstrap": [format!("/ip4/44.0.0.2/tcp/4001/p2p/{}", both.id())],
-        "advertise": ["/ip4/10.1.2.3/tcp/4001"],
-    }));
+    let far = internet(
+        &far,
+        json!({
+            "bootstrap": [format!("/ip4/44.0.0.2/tcp/4001/p2p/{}", both.id())],
+            "advertise": ["/ip4/10.1.2.3/tcp/4001"],
+        }),
+    );
     both.wait_for("peer_identified", far.id());
     // We hear of it from a friend next door.
-    let peer = internet(&here, json!({
-        "bootstrap": [format!("/ip4/10.0.0.2/tcp/4001/p2p/{}", both.id())],
-    }));
+    let peer = internet(
+        &here,
+        json!({
+            "bootstrap": [format!("/ip4/10.0.0.2/tcp/4001/p2p/{}", both.id())],
+        }),
+    );
     peer.wait_for("peer_connected", both.id());
     peer.wait_for("peer_connected", far.id());
     peer.ok("discover_peers", json!({}));
