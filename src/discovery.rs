@@ -147,12 +147,13 @@ impl DiscoveryLog {
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         let inner = self.inner.lock();
+        let report = |source| inner.sources.get(&source).cloned().unwrap_or_default();
         Snapshot {
             found: inner.found.clone(),
             total: inner.total,
             last_pass: inner.last_pass,
             passing: inner.passing,
-            sources: inner.sources.clone(),
+            sources: SOURCES.into_iter().map(|source| (source, report(source))).collect(),
         }
     }
 

@@ -24,6 +24,8 @@ pub(crate) const MAX_PROTOCOLS: usize = 256;
 const EXPIRE_FAILURES: u32 = 10;
 /// A success older than this no longer speaks for an address: 30 days.
 const RECENT_SUCCESS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+/// An address that nobody told of for so long is forgotten with its first failure: 30 days.
+const FORGOTTEN_MICROS: i64 = RECENT_SUCCESS_MICROS;
 /// From so many failures in a row on, an old success no longer puts an address first.
 const DOUBTED_FAILURES: u32 = 3;
 
@@ -111,7 +113,10 @@ impl AddrEntry {
         let recent = self.last_success.is_some_and(|at| {
             now.as_micros().saturating_sub(at.as_micros()) <= RECENT_SUCCESS_MICROS
         });
-        self.source != Source::User && self.failures >= EXPIRE_FAILURES && !recent
+        let heard_of =
+            now.as_micros().saturating_sub(self.last_seen.as_micros()) <= FORGOTTEN_MICROS;
+        let hopeless = self.failures >= EXPIRE_FAILURES || self.failures > 0 && !heard_of;
+        self.source != Source::User && hopeless && !recent
     }
 }
 
@@ -226,9 +231,25 @@ impl Record {
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
+    /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
+    /// worked from here: whoever is on the network can make up as many as they like.
+    pub(crate) fn is_cheap(&self) -> bool {
+        let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
+        let known = self.sources.0 & !Sources::bit(Source::Book);
+        known != 0
+            && known & !cheap == 0
+            && !self.held_off
+            && self.addrs.iter().all(|addr| addr.last_success.is_none())
+    }
+
     /// Whether it belongs on disk.
     pub(crate) fn is_storable(&self) -> bool {
         self.identified || !self.is_inbound_only()
+    }
+
+    /// Whether any of its addresses ever led to it.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.addrs.iter().any(|addr| addr.last_success.is_some())
     }
 
     /// Whether the time for a dial that nobody asks for has come.

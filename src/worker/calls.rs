@@ -143,7 +143,11 @@ impl Worker {
         let call = self.calls.take(id)?;
         self.timers.clear(call.deadline, Timer::Deadline(id));
         self.stop_looking(id);
-        self.content.forget(id);
+        if let Some(query) = self.content.forget(id)
+            && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut()
+        {
+            dht.finish(query);
+        }
         Some(call)
     }
 
@@ -173,9 +177,7 @@ impl Worker {
             Some(Kind::Daemon(_)) => {
                 self.fail_call(id, timed_out("the daemon did not answer in time"))
             }
-            Some(Kind::Find { .. }) => {
-                self.fail_call(id, timed_out("the peer was not found in time"))
-            }
+            Some(Kind::Find { .. }) => self.find_timed_out(id),
             Some(Kind::Provide(..)) => {
                 self.fail_call(id, timed_out("the DHT was not told in time"))
             }

@@ -4,7 +4,7 @@
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
 //! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId};
@@ -12,16 +12,19 @@ use libp2p::swarm::ConnectionId;
 
 use super::calls::Kind;
 use super::command::Terms;
-use super::dial::millis;
+use super::dht::Dht;
+use super::dial::{Dial, millis};
 use super::learnt::{self, MAX_ADDRESSES};
+use super::peer::Peer;
 use super::{Timer, Worker};
-use crate::book::Discovered;
+use crate::addr::Scope;
+use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
 use crate::clock::Timestamp;
-use crate::config::DhtMode;
+use crate::config::{DhtMode, Profile};
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
-use crate::model::{Source, Text};
+use crate::model::{Direction, Source, Text};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
@@ -35,6 +38,8 @@ const FEW: usize = 4;
 const BOOTSTRAP_DIALS: usize = 32;
 /// A first peer of the DHT often comes with others; a pass then waits for them so long.
 const SOON: Duration = Duration::from_millis(200);
+/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 /// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
 /// connected to tell whether it is one.
 const TELLING: Duration = Duration::from_secs(1);
@@ -44,12 +49,15 @@ const TELLING: Duration = Duration::from_secs(1);
 pub(super) struct Discovery {
     pass: Option<Pass>,
     next: Option<Instant>,
+    last_begun: Option<Instant>,
     /// The user stopped it.
     stopped: bool,
     /// The bootstrap list was dialled in this run.
     begun: bool,
     /// The peers that are in the book as bootstrap peers.
     listed: HashSet<PeerId>,
+    /// Who answered at the listed addresses that name nobody.
+    answered: HashMap<Multiaddr, PeerId>,
 }
 
 /// A pass under way, and what it waits for.
@@ -88,7 +96,7 @@ impl Worker {
     pub(super) fn begin_discovery(&mut self) {
         self.discovery.listed = self.run.book.bootstrap_peers().into_iter().collect();
         self.list_bootstrap();
-        self.warm_dht();
+        self.warm_dht(|_| true);
         if self.begins_active() {
             self.set_discovery(true);
         }
@@ -109,6 +117,9 @@ impl Worker {
             self.run.book.off_the_list(gone);
         }
         self.discovery.listed = listed;
+        let entries = self.run.bootstrap.entries();
+        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
+        self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {
             self.run.discovery.enable(source, self.has(source));
         }
@@ -126,6 +137,7 @@ impl Worker {
         if let Some(at) = self.discovery.next.take() {
             self.timers.clear(at, Timer::Pass);
         }
+        self.abandon_unasked();
         self.break_off_pass();
     }
 
@@ -156,7 +168,12 @@ impl Worker {
     fn dht_came_alive(&mut self) {
         match self.discovery.pass {
             Some(_) => self.ask_dht(),
-            None => self.pass_soon(SOON),
+            // A remote decides when it takes part, so it mustn't decide how often we look around.
+            None => {
+                let last = self.discovery.last_begun.map(|begun| begun + LEAST_INTERVAL);
+                let wait = last.map_or(SOON, |at| at.saturating_duration_since(Instant::now()));
+                self.pass_soon(wait.max(SOON));
+            }
         }
     }
 
@@ -188,6 +205,7 @@ impl Worker {
 
     fn begin_pass(&mut self, asked: bool) {
         let now = Instant::now();
+        self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
         self.discovery.pass = Some(Pass {
@@ -265,7 +283,8 @@ impl Worker {
         let mut seen = HashSet::from([self.run.peer_id]);
         entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
         let due = entries.into_iter().filter_map(|entry| {
-            let record = entry.peer_id.and_then(|peer| self.run.book.get(&peer));
+            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
+            let record = peer.and_then(|peer| self.run.book.get(&peer));
             let Some(record) = record else { return Some((None, entry)) };
             let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
             due.then_some((record.next_retry_at, entry))
@@ -278,11 +297,14 @@ impl Worker {
     fn ask_dht(&mut self) {
         let local = self.run.peer_id;
         let random = PeerId::random();
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        if dht.len() == 0 {
+        if self.routes() == Some(0) {
+            self.warm_dht(|record| record.may_retry(clock::now()));
+        }
+        if self.routes() == Some(0) {
             let note = "no peer that takes part in this DHT is known yet".to_owned();
             return self.run.discovery.note(Source::Dht, note);
         }
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         // Our own neighbourhood, and a walk to somewhere else.
         let queries = [local, random].map(|key| dht.search(key.to_bytes()));
         let note = "the DHT told of no peer that wasn't known".to_owned();
@@ -292,15 +314,25 @@ impl Worker {
         }
     }
 
-    /// Whoever took part in the DHT in earlier runs is asked again.
-    fn warm_dht(&mut self) {
+    /// How many peers the routing table has.
+    fn routes(&mut self) -> Option<usize> {
+        self.swarm.behaviour_mut().dht.as_mut().map(Dht::len)
+    }
+
+    /// Whoever took part in the DHT is asked again: in an earlier run, or before it was out of reach.
+    fn warm_dht(&mut self, worth_it: impl Fn(&Record) -> bool) {
         for record in self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol) {
-            self.route(record.id, record.dial_addresses());
+            if worth_it(&record) {
+                let known = record.dial_addresses();
+                let addresses = known.into_iter().filter_map(|(text, _)| text.parse().ok());
+                self.route(record.id, addresses);
+            }
         }
     }
 
-    /// A peer has told which protocols it speaks: the routing table has those who take part.
-    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId) {
+    /// A peer has told which protocols it speaks: the routing table has those who take part, at the
+    /// addresses they tell of now and those they were reached at.
+    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId, listens_at: Vec<Multiaddr>) {
         let Some(record) = self.run.book.get(&peer) else { return };
         let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         let protocol = &self.run.settings.discovery.dht_protocol;
@@ -308,21 +340,30 @@ impl Worker {
             return dht.remove(&peer);
         }
         let was_empty = dht.len() == 0;
-        self.route(peer, record.dial_addresses());
+        let state = self.peers.get(&peer);
+        let dialled = state.into_iter().flat_map(Peer::live);
+        let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
+        let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
+        self.route(peer, reached.into_iter().chain(listens_at));
         if was_empty {
             self.dht_came_alive();
         }
     }
 
-    fn route(&mut self, peer: PeerId, addresses: Vec<(Text, Source)>) {
+    fn route(&mut self, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
         let settings = &self.run.settings;
-        let addresses = addresses.into_iter().filter_map(|(text, _)| text.parse().ok());
-        let addresses: Vec<Multiaddr> = addresses
-            .filter(|address| settings.may_dial_unasked(addr::scope(address), false))
-            .take(MAX_ADDRESSES)
-            .collect();
+        // What stands in the table is told to everybody who asks.
+        let least = match settings.profile {
+            Profile::Internet => Scope::Public,
+            Profile::Lan | Profile::Offline => Scope::Loopback,
+        };
+        let fits = |address: &Multiaddr| {
+            let scope = addr::scope(address);
+            scope >= least && settings.may_dial_unasked(scope, false)
+        };
+        let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
         if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            dht.add(&peer, addresses);
+            dht.add(&peer, &addresses);
         }
     }
 
@@ -335,12 +376,9 @@ impl Worker {
 
     /// A search of the DHT ended, or came to a part of its result.
     pub(super) fn searched(&mut self, query: QueryId, found: Vec<kad::PeerInfo>, last: bool) {
-        for info in found {
-            let mut addresses = info.addrs;
-            if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-                dht.sift(&info.peer_id, &mut addresses);
-            }
-            self.found(Source::Dht, info.peer_id, addresses);
+        // Who was known before the search comes without addresses.
+        for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
+            self.found(Source::Dht, info.peer_id, info.addrs);
         }
         if last && let Some(pass) = &mut self.discovery.pass {
             pass.queries.remove(&query);
@@ -359,6 +397,14 @@ impl Worker {
                 self.timers.set(pass.window, Timer::Pass);
             }
             self.end_pass_if_over();
+        }
+    }
+
+    /// Whoever is behind a listed address that names nobody.
+    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
+            self.discovery.answered.insert(only.address.clone(), peer);
         }
     }
 
@@ -399,7 +445,7 @@ impl Worker {
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    fn check_goals(&mut self) {
+    pub(super) fn check_goals(&mut self) {
         let total = self.run.discovery.total();
         self.answer_discovers(|goal| goal <= total);
     }

@@ -11,16 +11,24 @@ use libp2p::swarm::ConnectionId;
 
 use super::dial::{Dial, Plan};
 use super::layers::Begun;
+use super::peer::Connection;
 use super::{Timer, Worker};
+use crate::book::Record;
 use crate::clock;
+use crate::error::Error;
 use crate::model::event::DisconnectReason;
-use crate::model::{Direction, Source, Text};
+use crate::model::{Direction, LastError, Source, Text};
 use crate::{Multiaddr, PeerId, addr};
 
 /// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
 const WANTED: u32 = 32;
 /// Dials of this kind at once.
 const AT_ONCE: usize = 8;
+/// Peers never reached before that are dialled in a second, and at once; and the addresses tried of one.
+pub(super) const STRANGERS_PER_S: u32 = 4;
+pub(super) const STRANGERS_AT_ONCE: u32 = 32;
+const STRANGERS_ADDRESSES: usize = 4;
+const STRANGERS_PAUSE: Duration = Duration::from_millis(250);
 /// How long one may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is found comes in flocks; a look at what to dial waits so long for the rest.
@@ -30,7 +38,7 @@ const SOON: Duration = Duration::from_millis(50);
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 /// A connection isn't trimmed at this age (Kubo's `GracePeriod`).
-const TRIM_GRACE: Duration = Duration::from_secs(20);
+pub(super) const TRIM_GRACE: Duration = Duration::from_secs(20);
 
 impl Worker {
     /// There may be something to dial.
@@ -44,27 +52,56 @@ impl Worker {
     /// Dials what is worth it, while few peers are connected.
     pub(super) fn tend(&mut self) {
         self.tending = false;
+        self.close_used();
         if !self.run.discovery.active() {
             return;
         }
-        let limits = &self.run.settings.limits;
-        let wanted = WANTED.min(limits.low_water) as usize;
+        let wanted = self.wanted_connections();
         let unasked = self.dials.unasked();
         let lacking = wanted.saturating_sub(self.peers.len() + unasked);
         let mut most = lacking.min(AT_ONCE.saturating_sub(unasked));
         if most == 0 {
             return;
         }
-        for record in self.run.book.dial_candidates(clock::now()) {
+        let may_dial = |record: &Record| {
+            let addresses = record.dial_addresses();
+            addresses.iter().any(|(text, source)| self.may_dial_unasked(text, *source))
+        };
+        for record in self.run.book.dial_candidates(clock::now(), may_dial) {
             let dialled = match self.run.bootstrap.names(&record.id) {
                 true => self.dial_listed(record.id),
                 false if self.dials.any_to(&record.id) => None,
-                false => self.dial_unasked(Some(record.id), record.dial_addresses(), Source::Book),
+                false => {
+                    let mut addresses = record.dial_addresses();
+                    if !record.was_reached() {
+                        if !self.strangers.take(Instant::now()) {
+                            return self.tend_again();
+                        }
+                        addresses.truncate(STRANGERS_ADDRESSES);
+                    }
+                    self.dial_unasked(Some(record.id), addresses, Source::Book)
+                }
             };
             most -= usize::from(dialled.is_some());
             if most == 0 {
                 return;
             }
+        }
+    }
+
+    /// What is left to dial has to wait: whoever makes up peers must not make us dial at his rate.
+    fn tend_again(&mut self) {
+        self.tending = true;
+        self.timers.set(Instant::now() + STRANGERS_PAUSE, Timer::Tend);
+    }
+
+    /// How many peers to be connected to for its own sake. With an idle timeout none: whoever is dialled
+    /// for nothing would be closed as idle, and dialled again.
+    fn wanted_connections(&self) -> usize {
+        let settings = &self.run.settings;
+        match settings.idle_timeout {
+            Some(_) => 0,
+            None => WANTED.min(settings.limits.low_water) as usize,
         }
     }
 
@@ -93,19 +130,14 @@ impl Worker {
         mut addresses: Vec<(Text, Source)>,
         source: Source,
     ) -> Option<ConnectionId> {
-        let settings = &self.run.settings;
-        addresses.retain(|(text, source)| {
-            let listed = matches!(source, Source::Bootstrap | Source::User);
-            let address = text.parse::<Multiaddr>();
-            address.is_ok_and(|address| settings.may_dial_unasked(addr::scope(&address), listed))
-        });
-        let plan = Plan::new(None, addresses, settings.swarm_key.is_some());
+        addresses.retain(|(text, source)| self.may_dial_unasked(text, *source));
+        let plan = Plan::new(None, addresses, self.run.settings.swarm_key.is_some());
         if plan.dialable.is_empty() {
             return None;
         }
         let deadline = Instant::now() + DIAL_TIMEOUT;
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
-        self.start_dial(Dial {
+        let dial = Dial {
             peer,
             addresses: plan.dialable,
             untried: plan.untried,
@@ -114,7 +146,34 @@ impl Worker {
             begun: Begun::default(),
             waiters: Vec::new(),
             unasked: Some(source),
-        })
+        };
+        self.start_dial(dial, None)
+    }
+
+    /// Discovery stops: what it dials isn't wanted any more. A dial by address alone ends by itself.
+    pub(super) fn abandon_unasked(&mut self) {
+        for peer in self.dials.take_unasked() {
+            if !self.dials.any_to(&peer) && !self.peers.contains_key(&peer) {
+                // An error here means "not connected"; the pending dial is aborted all the same.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+        }
+    }
+
+    /// A dial that nobody asked for failed: another may take its place.
+    pub(super) fn unasked_dial_failed(&mut self, dial: &Dial, failure: &Error) {
+        if dial.unasked == Some(Source::Bootstrap) {
+            let (code, message) = (failure.kind(), failure.message().to_owned());
+            let failure = LastError { code, message, at: clock::now() };
+            self.run.discovery.failed(Source::Bootstrap, failure);
+        }
+        self.tend_soon();
+    }
+
+    fn may_dial_unasked(&self, address: &Text, source: Source) -> bool {
+        let listed = matches!(source, Source::Bootstrap | Source::User);
+        let scope = address.parse::<Multiaddr>().map(|address| addr::scope(&address));
+        scope.is_ok_and(|scope| self.run.settings.may_dial_unasked(scope, listed))
     }
 
     /// A dial of ours failed: the peer's next turn comes later each time.
@@ -127,10 +186,34 @@ impl Worker {
         }
     }
 
+    /// With more peers connected than `low_water`, closes what queries of the DHT opened and have
+    /// had time to use.
+    fn close_used(&mut self) {
+        let surplus = self.peers.len().saturating_sub(self.run.settings.limits.low_water as usize);
+        let old = |connection: &Connection| connection.since.elapsed() >= TRIM_GRACE;
+        let mut used: Vec<PeerId> = Vec::new();
+        for (peer, state) in &self.peers {
+            let is_used = state.live().all(|open| open.for_query && old(open));
+            if is_used && used.len() < surplus && !self.calls.needs(peer) {
+                used.push(*peer);
+            }
+        }
+        for peer in used {
+            self.close_trimmed(peer);
+        }
+    }
+
+    fn close_trimmed(&mut self, peer: PeerId) {
+        if let Some(state) = self.peers.get_mut(&peer) {
+            state.close_all(DisconnectReason::Trimmed);
+        }
+        let _ = self.swarm.disconnect_peer_id(peer);
+    }
+
     /// With more connections than `high_water`, closes the least useful down to `low_water`.
     pub(super) fn trim(&mut self) {
         let limits = &self.run.settings.limits;
-        let open: usize = self.peers.values().map(|peer| peer.connections.len()).sum();
+        let open: usize = self.peers.values().map(|peer| peer.live().count()).sum();
         if open <= limits.high_water as usize {
             return;
         }
@@ -149,10 +232,7 @@ impl Worker {
         });
         let (victims, again) = choose_victims(candidates.collect(), surplus, Instant::now());
         for peer in victims {
-            if let Some(state) = self.peers.get_mut(&peer) {
-                state.close_all(DisconnectReason::Trimmed);
-            }
-            let _ = self.swarm.disconnect_peer_id(peer);
+            self.close_trimmed(peer);
         }
         if let Some(again) = again {
             self.timers.set(again, Timer::Trim);
