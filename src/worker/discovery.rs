@@ -48,6 +48,8 @@ const TELLING: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Discovery {
     pass: Option<Pass>,
+    /// How many passes there have been.
+    passes: u64,
     next: Option<Instant>,
     last_begun: Option<Instant>,
     /// The user stopped it.
@@ -62,6 +64,7 @@ pub(super) struct Discovery {
 
 /// A pass under way, and what it waits for.
 struct Pass {
+    number: u64,
     begun: Instant,
     until: Instant,
     window: Instant,
@@ -208,7 +211,10 @@ impl Worker {
         self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
+        self.discovery.passes += 1;
+        let number = self.discovery.passes;
         self.discovery.pass = Some(Pass {
+            number,
             begun: now,
             until: now + PASS_TIMEOUT,
             window: if listens { now + WINDOW } else { now },
@@ -231,7 +237,7 @@ impl Worker {
             self.announce();
         }
         for source in [Source::Ipfs, Source::Cluster] {
-            if self.ask_configured_daemon(source)
+            if self.ask_configured_daemon(source, number)
                 && let Some(pass) = &mut self.discovery.pass
             {
                 pass.daemons.insert(source);
@@ -418,9 +424,11 @@ impl Worker {
         self.end_pass_if_over();
     }
 
-    /// A daemon that a pass may wait for has answered.
-    pub(super) fn pass_daemon_over(&mut self, source: Source) {
-        if let Some(pass) = &mut self.discovery.pass {
+    /// A daemon has answered the pass of this number, which may be over by now.
+    pub(super) fn pass_daemon_over(&mut self, source: Source, number: u64) {
+        if let Some(pass) = &mut self.discovery.pass
+            && pass.number == number
+        {
             pass.daemons.remove(&source);
             self.end_pass_if_over();
         }
@@ -445,7 +453,7 @@ impl Worker {
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    pub(super) fn check_goals(&mut self) {
+    fn check_goals(&mut self) {
         let total = self.run.discovery.total();
         self.answer_discovers(|goal| goal <= total);
     }
