@@ -1,5 +1,6 @@
 //! The daemons beside this node: their APIs are asked on threads of their own, since HTTP blocks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -65,10 +66,14 @@ impl Daemons {
         self.open += 1;
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || {
-            let outcome = match source {
+            let ask = || match source {
                 Source::Cluster => daemon::cluster_peers(&api, deadline),
                 _ => daemon::kubo_peers(&api, deadline),
             };
+            // An answer must come, or the question would count as open for ever.
+            let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Panic, "peerkit panicked while it asked a daemon"))
+            });
             let outcome = outcome.map(|found| (found, api.seen_at()));
             // There is room for as many as are under way; a worker that is gone wants none.
             let _ = sender.try_send(Answered { source, call, outcome });
@@ -93,7 +98,12 @@ impl Worker {
         let api = if source == Source::Cluster { &settings.cluster } else { &settings.ipfs };
         let Some(api) = api.clone() else { return false };
         let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, None);
-        asked.is_ok()
+        asked.map_err(|error| self.note_failure_of(source, &error)).is_ok()
+    }
+
+    fn note_failure_of(&self, source: Source, error: &Error) {
+        let (code, message) = (error.kind(), error.message().to_owned());
+        self.run.discovery.failed(source, LastError { code, message, at: clock::now() });
     }
 
     pub(super) fn on_daemon(&mut self, answered: Answered) {
@@ -101,9 +111,7 @@ impl Worker {
         let Answered { source, call, outcome } = answered;
         let outcome = outcome.map(|(found, seen_at)| self.take_named(source, found, &seen_at));
         if let Err(error) = &outcome {
-            let (code, message) = (error.kind(), error.message().to_owned());
-            let failure = LastError { code, message, at: clock::now() };
-            self.run.discovery.failed(source, failure);
+            self.note_failure_of(source, error);
         }
         match call {
             None => self.pass_daemon_over(source),

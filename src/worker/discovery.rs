@@ -4,7 +4,7 @@
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
 //! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId};
@@ -13,13 +13,14 @@ use libp2p::swarm::ConnectionId;
 use super::calls::Kind;
 use super::command::Terms;
 use super::dht::Dht;
-use super::dial::millis;
+use super::dial::{Dial, millis};
 use super::learnt::{self, MAX_ADDRESSES};
 use super::peer::Peer;
 use super::{Timer, Worker};
 use crate::addr::Scope;
 use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
+use crate::clock::Timestamp;
 use crate::config::{DhtMode, Profile};
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
@@ -37,6 +38,8 @@ const FEW: usize = 4;
 const BOOTSTRAP_DIALS: usize = 32;
 /// A first peer of the DHT often comes with others; a pass then waits for them so long.
 const SOON: Duration = Duration::from_millis(200);
+/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 /// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
 /// connected to tell whether it is one.
 const TELLING: Duration = Duration::from_secs(1);
@@ -46,12 +49,15 @@ const TELLING: Duration = Duration::from_secs(1);
 pub(super) struct Discovery {
     pass: Option<Pass>,
     next: Option<Instant>,
+    last_begun: Option<Instant>,
     /// The user stopped it.
     stopped: bool,
     /// The bootstrap list was dialled in this run.
     begun: bool,
     /// The peers that are in the book as bootstrap peers.
     listed: HashSet<PeerId>,
+    /// Who answered at the listed addresses that name nobody.
+    answered: HashMap<Multiaddr, PeerId>,
 }
 
 /// A pass under way, and what it waits for.
@@ -111,6 +117,9 @@ impl Worker {
             self.run.book.off_the_list(gone);
         }
         self.discovery.listed = listed;
+        let entries = self.run.bootstrap.entries();
+        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
+        self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {
             self.run.discovery.enable(source, self.has(source));
         }
@@ -128,6 +137,7 @@ impl Worker {
         if let Some(at) = self.discovery.next.take() {
             self.timers.clear(at, Timer::Pass);
         }
+        self.abandon_unasked();
         self.break_off_pass();
     }
 
@@ -158,7 +168,12 @@ impl Worker {
     fn dht_came_alive(&mut self) {
         match self.discovery.pass {
             Some(_) => self.ask_dht(),
-            None => self.pass_soon(SOON),
+            // A remote decides when it takes part, so it mustn't decide how often we look around.
+            None => {
+                let last = self.discovery.last_begun.map(|begun| begun + LEAST_INTERVAL);
+                let wait = last.map_or(SOON, |at| at.saturating_duration_since(Instant::now()));
+                self.pass_soon(wait.max(SOON));
+            }
         }
     }
 
@@ -190,6 +205,7 @@ impl Worker {
 
     fn begin_pass(&mut self, asked: bool) {
         let now = Instant::now();
+        self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
         self.discovery.pass = Some(Pass {
@@ -267,7 +283,8 @@ impl Worker {
         let mut seen = HashSet::from([self.run.peer_id]);
         entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
         let due = entries.into_iter().filter_map(|entry| {
-            let record = entry.peer_id.and_then(|peer| self.run.book.get(&peer));
+            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
+            let record = peer.and_then(|peer| self.run.book.get(&peer));
             let Some(record) = record else { return Some((None, entry)) };
             let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
             due.then_some((record.next_retry_at, entry))
@@ -383,6 +400,14 @@ impl Worker {
         }
     }
 
+    /// Whoever is behind a listed address that names nobody.
+    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
+            self.discovery.answered.insert(only.address.clone(), peer);
+        }
+    }
+
     /// Ends the pass under way with what it has.
     fn break_off_pass(&mut self) {
         let Some(pass) = &mut self.discovery.pass else { return };
@@ -464,16 +489,23 @@ impl Worker {
             Discovered::Known => false,
             Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
         };
-        self.run.discovery.heard(source, peer, new, now);
+        self.discovered(source, peer, new, now);
         if new {
             let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
             let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(peer.to_string().into()), kind);
-            self.check_goals();
         }
         if !self.peers.contains_key(&peer) {
             self.tend_soon();
+        }
+    }
+
+    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
+    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            self.check_goals();
         }
     }
 }
