@@ -4,9 +4,9 @@
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
 //! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
 //! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
-//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
-//! `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
-//! and `behaviour` put libp2p together.
+//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht` with
+//! `providers`, `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is
+//! dialled because of it. `transport` and `behaviour` put libp2p together.
 
 mod accept;
 mod announce;
