@@ -40,6 +40,12 @@ extern "C" {
 // @param timeout_ms   deadline; 0 = 30 s or `default_timeout_ms` of the configuration
 // @param out          set to the run's handle; 0 on failure
 //
+// Keys, each optional (README.md says more): data_dir, identity, profile "offline"|"lan" (default)
+// |"internet", listen[], advertise[], no_announce[], bootstrap[], discovery {mdns, dht "off"
+// |"client"|"server"|"auto", gossip, gossip_topic, interval_s}, bootstrap_from_ipfs,
+// bootstrap_from_cluster, limits {max_connections, max_per_peer, max_pending, max_inbound_per_s,
+// low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
+// default_timeout_ms, log {level, file}.
 // Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
@@ -137,14 +143,17 @@ char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_jso
 //
 // @param h             the run
 // @param peer_id       the peer, in any form of a peer id; NULL where the address tells
-// @param multiaddr     where to reach it, tried first; NULL where the book knows
+// @param multiaddr     where to reach it, tried first; NULL where the id is enough
 // @param options_json  NULL or {"cancel_token": n}
 // @param timeout_ms    deadline; 0 = the configured default
 //
+// By id alone: at the addresses in the book; where none is known or works, the DHT is asked where
+// the peer is, and then the connected peers.
 // Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
-// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
-// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
-// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
+// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}, `lookups[]`
+// {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
+// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses (with
+// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
 // invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
 // Blocks until connected, failed, or out of time. Safe from any thread.
 char *peerkit_connect_peer(peerkit_t h,
@@ -153,16 +162,18 @@ char *peerkit_connect_peer(peerkit_t h,
                            const char *options_json,
                            uint32_t timeout_ms);
 
-// Closes all connections to a peer.
+// Closes all connections to a peer, and keeps it that way.
 //
 // @param h             the run
 // @param peer_id       the peer, in any form of a peer id
 // @param options_json  NULL or {"cancel_token": n}
 // @param timeout_ms    deadline; 0 = the configured default
 //
+// Nothing here dials the peer by itself any more, also after a restart, until peerkit_connect_peer
+// does or the peer connects to us.
 // Reply: `peer_id`, `message`, `was_connected`.
-// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
-// invalid_handle, dead, forked, reentrant.
+// Errors: peer_not_found, invalid_peer_id, storage, timeout, cancelled, busy, closed,
+// invalid_argument, invalid_handle, dead, forked, reentrant.
 // Blocks until they are closed. Safe from any thread.
 char *peerkit_disconnect_peer(peerkit_t h,
                               const char *peer_id,
@@ -191,8 +202,9 @@ char *peerkit_ping_peer(peerkit_t h,
 // @param options_json  NULL or {}
 //
 // Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
-// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
-// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
+// `total_discovered`, `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`,
+// `host_id`, `uptime_seconds`, `peer_breakdown`, `dropped` (what remotes sent and was refused, by
+// where it came from and why), `traffic`, `limits`}; `total_peers`, `connected_peers`,
 // `discovery_active` and `protocols_supported[]` also beside it.
 // Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
 // Doesn't block. Safe from any thread.
@@ -205,8 +217,44 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 // @param params_json  NULL or a JSON object of its parameters
 // @param timeout_ms   deadline where the operation waits; 0 = the configured default
 //
+// Beside those with a function of their own, which have the same names without `peerkit_`, they are
+// the following: parameters, `?` where one may be left out, and reply. All but the ones marked *
+// take `cancel_token` too.
+//
+// The book:
+//   search_peers* {query, limit? 1..10000 (1000)}: peers[], total, truncated, query
+//   add_peer {peer_id?, multiaddrs[]?}: peer_info; the id may stand in the addresses
+//   remove_peer {peer_id}: peer_id, removed
+//   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
+//     protocols {name: count}, recent_events[], stats
+// The bootstrap list; `changed` says whether the call changed it:
+//   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
+//     bootstrap_peers[], changed
+//   bootstrap_from_ipfs, bootstrap_from_cluster {api? (the configured one, else the daemon's
+//     default on this machine), connect? (true)}: peers[], connected[], failed[] {peer_id, address,
+//     code, error}
+// Discovery; all four answer discovered_peers[] (of the last pass), total_discovered, total_peers,
+// discovery_active, interval_s, last_pass, complete, recent_events[], bootstrap_peers[], and
+// sources {name: {enabled, found, total_found, heard, dropped {reason: count}, last_found, note,
+// last_error}}, where `note` says why the last pass found nothing by that source:
+//   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
+//     discovery runs by itself
+//   start_discovery*, stop_discovery*, get_discovery* {}
+// Where somebody or something is:
+//   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
+//     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows
+//   provide {cid}: cid, duration_ms
+//   find_providers {cid, limit? 1..100 (20)}: cid, peers[] {peer_id, multiaddrs[]}
+// Messages; a topic has 1 to 256 bytes, a message at most 60 KiB:
+//   publish {topic, data_base64}: message_id, topic; not_connected where no connected peer
+//     subscribes to the topic
+//   subscribe, unsubscribe {topic}: topics[], changed; messages come as events
+//
 // Reply: the operation's own; `method` in it is the canonical name.
-// Errors: unknown_method, and those of the operation.
+// Errors: unknown_method, those of the operation, and of all: invalid_argument, invalid_handle,
+// dead, forked, reentrant. Of those that wait: timeout, cancelled, busy, closed. unsupported where
+// the DHT is needed and off, not_connected where it is on and knows nobody yet; storage and
+// limit_reached of what is written; dial_failed, protocol and limit_reached of a daemon's API.
 // Blocks as the operation does. Safe from any thread.
 char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uint32_t timeout_ms);
 
@@ -249,7 +297,21 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //
 // Reply: `events[]`, empty where nothing came in time; `lagged`, how many older events were lost
 // before these because the reader was slow: 4096 events wait for it, or less where they take more
-// than 8 MiB.
+// than 8 MiB. Each event has `seq`, which rises by one, `timestamp`, `event`, its kind, `peer_id`,
+// null where it is about this node, and what its kind says:
+//   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"exchange"|"ipfs"|"cluster"
+//                      |"inbound", multiaddrs[]: a peer the book didn't know
+//   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
+//   peer_identified    agent_version, protocols[]
+//   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"limit"|"trimmed"
+//                      |"shutdown"|"error", inferred, error: its last connection ended
+//   dial_failed        code, error, source: why peerkit dialled
+//   listen_addr        address, active: whether this node listens there now
+//   external_addr      address, active: whether others can reach this node there
+//   discovery          found {source: count}, duration_ms: a pass ended
+//   message            topic, message_id, data_base64; peer_id is who signed it
+//   stopped            code: the end of the run, and the last event
+// Kinds and fields are only ever added. What remotes say is in the events as they said it.
 // Errors: closed (the run has stopped and all was read, or the subscription was closed
 // meanwhile), invalid_handle, invalid_argument, forked, reentrant.
 // Blocks until an event, the end, or the deadline. Safe from any thread; each event goes to one

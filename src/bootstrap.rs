@@ -124,6 +124,13 @@ impl BootstrapList {
         self.known.read().entries.len()
     }
 
+    /// The addresses listed for this peer.
+    pub(crate) fn addresses_of(&self, peer: &PeerId) -> Vec<Multiaddr> {
+        let known = self.known.read();
+        let its = known.entries.iter().filter(|entry| entry.peer_id.as_ref() == Some(peer));
+        its.map(|entry| entry.addr.clone()).collect()
+    }
+
     /// Whether an entry is an address of this peer.
     pub(crate) fn names(&self, peer: &PeerId) -> bool {
         self.known.read().peers.contains(peer)

@@ -18,6 +18,20 @@ pub(crate) const SOURCES: [Source; 6] =
 /// Peers kept of what a pass found.
 pub(crate) const MAX_FOUND: usize = 1000;
 
+/// What discovery has done, at one moment.
+pub(crate) struct Snapshot {
+    /// What the pass under way, or the last one, found.
+    pub found: Vec<PeerId>,
+    /// How many peers were found in this run.
+    pub total: u64,
+    /// When the last pass ended.
+    pub last_pass: Option<Timestamp>,
+    /// Whether a pass is under way.
+    pub passing: bool,
+    /// By source.
+    pub sources: BTreeMap<Source, SourceReport>,
+}
+
 /// Shared between the worker and the facade. One for each run.
 #[derive(Default)]
 pub(crate) struct DiscoveryLog {
@@ -131,19 +145,16 @@ impl DiscoveryLog {
         self.inner.lock().total
     }
 
-    /// What the pass under way, or the last one, found.
-    pub(crate) fn found(&self) -> Vec<PeerId> {
-        self.inner.lock().found.clone()
-    }
-
-    /// When the last pass ended, and whether one is under way.
-    pub(crate) fn last_pass(&self) -> (Option<Timestamp>, bool) {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let inner = self.inner.lock();
-        (inner.last_pass, inner.passing)
-    }
-
-    pub(crate) fn reports(&self) -> BTreeMap<Source, SourceReport> {
-        self.inner.lock().sources.clone()
+        let report = |source| inner.sources.get(&source).cloned().unwrap_or_default();
+        Snapshot {
+            found: inner.found.clone(),
+            total: inner.total,
+            last_pass: inner.last_pass,
+            passing: inner.passing,
+            sources: SOURCES.into_iter().map(|source| (source, report(source))).collect(),
+        }
     }
 
     /// Everything that was refused, as `source.reason`.

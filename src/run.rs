@@ -214,7 +214,11 @@ fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<St
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
     let list = data_dir.as_ref().map(|data_dir| data_dir.path().join(BOOTSTRAP_FILE));
-    let (bootstrap, warnings) = BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
+    let (bootstrap, mut warnings) =
+        BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
+    if bootstrap.names(&keypair.public().to_peer_id()) {
+        warnings.push("the bootstrap list names this node itself".to_owned());
+    }
     let node = Node {
         keypair,
         settings,

@@ -1,14 +1,17 @@
 /*
- * Reading peerkit's replies without a JSON library: just enough for watch.c. They are compact JSON, made by
- * peerkit; a program of some size would use a library all the same.
+ * Reading peerkit's replies, and writing what it is asked, without a JSON library: just enough for watch.c.
+ * Replies are compact JSON, made by peerkit; a program of some size would use a library all the same.
  */
 #ifndef REPLY_H
 #define REPLY_H
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define TEXT_MAX 256
+#define JSON_MAX 32768 /* what is written: a line of input fits, all of it escaped */
+#define BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 /* The bytes of one JSON value inside a reply. */
 struct span {
@@ -101,6 +104,82 @@ static inline struct span whole(const char *reply)
 static inline int succeeded(const char *reply)
 {
     return strncmp(reply, "{\"success\":true", 15) == 0;
+}
+
+static inline int is(struct span v, const char *expected)
+{
+    char buf[TEXT_MAX];
+
+    return strcmp(text(v, "", buf), expected) == 0;
+}
+
+/* The text in a base64 string, as much as fits. Whoever sent it may have sent anything: what isn't plain
+ * ASCII becomes a question mark. */
+static inline const char *decoded(struct span v, char buf[TEXT_MAX])
+{
+    const char *p = v.at ? v.at + 1 : NULL, *digit;
+    unsigned bits = 0;
+    size_t n = 0, read = 0;
+
+    for (; p && p < v.end && (digit = strchr(BASE64, *p)) && n < TEXT_MAX - 1; p++) {
+        bits = bits << 6 | (unsigned)(digit - BASE64);
+        if (++read % 4 != 1) {
+            unsigned char c = (unsigned char)(bits >> (6 - 2 * ((read - 1) % 4)));
+
+            buf[n++] = c < ' ' || c > '~' ? '?' : (char)c;
+        }
+    }
+    buf[n] = '\0';
+    return buf;
+}
+
+/* ---- Writing: each appends to the text in `json` ---- */
+
+static inline void append(char json[JSON_MAX], const char *raw)
+{
+    size_t at = strlen(json);
+
+    snprintf(json + at, JSON_MAX - at, "%s", raw);
+}
+
+/* `"text"`, escaped. */
+static inline void append_quoted(char json[JSON_MAX], const char *value)
+{
+    size_t at = strlen(json);
+
+    if (at + 6 * strlen(value) + 3 > JSON_MAX) {
+        fprintf(stderr, "that is too long\n");
+        exit(2);
+    }
+    json[at++] = '"';
+    for (; *value; value++) {
+        if ((unsigned char)*value < 0x20) {
+            at += (size_t)sprintf(json + at, "\\u%04x", *value);
+            continue;
+        }
+        if (*value == '"' || *value == '\\')
+            json[at++] = '\\';
+        json[at++] = *value;
+    }
+    json[at++] = '"';
+    json[at] = '\0';
+}
+
+/* `"base64"` of a text. */
+static inline void append_base64(char json[JSON_MAX], const char *value)
+{
+    size_t length = strlen(value);
+    const unsigned char *p = (const unsigned char *)value;
+
+    append(json, "\"");
+    for (size_t i = 0; i < length; i += 3) {
+        unsigned bits = (unsigned)p[i] << 16 | (i + 1 < length ? p[i + 1] : 0u) << 8 | (i + 2 < length ? p[i + 2] : 0u);
+        char group[5] = {BASE64[bits >> 18], BASE64[bits >> 12 & 63], i + 1 < length ? BASE64[bits >> 6 & 63] : '=',
+                         i + 2 < length ? BASE64[bits & 63] : '=', '\0'};
+
+        append(json, group);
+    }
+    append(json, "\"");
 }
 
 #endif

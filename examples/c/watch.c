@@ -2,20 +2,21 @@
  * watch: a peer you can watch. It prints what happens in plain words and obeys commands on stdin,
  * waiting for both at once with epoll, as a program with a main loop of its own would.
  *
- *   watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]...
+ *   watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]... [--bootstrap MULTIADDR]...
  *
- *   connect ADDRESS-OR-ID   disconnect ID   ping ID   peers   stats   stop   quit
+ *   connect ADDRESS-OR-ID   disconnect ID   ping ID   find ID   discover   peers   stats
+ *   subscribe TOPIC   publish TOPIC TEXT   stop   quit
  *
  * `stop` stops the peer and ends the program once the last event is printed, as the end of stdin does;
  * `quit` leaves at once. With --name each line begins with "NAME | ", and other peers are told the name.
- * Without --data-dir nothing is remembered. The first lines say "listen ADDRESS", one for each address
- * others can connect to.
+ * Without --data-dir nothing is remembered; with it, config.json in there may say more, such as how peers
+ * are found. The first lines say "listen ADDRESS", one for each address others can connect to.
  */
 #define _POSIX_C_SOURCE 200809L
 #include "reply.h"
+#include "tell.h"
 #include <peerkit.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,67 +24,10 @@
 #include <unistd.h>
 
 #define TIMEOUT_MS 10000
-#define CONFIG_MAX 8192
 #define LINE_MAX_BYTES 4096
 #define TABLE_ROW "  %-8s  %-9s  %-4s  %-7.7s  %-16.16s  %s"
 
-static const char *our_name = "";
-
-/* ---- Output: whole lines, marked with our name ---- */
-
-static void say(const char *format, ...)
-{
-    va_list args;
-
-    if (*our_name)
-        printf("%s | ", our_name);
-    va_start(args, format);
-    vprintf(format, args);
-    va_end(args);
-    putchar('\n');
-}
-
-/* Prints why a reply is a failure; returns whether it is a success. */
-static int explain(const char *what, const char *reply)
-{
-    char error[TEXT_MAX], code[TEXT_MAX];
-
-    if (succeeded(reply))
-        return 1;
-    say("%s failed: %s (%s)", what, text(field(whole(reply), "error"), "?", error),
-        text(field(whole(reply), "code"), "?", code));
-    return 0;
-}
-
-/* ---- What happens, in plain words ---- */
-
-static void print_event(struct span event)
-{
-    char a[TEXT_MAX], b[TEXT_MAX], c[TEXT_MAX], d[TEXT_MAX];
-    const char *kind = text(field(event, "event"), "?", a);
-    const char *peer = text(field(event, "peer_id"), "nobody", b);
-
-    if (strcmp(kind, "peer_connected") == 0) {
-        int inbound = strcmp(text(field(event, "direction"), "", c), "inbound") == 0;
-        say("connected: %s %s, over %s", inbound ? "we were called by" : "we called", peer,
-            text(field(event, "transport"), "?", d));
-    } else if (strcmp(kind, "peer_identified") == 0) {
-        say("identified: %s runs %s", peer, text(field(event, "agent_version"), "something it keeps to itself", c));
-    } else if (strcmp(kind, "peer_disconnected") == 0) {
-        say("disconnected: %s, because: %s", peer, text(field(event, "reason"), "?", c));
-    } else if (strcmp(kind, "peer_discovered") == 0) {
-        say("discovered: %s, source: %s", peer, text(field(event, "source"), "?", c));
-    } else if (strcmp(kind, "dial_failed") == 0) {
-        say("could not reach %s: %s", peer, text(field(event, "error"), "?", c));
-    } else if (strcmp(kind, "listen_addr") == 0) {
-        int active = strcmp(text(field(event, "active"), "true", c), "true") == 0;
-        say("%s on %s", active ? "now listening" : "no longer listening", text(field(event, "address"), "?", d));
-    } else if (strcmp(kind, "stopped") == 0) {
-        say("stopped");
-    } else {
-        say("%s: %s", kind, peer);
-    }
-}
+/* ---- Events ---- */
 
 /* Prints what is queued; 0 once there will be no more. */
 static int print_events(peerkit_events_t events)
@@ -99,7 +43,7 @@ static int print_events(peerkit_events_t events)
         if (strcmp(lost, "0") != 0)
             say("we were too slow: %s events were lost", lost);
         while (next_element(&rest, &event))
-            print_event(event);
+            tell_event(event);
     }
     peerkit_string_free(reply);
     return more;
@@ -117,13 +61,12 @@ static const char *short_id(const char *id)
 
 static void print_peer(struct span row)
 {
-    char id[TEXT_MAX], connected[TEXT_MAX], over[TEXT_MAX], ms[TEXT_MAX], agent[TEXT_MAX], address[TEXT_MAX];
-    int is_connected = strcmp(text(field(row, "connected"), "false", connected), "true") == 0;
+    char id[TEXT_MAX], over[TEXT_MAX], ms[TEXT_MAX], agent[TEXT_MAX], address[TEXT_MAX];
     struct span addresses = field(row, "multiaddrs"), first = {NULL, NULL};
 
     next_element(&addresses, &first);
-    say(TABLE_ROW, short_id(text(field(row, "peer_id"), "?", id)), is_connected ? "connected" : "away",
-        text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
+    say(TABLE_ROW, short_id(text(field(row, "peer_id"), "?", id)),
+        is(field(row, "connected"), "true") ? "connected" : "away", text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
         text(field(row, "agent_version"), "-", agent), text(first, "-", address));
 }
 
@@ -153,27 +96,30 @@ static void print_stats(peerkit_t node)
     peerkit_string_free(reply);
 }
 
-/* An address, or the id of a peer that is known. Events queue up meanwhile: peerkit doesn't wait for us. */
+/* An address, or an id: where nobody here knows the peer, others are asked where it is. Events queue up
+ * meanwhile: peerkit doesn't wait for us. */
 static void connect_to(peerkit_t node, const char *target)
 {
     int is_address = *target == '/';
     char *reply = peerkit_connect_peer(node, is_address ? NULL : target, is_address ? target : NULL, NULL, TIMEOUT_MS);
+    struct span rest = field(whole(reply), "lookups"), asked = {NULL, NULL};
     char id[TEXT_MAX], ms[TEXT_MAX];
 
+    while (next_element(&rest, &asked))
+        ;
     if (explain("connect", reply))
-        say("connect: %s answered after %.1f ms", text(field(whole(reply), "peer_id"), "?", id),
-            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL));
+        say("connect: %s answered after %.1f ms%s%s", text(field(whole(reply), "peer_id"), "?", id),
+            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL), asked.at ? ", at where it is by word of " : "",
+            asked.at ? who(field(asked, "source")) : "");
     peerkit_string_free(reply);
 }
 
 static void disconnect_from(peerkit_t node, const char *id)
 {
     char *reply = peerkit_disconnect_peer(node, id, NULL, TIMEOUT_MS);
-    char was[TEXT_MAX];
 
     if (explain("disconnect", reply))
-        say("disconnect: %s", strcmp(text(field(whole(reply), "was_connected"), "", was), "true") == 0
-                                  ? "done" : "we weren't connected");
+        say("disconnect: %s", is(field(whole(reply), "was_connected"), "true") ? "done" : "we weren't connected");
     peerkit_string_free(reply);
 }
 
@@ -185,6 +131,69 @@ static void ping(peerkit_t node, const char *id)
 
     if (explain("ping", reply) && next_element(&rest, &rtt))
         say("ping: %s answered after %.1f ms", id, strtod(text(rtt, "0", ms), NULL));
+    peerkit_string_free(reply);
+}
+
+/* Operations without a C function of their own go by name: {KEY:ARGUMENT}. */
+static char *call_with(peerkit_t node, const char *method, const char *key, const char *argument)
+{
+    char params[JSON_MAX] = "{";
+
+    append_quoted(params, key);
+    append(params, ":");
+    append_quoted(params, argument);
+    append(params, "}");
+    return peerkit_call(node, method, params, TIMEOUT_MS);
+}
+
+static void find(peerkit_t node, const char *id)
+{
+    char *reply = call_with(node, "find_peer", "peer_id", id);
+    struct span addresses = field(whole(reply), "multiaddrs"), first = {NULL, NULL};
+    char address[TEXT_MAX];
+
+    next_element(&addresses, &first);
+    if (explain("find", reply))
+        say("find: %s is at %s, says %s", id, text(first, "?", address), who(field(whole(reply), "found_by")));
+    peerkit_string_free(reply);
+}
+
+/* One look around, by every source that is on. What it finds comes as events. */
+static void discover(peerkit_t node)
+{
+    char *reply = peerkit_call(node, "discover_peers", NULL, TIMEOUT_MS);
+    struct span found = field(whole(reply), "discovered_peers"), row;
+    int n = 0;
+
+    while (next_element(&found, &row))
+        n++;
+    if (explain("discover", reply))
+        say("discover: %d peers we didn't know", n);
+    peerkit_string_free(reply);
+}
+
+static void subscribe(peerkit_t node, const char *topic)
+{
+    char *reply = call_with(node, "subscribe", "topic", topic);
+
+    if (explain("subscribe", reply))
+        say("subscribe: we hear what is said on %s", topic);
+    peerkit_string_free(reply);
+}
+
+static void publish(peerkit_t node, char *topic)
+{
+    char *words = strchr(topic, ' '), *reply, params[JSON_MAX] = "{\"topic\":";
+
+    if (words)
+        *words++ = '\0';
+    append_quoted(params, topic);
+    append(params, ",\"data_base64\":");
+    append_base64(params, words ? words : "");
+    append(params, "}");
+    reply = peerkit_call(node, "publish", params, TIMEOUT_MS);
+    if (explain("publish", reply))
+        say("publish: sent");
     peerkit_string_free(reply);
 }
 
@@ -209,6 +218,14 @@ static void obey(peerkit_t node, char *line)
         disconnect_from(node, argument);
     else if (strcmp(line, "ping") == 0 && argument)
         ping(node, argument);
+    else if (strcmp(line, "find") == 0 && argument)
+        find(node, argument);
+    else if (strcmp(line, "discover") == 0)
+        discover(node);
+    else if (strcmp(line, "subscribe") == 0 && argument)
+        subscribe(node, argument);
+    else if (strcmp(line, "publish") == 0 && argument)
+        publish(node, argument);
     else if (strcmp(line, "peers") == 0)
         list_peers(node);
     else if (strcmp(line, "stats") == 0)
@@ -218,7 +235,8 @@ static void obey(peerkit_t node, char *line)
     else if (strcmp(line, "quit") == 0)
         exit(0);
     else if (*line)
-        say("commands: connect ADDRESS-OR-ID, disconnect ID, ping ID, peers, stats, stop, quit");
+        say("commands: connect ADDRESS-OR-ID, disconnect ID, ping ID, find ID, discover, peers, stats, "
+            "subscribe TOPIC, publish TOPIC TEXT, stop, quit");
 }
 
 /* Obeys every whole line that has arrived, and tells after each what happened meanwhile; 0 at the end of
@@ -252,47 +270,31 @@ static int read_commands(peerkit_t node, peerkit_events_t events)
 
 /* ---- Start and the main loop ---- */
 
-/* Appends `"text"` to the configuration, escaped. */
-static void append_quoted(char config[CONFIG_MAX], const char *value)
-{
-    size_t at = strlen(config);
-
-    if (at + 6 * strlen(value) + 3 > CONFIG_MAX) {
-        fprintf(stderr, "watch: the options are too long\n");
-        exit(2);
-    }
-    config[at++] = '"';
-    for (; *value; value++) {
-        if ((unsigned char)*value < 0x20) {
-            at += (size_t)sprintf(config + at, "\\u%04x", *value);
-            continue;
-        }
-        if (*value == '"' || *value == '\\')
-            config[at++] = '\\';
-        config[at++] = *value;
-    }
-    config[at++] = '"';
-    config[at] = '\0';
-}
-
-static void append(char config[CONFIG_MAX], const char *raw)
-{
-    size_t at = strlen(config);
-
-    snprintf(config + at, CONFIG_MAX - at, "%s", raw);
-}
-
 static void usage(void)
 {
-    fprintf(stderr, "usage: watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]...\n");
+    fprintf(stderr, "usage: watch [--name NAME] [--data-dir DIR] [--profile PROFILE] [--listen MULTIADDR]... "
+                    "[--bootstrap MULTIADDR]...\n");
     exit(2);
 }
 
-/* {"profile":...,"agent_version":...,"data_dir":...,"listen":[...]} of the options given. */
-static void configure(int argc, char **argv, char config[CONFIG_MAX])
+/* `,"key":["value",...]` of all that were given of an option. */
+static void append_list(char config[JSON_MAX], int argc, char **argv, const char *option, const char *key)
+{
+    int n = 0;
+
+    for (int i = 1; i + 1 < argc; i += 2) {
+        if (strcmp(argv[i], option) != 0)
+            continue;
+        append(config, n++ ? "," : key);
+        append_quoted(config, argv[i + 1]);
+    }
+    append(config, n ? "]" : "");
+}
+
+/* {"profile":...,"agent_version":...,"data_dir":...,"listen":[...],"bootstrap":[...]} of the options given. */
+static void configure(int argc, char **argv, char config[JSON_MAX])
 {
     const char *profile = "offline", *data_dir = NULL;
-    int listens = 0;
 
     for (int i = 1; i < argc; i += 2) {
         if (i + 1 == argc)
@@ -303,7 +305,7 @@ static void configure(int argc, char **argv, char config[CONFIG_MAX])
             data_dir = argv[i + 1];
         else if (strcmp(argv[i], "--profile") == 0)
             profile = argv[i + 1];
-        else if (strcmp(argv[i], "--listen") != 0)
+        else if (strcmp(argv[i], "--listen") != 0 && strcmp(argv[i], "--bootstrap") != 0)
             usage();
     }
     strcpy(config, "{\"profile\":");
@@ -319,13 +321,9 @@ static void configure(int argc, char **argv, char config[CONFIG_MAX])
         append(config, ",\"data_dir\":");
         append_quoted(config, data_dir);
     }
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (strcmp(argv[i], "--listen") != 0)
-            continue;
-        append(config, listens++ ? "," : ",\"listen\":[");
-        append_quoted(config, argv[i + 1]);
-    }
-    append(config, listens ? "]}" : "}");
+    append_list(config, argc, argv, "--listen", ",\"listen\":[");
+    append_list(config, argc, argv, "--bootstrap", ",\"bootstrap\":[");
+    append(config, "}");
 }
 
 static void print_addresses(peerkit_t node)
@@ -375,7 +373,7 @@ static void main_loop(peerkit_t node, peerkit_events_t events)
 
 int main(int argc, char **argv)
 {
-    char config[CONFIG_MAX];
+    char config[JSON_MAX];
     peerkit_t node;
     peerkit_events_t events;
     char *reply;

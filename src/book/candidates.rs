@@ -1,42 +1,61 @@
 //! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
-//! among the peers that aren't connected.
+//! among the peers that aren't connected. And who was on the bootstrap list.
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;
-use crate::model::{Policy, Source, Text};
+use crate::model::{Policy, Source};
 
 /// Records looked at for candidates; beyond them nobody has been heard of for long.
 const LOOKED_AT: usize = 1024;
-/// Peers put into the DHT's routing table at start: many times the 20 that are asked first.
-const WARM_PEERS: usize = 256;
-
-/// A peer and where it may be.
-pub(crate) type Candidate = (PeerId, Vec<(Text, Source)>);
+/// Peers put into the DHT's routing table at start: some times the 20 that are asked first.
+const WARM_PEERS: usize = 64;
 
 impl Book {
-    /// Up to `most` peers that are worth a dial now.
-    pub(crate) fn dial_candidates(&self, most: usize, now: Timestamp) -> Vec<Candidate> {
+    /// Peers that are worth a dial now, of those that may be dialled at all. Those that were ever reached
+    /// come first: of the others anybody can make up as many as he likes.
+    pub(crate) fn dial_candidates(
+        &self,
+        now: Timestamp,
+        may_dial: impl Fn(&Record) -> bool,
+    ) -> Vec<Arc<Record>> {
         let worth_it = |record: &Record| {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
-            wanted && !record.held_off && record.may_retry(now) && !record.addrs.is_empty()
+            wanted && !record.held_off && record.may_retry(now) && may_dial(record)
         };
-        self.recent(most, worth_it)
+        let mut candidates = self.recent(2 * LOOKED_AT, worth_it);
+        candidates.sort_by_key(|record| !record.was_reached());
+        candidates
     }
 
     /// Peers that took part in this DHT when they were last identified.
-    pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Candidate> {
+    pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Arc<Record>> {
         let takes_part =
             |record: &Record| record.dht && record.protocols.iter().any(|name| **name == *protocol);
         self.recent(WARM_PEERS, takes_part)
     }
 
-    fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Candidate> {
+    /// The peers known as bootstrap peers. Looks at every record.
+    pub(crate) fn bootstrap_peers(&self) -> Vec<PeerId> {
         let state = self.state.read();
-        let slots = state.disconnected.page(0, LOOKED_AT);
+        let records = (0..state.slot_count()).filter_map(|slot| state.at(slot));
+        let listed = records.filter(|record| record.sources.contains(Source::Bootstrap));
+        listed.map(|record| record.id).collect()
+    }
+
+    fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
+        let state = self.state.read();
+        // A flood of made-up peers is heard of later than those that were ever reached.
+        let proven = state.most_valuable().take(LOOKED_AT);
+        let mut seen = HashSet::new();
+        let slots = proven.chain(state.disconnected.page(0, LOOKED_AT));
+        let slots = slots.filter(|slot| seen.insert(*slot));
         let records = slots.filter_map(|slot| state.at(slot as usize));
-        let wanted = records.filter(|record| wanted(record));
-        wanted.take(most).map(|record| (record.id, record.dial_addresses())).collect()
+        let wanted = records.filter(|record| !record.connected() && wanted(record));
+        wanted.take(most).cloned().collect()
     }
 }

@@ -25,10 +25,12 @@ pub(crate) enum UserChange {
         /// The time of the change.
         now: Timestamp,
     },
-    /// Don't dial a peer unasked. Who isn't in the book needs no such note.
+    /// Don't dial a peer unasked, or do so again. Who isn't in the book needs no such note.
     HoldOff {
         /// The peer.
         id: PeerId,
+        /// False: dial it again.
+        held_off: bool,
     },
     /// Forget a peer.
     Remove {
@@ -40,9 +42,9 @@ pub(crate) enum UserChange {
 impl UserChange {
     pub(crate) fn id(&self) -> &PeerId {
         match self {
-            UserChange::Add { id, .. } | UserChange::HoldOff { id } | UserChange::Remove { id } => {
-                id
-            }
+            UserChange::Add { id, .. }
+            | UserChange::HoldOff { id, .. }
+            | UserChange::Remove { id } => id,
         }
     }
 }
@@ -65,10 +67,10 @@ impl Book {
                 let record = self.plan_add(id, addrs, *now, reserved)?;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
-            UserChange::HoldOff { id } => {
+            UserChange::HoldOff { id, held_off } => {
                 let mut record =
                     self.get(id).map(Arc::unwrap_or_clone).ok_or_else(|| unknown(id))?;
-                record.held_off = true;
+                record.held_off = *held_off;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
             UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
@@ -80,10 +82,10 @@ impl Book {
     pub(crate) fn apply(&self, change: &UserChange) -> Option<Arc<Record>> {
         match change {
             UserChange::Add { id, addrs, now } => self.apply_add(id, addrs, *now),
-            UserChange::HoldOff { id } => {
+            UserChange::HoldOff { id, held_off } => {
                 let mut state = self.state.write();
                 let slot = state.find(id)?;
-                state.update(slot, |record| record.held_off = true);
+                state.update(slot, |record| record.held_off = *held_off);
                 state.set_stored(slot);
                 state.at(slot as usize).cloned()
             }

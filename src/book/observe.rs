@@ -62,6 +62,7 @@ impl Book {
         learn(&mut record);
         let slot = state.insert(record, false);
         state.touch(slot);
+        state.shrink();
         state.counts.last_discovery = state.counts.last_discovery.max(Some(now));
         Discovered::New
     }
@@ -117,6 +118,7 @@ impl Book {
             record.last_successful_connection = Some(now);
             record.last_error = None;
             record.next_retry_at = None;
+            record.unasked_failures = 0;
             // Either the user wants it again, or the peer came by itself.
             record.held_off = false;
             record.seen(now);
@@ -195,9 +197,22 @@ impl Book {
         }
     }
 
-    /// It isn't dialled unasked before then.
-    pub(crate) fn retry_at(&self, id: &PeerId, at: Timestamp) {
-        self.with(id, |record| record.next_retry_at = Some(at));
+    /// A dial nobody asked for failed. The next comes after what `wait` says for so many failures
+    /// since the peer was last connected; gives how long that is.
+    pub(crate) fn back_off(
+        &self,
+        id: &PeerId,
+        now: Timestamp,
+        wait: impl FnOnce(u32) -> Duration,
+    ) -> Option<Duration> {
+        let mut state = self.state.write();
+        let slot = state.find(id)?;
+        state.update(slot, |record| {
+            record.unasked_failures = record.unasked_failures.saturating_add(1);
+            let wait = wait(record.unasked_failures);
+            record.next_retry_at = Some(now.after(wait));
+            wait
+        })
     }
 
     /// The ipfs-cluster beside us counts it as a member.

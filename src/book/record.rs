@@ -24,6 +24,8 @@ pub(crate) const MAX_PROTOCOLS: usize = 256;
 const EXPIRE_FAILURES: u32 = 10;
 /// A success older than this no longer speaks for an address: 30 days.
 const RECENT_SUCCESS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
+/// An address that nobody told of for so long is forgotten with its first failure: 30 days.
+const FORGOTTEN_MICROS: i64 = RECENT_SUCCESS_MICROS;
 /// From so many failures in a row on, an old success no longer puts an address first.
 const DOUBTED_FAILURES: u32 = 3;
 
@@ -111,7 +113,10 @@ impl AddrEntry {
         let recent = self.last_success.is_some_and(|at| {
             now.as_micros().saturating_sub(at.as_micros()) <= RECENT_SUCCESS_MICROS
         });
-        self.source != Source::User && self.failures >= EXPIRE_FAILURES && !recent
+        let heard_of =
+            now.as_micros().saturating_sub(self.last_seen.as_micros()) <= FORGOTTEN_MICROS;
+        let hopeless = self.failures >= EXPIRE_FAILURES || self.failures > 0 && !heard_of;
+        self.source != Source::User && hopeless && !recent
     }
 }
 
@@ -154,6 +159,8 @@ pub(crate) struct Record {
     pub(crate) cluster_peer: bool,
     /// The user disconnected it: it isn't dialled unasked.
     pub(crate) held_off: bool,
+    /// Dials nobody asked for that failed since it was last connected; never stored.
+    pub(crate) unasked_failures: u32,
     /// Whether it ever told us who it is.
     pub(crate) identified: bool,
     /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
@@ -190,6 +197,7 @@ impl Record {
             policy: Policy::Normal,
             cluster_peer: false,
             held_off: false,
+            unasked_failures: 0,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -214,11 +222,23 @@ impl Record {
             || self.user_data.as_ref().is_some_and(|data| !data.tags.is_empty())
     }
 
-    /// Whether all we know is that it connected to us: no one else told of it, and no address of
-    /// it ever worked from here. Such records are cheap to forge, so they are held short.
+    /// Whether all we know is that it connected to us: no one else told of it, no address of it ever
+    /// worked from here, and the user never disconnected it. Such records are cheap to forge, so they are held short.
     pub(crate) fn is_inbound_only(&self) -> bool {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known == Sources::bit(Source::Inbound)
+            && !self.held_off
+            && self.addrs.iter().all(|addr| addr.last_success.is_none())
+    }
+
+    /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
+    /// worked from here: whoever is on the network can make up as many as they like.
+    pub(crate) fn is_cheap(&self) -> bool {
+        let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
+        let known = self.sources.0 & !Sources::bit(Source::Book);
+        known != 0
+            && known & !cheap == 0
+            && !self.held_off
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
@@ -227,9 +247,9 @@ impl Record {
         self.identified || !self.is_inbound_only()
     }
 
-    /// How many dials failed since any address last worked.
-    pub(crate) fn failures_in_a_row(&self) -> u32 {
-        self.addrs.iter().map(|addr| addr.failures).min().unwrap_or(0)
+    /// Whether any of its addresses ever led to it.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.addrs.iter().any(|addr| addr.last_success.is_some())
     }
 
     /// Whether the time for a dial that nobody asks for has come.
@@ -277,6 +297,11 @@ impl Record {
         let text = addr.to_string();
         let mut of_user = self.addrs.iter().filter(|known| known.source == Source::User);
         of_user.any(|known| *known.text == *text)
+    }
+
+    /// Whether it is known as a bootstrap peer at this address.
+    pub(crate) fn is_listed_at(&self, addr: &Multiaddr) -> bool {
+        self.sources.contains(Source::Bootstrap) && self.has_address(addr)
     }
 
     pub(super) fn has_address(&self, addr: &Multiaddr) -> bool {

@@ -36,7 +36,9 @@ pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
     let max_connections =
         limit("max_connections", given.max_connections, MAX_CONNECTIONS, 100_000)?;
     let three_quarters = (max_connections as u64 * 3 / 4).max(1) as u32;
-    let high_water = limit("high_water", given.high_water, three_quarters, 100_000)?;
+    // Either alone stands for what it says, whatever the other's default.
+    let default = three_quarters.max(given.low_water.unwrap_or(0)).min(100_000);
+    let high_water = limit("high_water", given.high_water, default, 100_000)?;
     let low_water = match given.low_water {
         None => LOW_WATER.min(high_water),
         Some(low) => bounded("limits.low_water", low.into(), 0, high_water.into())? as u32,

@@ -153,7 +153,9 @@ keys! {
             profile: Profile,
             /// Serve `peerkit` commands of the same user through a Unix socket (false).
             control_socket: bool,
-            /// Close a connection that nothing has used for so many seconds; 0: never (0).
+            /// Close a connection that nothing has used for so many seconds; 0: never (0). The messages
+            /// of topics subscribed to are use; announcements and pings aren't. With such a limit discovery
+            /// connects to nobody for the connection's own sake.
             #[schemars(range(max = 31_536_000))]
             idle_timeout_s: u64,
             /// The deadline of calls that name none, in milliseconds (30000).

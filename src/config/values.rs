@@ -2,6 +2,8 @@
 //!
 //! `keys` says which key takes which; nothing here has a behaviour of its own.
 
+use std::fmt;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -55,13 +57,35 @@ pub enum LogLevel {
 }
 
 /// The API of a daemon beside this node: false for none, true for the local default, or an address.
-#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+/// Its `Debug` doesn't show the address, which may have a password in it.
+#[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
 pub enum ApiAddress {
     /// None, or the local default.
     On(bool),
     /// This one.
     At(String),
+}
+
+impl fmt::Debug for ApiAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiAddress::On(on) => write!(f, "On({on})"),
+            ApiAddress::At(_) => f.write_str("At(redacted)"),
+        }
+    }
+}
+
+impl From<bool> for ApiAddress {
+    fn from(on: bool) -> Self {
+        ApiAddress::On(on)
+    }
+}
+
+impl From<&str> for ApiAddress {
+    fn from(address: &str) -> Self {
+        ApiAddress::At(address.to_owned())
+    }
 }
 
 impl KeyValue for ApiAddress {

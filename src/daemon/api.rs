@@ -4,7 +4,7 @@
 //! `http` turns an [`Api`] into requests; the configuration and the operations give the text.
 
 use std::fmt;
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, ToSocketAddrs};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,8 @@ use multiaddr::Protocol;
 use ureq::config::IpFamily;
 use ureq::http::{HeaderValue, Uri};
 
-use crate::addr::parse_address;
+use crate::Multiaddr;
+use crate::addr::{parse_address, scope};
 use crate::error::{Result, invalid_argument};
 
 /// The longest text read, in bytes.
@@ -68,6 +69,23 @@ impl Api {
     /// `http://host:port`, as a person and `detail` may see it.
     pub(super) fn origin(&self) -> &str {
         &self.origin
+    }
+
+    /// An address of who answers there, by which to judge what it can know; of a name that has
+    /// several the one that reaches farthest. Looks the name up, and so may block.
+    pub(crate) fn seen_at(&self) -> Multiaddr {
+        let uri: Option<Uri> = self.origin.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let family = |ip: &IpAddr| match self.family {
+            IpFamily::Ipv4Only => ip.is_ipv4(),
+            IpFamily::Ipv6Only => ip.is_ipv6(),
+            IpFamily::Any => true,
+        };
+        let found = (bare, 0).to_socket_addrs().into_iter().flatten();
+        let found = found.map(|address| address.ip()).filter(family).map(Multiaddr::from);
+        let name = || Multiaddr::from(Protocol::Dns(bare.into()));
+        found.max_by_key(scope).unwrap_or_else(name)
     }
 
     pub(super) fn is_tls(&self) -> bool {

@@ -76,3 +76,15 @@ fn a_text_that_is_no_api_is_refused_without_quoting_it() {
         assert!(shown.len() < 600, "{shown}");
     }
 }
+
+#[test]
+fn where_a_daemon_is_decides_how_far_it_is_believed() {
+    let seen_at = |text| Api::parse(text).unwrap().seen_at().to_string();
+    assert_eq!(seen_at("http://127.0.0.1:5001"), "/ip4/127.0.0.1");
+    assert_eq!(seen_at("https://u:p@10.1.2.3"), "/ip4/10.1.2.3");
+    assert_eq!(seen_at("http://[::1]:5001"), "/ip6/::1");
+    assert_eq!(seen_at("/ip6/2001:db8::1/tcp/5001"), "/ip6/2001:db8::1");
+    assert_eq!(seen_at("/dns4/localhost/tcp/5001"), "/ip4/127.0.0.1");
+    // Nobody answers there; only what the whole Internet can reach would be believed.
+    assert_eq!(seen_at("http://nowhere.invalid"), "/dns/nowhere.invalid");
+}

@@ -64,7 +64,21 @@ pub unsafe extern "C" fn peerkit_events_open(
 ///
 /// Reply: `events[]`, empty where nothing came in time; `lagged`, how many older events were lost
 /// before these because the reader was slow: 4096 events wait for it, or less where they take more
-/// than 8 MiB.
+/// than 8 MiB. Each event has `seq`, which rises by one, `timestamp`, `event`, its kind, `peer_id`,
+/// null where it is about this node, and what its kind says:
+///   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"exchange"|"ipfs"|"cluster"
+///                      |"inbound", multiaddrs[]: a peer the book didn't know
+///   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
+///   peer_identified    agent_version, protocols[]
+///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"limit"|"trimmed"
+///                      |"shutdown"|"error", inferred, error: its last connection ended
+///   dial_failed        code, error, source: why peerkit dialled
+///   listen_addr        address, active: whether this node listens there now
+///   external_addr      address, active: whether others can reach this node there
+///   discovery          found {source: count}, duration_ms: a pass ended
+///   message            topic, message_id, data_base64; peer_id is who signed it
+///   stopped            code: the end of the run, and the last event
+/// Kinds and fields are only ever added. What remotes say is in the events as they said it.
 /// Errors: closed (the run has stopped and all was read, or the subscription was closed
 /// meanwhile), invalid_handle, invalid_argument, forked, reentrant.
 /// Blocks until an event, the end, or the deadline. Safe from any thread; each event goes to one

@@ -75,14 +75,17 @@ pub unsafe extern "C" fn peerkit_get_peer(
 ///
 /// @param h             the run
 /// @param peer_id       the peer, in any form of a peer id; NULL where the address tells
-/// @param multiaddr     where to reach it, tried first; NULL where the book knows
+/// @param multiaddr     where to reach it, tried first; NULL where the id is enough
 /// @param options_json  NULL or {"cancel_token": n}
 /// @param timeout_ms    deadline; 0 = the configured default
 ///
+/// By id alone: at the addresses in the book; where none is known or works, the DHT is asked where
+/// the peer is, and then the connected peers.
 /// Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
-/// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}.
-/// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses,
-/// self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
+/// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}, `lookups[]`
+/// {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
+/// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses (with
+/// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
 /// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
 /// Blocks until connected, failed, or out of time. Safe from any thread.
 #[unsafe(no_mangle)]
@@ -107,16 +110,18 @@ pub unsafe extern "C" fn peerkit_connect_peer(
     })
 }
 
-/// Closes all connections to a peer.
+/// Closes all connections to a peer, and keeps it that way.
 ///
 /// @param h             the run
 /// @param peer_id       the peer, in any form of a peer id
 /// @param options_json  NULL or {"cancel_token": n}
 /// @param timeout_ms    deadline; 0 = the configured default
 ///
+/// Nothing here dials the peer by itself any more, also after a restart, until peerkit_connect_peer
+/// does or the peer connects to us.
 /// Reply: `peer_id`, `message`, `was_connected`.
-/// Errors: peer_not_found, invalid_peer_id, timeout, cancelled, busy, closed, invalid_argument,
-/// invalid_handle, dead, forked, reentrant.
+/// Errors: peer_not_found, invalid_peer_id, storage, timeout, cancelled, busy, closed,
+/// invalid_argument, invalid_handle, dead, forked, reentrant.
 /// Blocks until they are closed. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_disconnect_peer(
@@ -157,8 +162,9 @@ pub unsafe extern "C" fn peerkit_ping_peer(
 /// @param options_json  NULL or {}
 ///
 /// Reply: `stats` {`total_peers`, `connected_peers`, `bootstrap_peers`, `discovery_active`,
-/// `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`, `host_id`,
-/// `uptime_seconds`, `peer_breakdown`, `traffic`, `limits`}; `total_peers`, `connected_peers`,
+/// `total_discovered`, `protocols_supported[]`, `total_files`, `total_pins`, `last_discovery`,
+/// `host_id`, `uptime_seconds`, `peer_breakdown`, `dropped` (what remotes sent and was refused, by
+/// where it came from and why), `traffic`, `limits`}; `total_peers`, `connected_peers`,
 /// `discovery_active` and `protocols_supported[]` also beside it.
 /// Errors: invalid_argument, invalid_handle, dead, forked, reentrant.
 /// Doesn't block. Safe from any thread.
@@ -178,8 +184,44 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 /// @param params_json  NULL or a JSON object of its parameters
 /// @param timeout_ms   deadline where the operation waits; 0 = the configured default
 ///
+/// Beside those with a function of their own, which have the same names without `peerkit_`, they are
+/// the following: parameters, `?` where one may be left out, and reply. All but the ones marked *
+/// take `cancel_token` too.
+///
+/// The book:
+///   search_peers* {query, limit? 1..10000 (1000)}: peers[], total, truncated, query
+///   add_peer {peer_id?, multiaddrs[]?}: peer_info; the id may stand in the addresses
+///   remove_peer {peer_id}: peer_id, removed
+///   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
+///     protocols {name: count}, recent_events[], stats
+/// The bootstrap list; `changed` says whether the call changed it:
+///   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
+///     bootstrap_peers[], changed
+///   bootstrap_from_ipfs, bootstrap_from_cluster {api? (the configured one, else the daemon's
+///     default on this machine), connect? (true)}: peers[], connected[], failed[] {peer_id, address,
+///     code, error}
+/// Discovery; all four answer discovered_peers[] (of the last pass), total_discovered, total_peers,
+/// discovery_active, interval_s, last_pass, complete, recent_events[], bootstrap_peers[], and
+/// sources {name: {enabled, found, total_found, heard, dropped {reason: count}, last_found, note,
+/// last_error}}, where `note` says why the last pass found nothing by that source:
+///   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
+///     discovery runs by itself
+///   start_discovery*, stop_discovery*, get_discovery* {}
+/// Where somebody or something is:
+///   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
+///     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows
+///   provide {cid}: cid, duration_ms
+///   find_providers {cid, limit? 1..100 (20)}: cid, peers[] {peer_id, multiaddrs[]}
+/// Messages; a topic has 1 to 256 bytes, a message at most 60 KiB:
+///   publish {topic, data_base64}: message_id, topic; not_connected where no connected peer
+///     subscribes to the topic
+///   subscribe, unsubscribe {topic}: topics[], changed; messages come as events
+///
 /// Reply: the operation's own; `method` in it is the canonical name.
-/// Errors: unknown_method, and those of the operation.
+/// Errors: unknown_method, those of the operation, and of all: invalid_argument, invalid_handle,
+/// dead, forked, reentrant. Of those that wait: timeout, cancelled, busy, closed. unsupported where
+/// the DHT is needed and off, not_connected where it is on and knows nobody yet; storage and
+/// limit_reached of what is written; dial_failed, protocol and limit_reached of a daemon's API.
 /// Blocks as the operation does. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_call(

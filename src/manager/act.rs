@@ -32,8 +32,12 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
+        let was_held_off = target.peer.filter(|peer| self.is_held_off(peer));
         let connected =
             self.ask(deadline, params.cancel_token, |terms| Command::Connect { target, terms })?;
+        if let Some(peer) = was_held_off {
+            self.hold_off(peer, false, deadline)?;
+        }
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
             let on_disk = self.run.book.get(&peer).is_some_and(|known| known.has_users(&address));
@@ -76,13 +80,10 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
-        if !self.known(&peer)?.held_off {
-            self.run.store.commit(
-                UserChange::HoldOff { id: peer },
-                deadline.max(Instant::now() + COMMIT_GRACE),
-            )?;
+        if !self.is_held_off(&peer) {
+            self.hold_off(peer, true, deadline)?;
         }
-        let was_connected = self.disconnect(peer, params.cancel_token, deadline)?;
+        let was_connected = self.disconnect(peer, false, params.cancel_token, deadline)?;
         Ok(Disconnected {
             message: match was_connected {
                 true => format!("disconnected from {peer_id}"),
@@ -93,8 +94,24 @@ impl PeerManager {
         })
     }
 
-    fn disconnect(&self, peer: PeerId, token: Option<u64>, deadline: Instant) -> Result<bool> {
-        self.ask(deadline, token, |terms| Command::Disconnect { peer, terms })
+    fn is_held_off(&self, peer: &PeerId) -> bool {
+        self.run.book.get(peer).is_some_and(|record| record.held_off)
+    }
+
+    /// Whether the worker may dial the peer unasked; on disk when this returns.
+    fn hold_off(&self, id: PeerId, held_off: bool, deadline: Instant) -> Result<()> {
+        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
+        self.run.store.commit(UserChange::HoldOff { id, held_off }, deadline).map(drop)
+    }
+
+    fn disconnect(
+        &self,
+        peer: PeerId,
+        forget: bool,
+        token: Option<u64>,
+        deadline: Instant,
+    ) -> Result<bool> {
+        self.ask(deadline, token, |terms| Command::Disconnect { peer, forget, terms })
     }
 
     /// Measures the round trip time to a connected peer; it never dials.
@@ -167,15 +184,16 @@ impl PeerManager {
         added.ok_or_else(|| not_in_book(&id))
     }
 
-    /// Disconnects a peer and forgets everything about it. On disk when this returns.
+    /// Disconnects a peer and forgets everything about it, also that it was disconnected: who tells of
+    /// it anew makes it a new peer. On disk when this returns.
     pub fn remove_peer(&self, params: RemovePeer, timeout: Duration) -> Result<Removed> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
-        self.disconnect(peer, params.cancel_token, deadline)?;
+        self.disconnect(peer, false, params.cancel_token, deadline)?;
         self.run.store.commit(UserChange::Remove { id: peer }, deadline)?;
         // It may have connected anew between the two; no connection stays without a record.
-        self.disconnect(peer, params.cancel_token, deadline)?;
+        self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
 }

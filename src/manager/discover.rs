@@ -12,6 +12,7 @@ use super::check::{in_range, required, required_peer};
 use crate::PeerId;
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
+use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::params::*;
@@ -26,8 +27,8 @@ const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
-    /// One pass of discovery now, by every source that is on. Blocks until it is over, has found
-    /// `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
+    /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
     pub fn discover_peers(&self, params: DiscoverPeers, timeout: Duration) -> Result<Discovery> {
         let mut deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 100, 1000)?;
@@ -38,11 +39,11 @@ impl PeerManager {
             let until = Instant::now().checked_add(given);
             deadline = until.map_or(deadline, |until| until.min(deadline));
         }
-        self.ask(deadline, params.cancel_token, |terms| Command::Discover {
+        let then = self.ask(deadline, params.cancel_token, |terms| Command::Discover {
             limit: limit.into(),
             terms,
         })?;
-        let mut reply = self.discovery();
+        let mut reply = self.discovery(then);
         reply.discovered_peers.truncate(limit as usize);
         Ok(reply)
     }
@@ -59,29 +60,28 @@ impl PeerManager {
 
     fn set_discovery(&self, active: bool, timeout: Duration) -> Result<Discovery> {
         let deadline = self.act(timeout)?;
-        self.ask(deadline, None, |terms| Command::SetDiscovery { active, terms })?;
-        Ok(self.discovery())
+        let then = self.ask(deadline, None, |terms| Command::SetDiscovery { active, terms })?;
+        Ok(self.discovery(then))
     }
 
     /// What discovery has found, by source. Answers at once.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
-        Ok(self.discovery())
+        Ok(self.discovery(self.run.discovery.snapshot()))
     }
 
-    fn discovery(&self) -> Discovery {
+    fn discovery(&self, then: Snapshot) -> Discovery {
         let run = &self.run;
-        let (last_pass, passing) = run.discovery.last_pass();
-        let found = run.discovery.found().into_iter().filter_map(|peer| run.book.get(&peer));
+        let found = then.found.iter().filter_map(|peer| run.book.get(peer));
         Discovery {
             discovered_peers: found.map(|record| record.row()).collect(),
-            total_discovered: run.discovery.total(),
+            total_discovered: then.total,
             total_peers: run.book.counts().total,
             discovery_active: run.discovery.active(),
             interval_s: run.settings.discovery.interval.as_secs(),
-            last_pass,
-            complete: !passing,
-            sources: run.discovery.reports(),
+            last_pass: then.last_pass,
+            complete: !then.passing,
+            sources: then.sources,
             recent_events: run.hub.recent(),
             bootstrap_peers: self.bootstrap_texts(),
         }
@@ -104,13 +104,13 @@ impl PeerManager {
         params: BootstrapPeer,
         timeout: Duration,
     ) -> Result<BootstrapPeers> {
-        self.act(timeout)?;
+        let deadline = self.act(timeout)?;
         let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
         if entry.peer_id == Some(self.run.peer_id) {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
         let changed = self.run.bootstrap.add(entry)?;
-        self.bootstrap_changed(changed)
+        self.bootstrap_changed(changed, deadline)
     }
 
     /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
@@ -119,19 +119,21 @@ impl PeerManager {
         params: BootstrapPeer,
         timeout: Duration,
     ) -> Result<BootstrapPeers> {
-        self.act(timeout)?;
+        let deadline = self.act(timeout)?;
         let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
         let changed = self.run.bootstrap.remove(&entry)?;
-        if let Some(peer) = entry.peer_id.filter(|peer| !self.run.bootstrap.names(peer)) {
-            self.run.book.off_the_list(&peer);
-        }
-        self.bootstrap_changed(changed)
+        self.bootstrap_changed(changed, deadline)
     }
 
-    fn bootstrap_changed(&self, changed: bool) -> Result<BootstrapPeers> {
+    fn bootstrap_changed(&self, changed: bool, deadline: Instant) -> Result<BootstrapPeers> {
         if changed {
-            let told = self.run.commands.send(Command::BootstrapChanged);
-            told.map_err(|error| self.why_gone(error))?;
+            let told = self.ask(deadline, None, |terms| Command::BootstrapChanged { terms });
+            // The change is on disk; a worker too busy to hear of it sees it in its next pass.
+            let told = told.or_else(|error| match error.kind() {
+                ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
+                _ => Err(error),
+            });
+            told?;
         }
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
     }
@@ -209,6 +211,9 @@ impl PeerManager {
         let mut failed = Vec::new();
         for (record, answer) in pending {
             if let Err(error) = self.answered(&answer, deadline) {
+                if error.kind() == ErrorKind::Cancelled && self.still_wanted(&record.id) {
+                    return Err(error);
+                }
                 failed.push(FailedPeer {
                     peer_id: record.id_text.clone(),
                     address: record.addrs.first().map(|entry| entry.text.clone()),
@@ -218,6 +223,11 @@ impl PeerManager {
             }
         }
         Ok(failed)
+    }
+
+    /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
+    fn still_wanted(&self, peer: &PeerId) -> bool {
+        self.run.book.get(peer).is_some_and(|record| !record.held_off)
     }
 
     /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
@@ -301,5 +311,11 @@ fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
     let text = required(given, "cid")?;
     let cid = Cid::try_from(text.as_str())
         .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
+    // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
+    let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
+    let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());
+    if cid.version() != cid::Version::V0 && bytes != cid.encoded_len() {
+        return Err(invalid_argument("`cid` is no CID: there is more behind it"));
+    }
     Ok((cid.to_string(), cid.hash().to_bytes()))
 }

@@ -37,7 +37,8 @@ pub enum DisconnectReason {
 /// One event. In JSON, `event` names the kind and the kind's fields stand beside `seq`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Event {
-    /// Rises by one with each event of a run; a gap is told by `lagged`.
+    /// Rises by one with each event of a run. A gap is told by `lagged`, or is of kinds that the
+    /// subscription isn't for.
     pub seq: u64,
     /// When it happened.
     pub timestamp: Timestamp,
@@ -136,7 +137,8 @@ pub enum EventKind {
 pub struct EventBatch {
     /// Up to 64 events, oldest first.
     pub events: Vec<std::sync::Arc<Event>>,
-    /// How many older events were lost before these because the reader was slow.
+    /// How many older events were lost before these because the reader was slow; in the first batch
+    /// also those after `since` that aren't kept any more.
     pub lagged: u64,
 }
 

@@ -217,10 +217,10 @@ params! {
 params! {
     /// Parameters of `discover_peers`.
     DiscoverPeers {
-        /// End the pass once so many new peers are found, 1 to 1000 (100).
+        /// Answer once so many new peers are found, 1 to 1000 (100).
         #[schemars(range(min = 1, max = 1_000))]
         limit: u32,
-        /// End the pass after so many seconds, where that is sooner than the call's own deadline.
+        /// Answer after so many seconds, where that is sooner than the call's own deadline.
         timeout: f64,
         /// A number of the caller's own, by which `cancel` ends this call.
         cancel_token: u64,

@@ -272,7 +272,8 @@ pub struct Discovery {
     pub interval_s: u64,
     /// When the last pass ended.
     pub last_pass: Option<Timestamp>,
-    /// False where a pass is still under way: its deadline cut `discover_peers` short.
+    /// False where the pass is still under way: `discover_peers` had found as many peers as it wanted, or
+    /// had no more time.
     pub complete: bool,
     /// What each source has done.
     pub sources: BTreeMap<Source, SourceReport>,

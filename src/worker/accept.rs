@@ -48,11 +48,14 @@ impl Worker {
     }
 
     fn connect_succeeded(&mut self, id: u64, peer: PeerId) {
-        let Some(state) = self.peers.get(&peer) else { return };
+        let Some(state) = self.peers.get_mut(&peer) else { return };
+        state.connections.iter_mut().for_each(|connection| connection.for_query = false);
         let text = state.text.clone();
         let Some(Connection { address, transport, .. }) = state.live().next().cloned() else {
             return;
         };
+        // It may have come while others were still being asked where it is.
+        let asked = self.asked_so_far(id, None);
         let Some(Kind::Connect(connecting, reply)) = self.take_call(id).map(|call| call.kind)
         else {
             return;
@@ -69,14 +72,15 @@ impl Worker {
             already_connected: connecting.already_connected,
             duration_ms: millis(age(connecting.started)),
             attempts: connecting.attempts,
-            lookups: connecting.lookups.unwrap_or_default(),
+            lookups: asked.or(connecting.lookups).unwrap_or_default(),
         }));
     }
 
     pub(super) fn connect_failed(&mut self, id: u64, error: Error, attempts: Vec<Attempt>) {
+        let asked = self.asked_so_far(id, Some("not in time"));
         let call = self.take_call(id).map(|call| call.kind);
         if let Some(Kind::Connect(connecting, reply)) = call {
-            let lookups = connecting.lookups.unwrap_or_default();
+            let lookups = asked.or(connecting.lookups).unwrap_or_default();
             let error = error.with("attempts", json!(attempts)).with("lookups", json!(lookups));
             reply.send(Err(error));
         }

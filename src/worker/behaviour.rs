@@ -18,7 +18,9 @@ use super::dht::Dht;
 use super::exchange::{self, Exchange};
 use super::gate::Gate;
 use super::layers::DialTerms;
-use super::pubsub::{self, Gossipsub};
+use super::pubsub;
+use super::quiet::Gossipsub;
+use super::sieve::Sieve;
 use super::{Node, ping, transport};
 use crate::config::DhtMode;
 use crate::error::Result;
@@ -51,6 +53,7 @@ pub(super) struct Behaviour {
 pub(super) fn swarm(
     node: &Node,
     terms: DialTerms,
+    sieve: &Sieve,
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
     let Node { keypair, settings, traffic, book, discovery } = node;
@@ -72,7 +75,7 @@ pub(super) fn swarm(
         ),
         ping: ping::Behaviour::default(),
         dht: Dht::new(local, settings, Arc::clone(discovery))?.into(),
-        gossipsub: pubsub::behaviour(keypair)?,
+        gossipsub: pubsub::behaviour(keypair, sieve)?,
         exchange: exchange::behaviour(settings)?,
         autonat: reachability.then(autonat::v2::client::Behaviour::default).into(),
     };

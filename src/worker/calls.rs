@@ -13,6 +13,7 @@ use super::dial::millis;
 use super::ping::{Event as PingEvent, Outcome, PingFailure};
 use super::{Timer, Worker};
 use crate::PeerId;
+use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::model::Text;
 use crate::model::event::DisconnectReason;
@@ -42,7 +43,7 @@ pub(super) enum Kind {
     /// Waits until discovery has found this many peers in all, or the pass is over.
     Discover {
         goal: u64,
-        reply: Reply<()>,
+        reply: Reply<Snapshot>,
     },
     Daemon(Reply<Vec<PeerId>>),
     Find {
@@ -142,7 +143,11 @@ impl Worker {
         let call = self.calls.take(id)?;
         self.timers.clear(call.deadline, Timer::Deadline(id));
         self.stop_looking(id);
-        self.content.forget(id);
+        if let Some(query) = self.content.forget(id)
+            && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut()
+        {
+            dht.finish(query);
+        }
         Some(call)
     }
 
@@ -172,9 +177,7 @@ impl Worker {
             Some(Kind::Daemon(_)) => {
                 self.fail_call(id, timed_out("the daemon did not answer in time"))
             }
-            Some(Kind::Find { .. }) => {
-                self.fail_call(id, timed_out("the peer was not found in time"))
-            }
+            Some(Kind::Find { .. }) => self.find_timed_out(id),
             Some(Kind::Provide(..)) => {
                 self.fail_call(id, timed_out("the DHT was not told in time"))
             }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::mpsc;
 
 use crate::daemon::Api;
+use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::model::reply::{Connected, PeerFound, Pinged, Provider, Published, Topics};
@@ -23,9 +24,10 @@ pub(crate) enum Command {
         target: Target,
         terms: Terms<Connected>,
     },
-    /// Answers whether there was a connection.
+    /// Answers whether there was a connection. With `forget`, nobody is told of the peer any more.
     Disconnect {
         peer: PeerId,
+        forget: bool,
         terms: Terms<bool>,
     },
     Ping {
@@ -36,14 +38,16 @@ pub(crate) enum Command {
     /// One pass of discovery; answers when it is over or has found so many new peers.
     Discover {
         limit: u64,
-        terms: Terms<()>,
+        terms: Terms<Snapshot>,
     },
     SetDiscovery {
         active: bool,
-        terms: Terms<()>,
+        terms: Terms<Snapshot>,
     },
     /// The bootstrap list is another.
-    BootstrapChanged,
+    BootstrapChanged {
+        terms: Terms<()>,
+    },
     /// Answers which peers the daemon named; they are in the book then.
     AskDaemon {
         source: Source,

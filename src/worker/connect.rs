@@ -18,14 +18,18 @@ use super::peer::Peer;
 use crate::clock;
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::{Connected, Lookup};
-use crate::model::{Attempt, Direction, Source, Text};
-use crate::{Multiaddr, PeerId};
+use crate::model::{Attempt, Direction, LastError, Source, Text};
+use crate::{Multiaddr, PeerId, addr};
 
 /// A remote that speaks no identify has accepted us if the connection is open after this long: a
 /// remote that blocks us looks established for a moment.
 pub(super) const GRACE: Duration = Duration::from_millis(500);
 /// A remote whose identify neither comes nor fails has accepted us after this long.
 pub(super) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The known addresses of a peer have so long, or half of what the call has where that is less, before
+/// others are asked for further ones.
+const HURRY: Duration = Duration::from_secs(10);
 
 /// How far a `connect_peer` is.
 pub(super) struct Connecting {
@@ -37,6 +41,8 @@ pub(super) struct Connecting {
     pub attempts: Vec<Attempt>,
     /// Who was asked for addresses, once that has been done.
     pub lookups: Option<Vec<Lookup>>,
+    /// Its dial has had only a part of the time, since others can be asked for addresses.
+    pub hurried: bool,
     /// In what the addresses known before that ended.
     pub failure: Option<Error>,
 }
@@ -72,6 +78,7 @@ impl Worker {
             already_connected: connected.is_some(),
             attempts: Vec::new(),
             lookups: None,
+            hurried: false,
             failure: None,
         };
         let Some(id) = self.wait(terms, |reply| Kind::Connect(connecting, reply)) else { return };
@@ -127,6 +134,13 @@ impl Worker {
             let error = Error::new(ErrorKind::NoAddresses, "no address of the peer is known");
             return self.look_up_or_fail(id, error);
         }
+        let now = Instant::now();
+        let half = now + HURRY.min(deadline.saturating_duration_since(now) / 2);
+        let hurried = given.is_none() && peer.is_some_and(|peer| self.can_look_up(&peer));
+        if let Some((connecting, _)) = self.connecting(id) {
+            connecting.hurried = hurried;
+        }
+        let deadline = if hurried { half } else { deadline };
         self.dial_plan(id, peer, plan, given.as_ref(), deadline);
     }
 
@@ -139,7 +153,7 @@ impl Worker {
         deadline: Instant,
     ) {
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
-        let mut dial = Dial {
+        let dial = Dial {
             peer,
             addresses: plan.dialable,
             untried: plan.untried,
@@ -149,22 +163,27 @@ impl Worker {
             waiters: vec![id],
             unasked: None,
         };
-        dial.begun = self.dial_terms.set(deadline, Why::Asked, dial.first(given));
-        self.start_dial(dial);
+        let first = dial.first(given);
+        self.start_dial(dial, first);
     }
 
-    /// Hands a dial to the swarm; gives its connection where that took it.
-    pub(super) fn start_dial(&mut self, mut dial: Dial) -> Option<ConnectionId> {
+    /// Hands a dial to the swarm; gives its connection where that took it. The others of its addresses
+    /// wait for `first`.
+    pub(super) fn start_dial(
+        &mut self,
+        mut dial: Dial,
+        first: Option<Multiaddr>,
+    ) -> Option<ConnectionId> {
         let Some(opts) = dial.opts().filter(|_| !dial.addresses.is_empty()) else {
             let report = dial.report(&[], None);
             self.dial_failed(&dial, all_failed(&report, false), report);
             return None;
         };
-        if let Some(source) = dial.unasked {
-            let listed = source == Source::Bootstrap;
-            let why = if listed { Why::Listed } else { Why::Strangers };
-            dial.begun = self.dial_terms.set(dial.deadline, why, None);
-        }
+        let why = match dial.unasked {
+            None => Why::Asked,
+            Some(_) => Why::Unasked { given: dial.given() },
+        };
+        dial.begun = self.dial_terms.set(dial.deadline, why, first);
         let connection = opts.connection_id();
         let started = self.swarm.dial(opts);
         self.dial_terms.clear();
@@ -201,6 +220,9 @@ impl Worker {
     pub(super) fn connect_looked_up(&mut self, id: u64, outcome: Outcome) {
         let Some((connecting, deadline)) = self.connecting(id) else { return };
         connecting.lookups = Some(outcome.steps);
+        if let Some(peer) = connecting.accepting {
+            return self.settle_acceptance(peer);
+        }
         let (Some(peer), Some(failure)) = (connecting.target.peer, connecting.failure.take())
         else {
             return;
@@ -233,7 +255,7 @@ impl Worker {
                 false => Landed::WantedUncounted(Some(Source::Dht)),
             };
         };
-        self.pass_dial_over(connection);
+        self.answered_at(&dial, peer);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -249,19 +271,40 @@ impl Worker {
                 connecting.accepting = Some(peer);
             }
         }
+        // A call may have joined a dial that nobody had asked for.
+        let cause = dial.unasked.filter(|_| dial.waiters.is_empty());
         match (surplus, dial.counted) {
             (true, _) => Landed::Unwanted,
-            (false, true) => Landed::Wanted(dial.unasked),
-            (false, false) => Landed::WantedUncounted(dial.unasked),
+            (false, true) => Landed::Wanted(cause),
+            (false, false) => Landed::WantedUncounted(cause),
         }
     }
 
     pub(super) fn on_dial_error(&mut self, connection: ConnectionId, error: &DialError) {
         match self.dials.remove(connection) {
             Some(dial) => self.end_dial(&dial, error),
-            None => drop(self.dials.was_abandoned(connection)),
+            None if self.dials.was_abandoned(connection) => {}
+            None => self.query_dial_failed(error),
         }
-        self.pass_dial_over(connection);
+        self.pass_dial_over(connection, false);
+    }
+
+    /// A dial that a query of the DHT made: the book has to know, subscribers needn't.
+    fn query_dial_failed(&mut self, error: &DialError) {
+        let DialError::Transport(errors) = error else { return };
+        let Some(peer) = errors.first().and_then(|(address, _)| addr::peer_id_of(address)) else {
+            return;
+        };
+        if self.peers.contains_key(&peer) {
+            return;
+        }
+        let failed = errors.iter().map(|(address, _)| addr::without_peer_id(address));
+        let failed: Vec<Text> = failed.map(|address| address.to_string().into()).collect();
+        let (code, message) =
+            (ErrorKind::DialFailed, "a search of the DHT couldn't reach the peer");
+        let last_error = LastError { code, message: message.to_owned(), at: clock::now() };
+        self.run.book.dial_failed(&peer, &failed, last_error);
+        self.back_off(&peer);
     }
 
     fn end_dial(&mut self, dial: &Dial, error: &DialError) {
@@ -283,6 +326,9 @@ impl Worker {
         if let (Some(peer), Some(_)) = (&dial.peer, dial.unasked) {
             self.back_off(peer);
         }
+        if dial.unasked.is_some() {
+            self.unasked_dial_failed(dial, &failure);
+        }
         for id in &dial.waiters {
             self.retry_or_fail(*id, dial, &failure, &report);
         }
@@ -299,8 +345,11 @@ impl Worker {
         }
         let given = connecting.target.address.as_ref();
         let untried = given.is_some_and(|address| !dial.has(address));
-        let outlives = deadline > dial.deadline && failure.kind() == ErrorKind::DialTimeout;
-        if untried || outlives {
+        let outlives = deadline > dial.deadline
+            && failure.kind() == ErrorKind::DialTimeout
+            && !connecting.hurried;
+        // One that nobody asked for had fewer addresses, or might not lead everywhere.
+        if untried || outlives || dial.unasked.is_some() {
             return self.join_or_dial(id);
         }
         self.look_up_or_fail(id, failure.clone());
@@ -324,6 +373,11 @@ impl Worker {
         for dial in self.dials.take_all_to(&peer) {
             for id in &dial.waiters {
                 self.connect_failed(*id, aborted.clone(), dial.report(&[], None));
+            }
+        }
+        for id in self.lookups.of_peer(&peer) {
+            if self.connecting(id).is_some() {
+                self.connect_failed(id, aborted.clone(), Vec::new());
             }
         }
     }

@@ -18,8 +18,12 @@ use crate::{Multiaddr, PeerId};
 pub(super) struct Content(HashMap<u64, QueryId>);
 
 impl Content {
-    pub(super) fn forget(&mut self, call: u64) {
-        self.0.remove(&call);
+    pub(super) fn forget(&mut self, call: u64) -> Option<QueryId> {
+        self.0.remove(&call)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     fn call_of(&self, query: QueryId) -> Option<u64> {
@@ -36,13 +40,15 @@ pub(super) struct Finding {
 impl Worker {
     pub(super) fn on_dht(&mut self, event: DhtEvent) {
         match event {
-            DhtEvent::Located(peer) => self.located(peer),
-            DhtEvent::Progressed { query, result, last } => self.on_query(query, result, last),
+            DhtEvent::Located { peer, addresses } => self.located(peer, &addresses),
+            DhtEvent::Progressed { query, result, answered, last } => {
+                self.on_query(query, result, answered, last);
+            }
             DhtEvent::Other => {}
         }
     }
 
-    fn on_query(&mut self, query: QueryId, result: QueryResult, last: bool) {
+    fn on_query(&mut self, query: QueryId, result: QueryResult, answered: u32, last: bool) {
         match result {
             QueryResult::GetClosestPeers(result) => {
                 let peers = match result {
@@ -50,10 +56,12 @@ impl Worker {
                     Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
                 };
                 self.searched(query, peers, last);
-                self.lookup_query_over(query);
+                if last {
+                    self.lookup_query_over(query);
+                }
             }
             QueryResult::StartProviding(result) => {
-                self.provided(query, result.map_err(|error| error.to_string()));
+                self.provided(query, result.is_ok() && answered > 0);
             }
             QueryResult::GetProviders(result) => {
                 if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result {
@@ -98,14 +106,14 @@ impl Worker {
         }
     }
 
-    fn provided(&mut self, query: QueryId, outcome: Result<kad::AddProviderOk, String>) {
+    fn provided(&mut self, query: QueryId, told: bool) {
         let Some(call) = self.content.call_of(query) else { return };
         let Some(Kind::Provide(since, reply)) = self.take_call(call).map(|call| call.kind) else {
             return;
         };
-        reply.send(match outcome {
-            Ok(_) => Ok(age(since)),
-            Err(why) => Err(Error::new(ErrorKind::Timeout, format!("the DHT was not told: {why}"))),
+        reply.send(match told {
+            true => Ok(age(since)),
+            false => Err(Error::new(ErrorKind::Timeout, "no peer of the DHT answered")),
         });
     }
 

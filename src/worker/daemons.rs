@@ -1,5 +1,6 @@
 //! The daemons beside this node: their APIs are asked on threads of their own, since HTTP blocks.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
@@ -7,16 +8,19 @@ use tokio::sync::mpsc;
 use super::Worker;
 use super::calls::Kind;
 use super::command::Terms;
-use crate::PeerId;
+use super::learnt::useful;
 use crate::clock;
 use crate::daemon::{self, Api, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LastError, Source};
+use crate::{Multiaddr, PeerId};
 
 /// Questions to daemons under way at once.
 const AT_ONCE: usize = 8;
 /// How long a pass waits for a daemon.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a call waits for one at most: a question can't be taken back, and few may be under way.
+const LONGEST: Duration = Duration::from_secs(60);
 
 /// The questions under way.
 pub(super) struct Daemons {
@@ -30,7 +34,8 @@ pub(super) struct Answered {
     source: Source,
     /// The call that asked; a pass otherwise.
     call: Option<u64>,
-    outcome: Result<Found>,
+    /// What it told, and where it was asked.
+    outcome: Result<(Found, Multiaddr)>,
 }
 
 impl Daemons {
@@ -61,10 +66,15 @@ impl Daemons {
         self.open += 1;
         let sender = self.sender.clone();
         tokio::task::spawn_blocking(move || {
-            let outcome = match source {
+            let ask = || match source {
                 Source::Cluster => daemon::cluster_peers(&api, deadline),
                 _ => daemon::kubo_peers(&api, deadline),
             };
+            // An answer must come, or the question would count as open for ever.
+            let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
+                Err(Error::new(ErrorKind::Panic, "peerkit panicked while it asked a daemon"))
+            });
+            let outcome = outcome.map(|found| (found, api.seen_at()));
             // There is room for as many as are under way; a worker that is gone wants none.
             let _ = sender.try_send(Answered { source, call, outcome });
         });
@@ -75,7 +85,7 @@ impl Daemons {
 impl Worker {
     /// `bootstrap_from_ipfs`, `bootstrap_from_cluster`: answers who is known by it now.
     pub(super) fn ask_daemon(&mut self, source: Source, api: Api, terms: Terms<Vec<PeerId>>) {
-        let deadline = terms.deadline;
+        let deadline = terms.deadline.min(Instant::now() + LONGEST);
         let Some(call) = self.wait(terms, Kind::Daemon) else { return };
         if let Err(error) = self.daemons.ask(source, api, deadline, Some(call)) {
             self.fail_call(call, error);
@@ -88,17 +98,20 @@ impl Worker {
         let api = if source == Source::Cluster { &settings.cluster } else { &settings.ipfs };
         let Some(api) = api.clone() else { return false };
         let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, None);
-        asked.is_ok()
+        asked.map_err(|error| self.note_failure_of(source, &error)).is_ok()
+    }
+
+    fn note_failure_of(&self, source: Source, error: &Error) {
+        let (code, message) = (error.kind(), error.message().to_owned());
+        self.run.discovery.failed(source, LastError { code, message, at: clock::now() });
     }
 
     pub(super) fn on_daemon(&mut self, answered: Answered) {
         self.daemons.open -= 1;
         let Answered { source, call, outcome } = answered;
-        let outcome = outcome.map(|found| self.take_named(source, found));
+        let outcome = outcome.map(|(found, seen_at)| self.take_named(source, found, &seen_at));
         if let Err(error) = &outcome {
-            let (code, message) = (error.kind(), error.message().to_owned());
-            let failure = LastError { code, message, at: clock::now() };
-            self.run.discovery.failed(source, failure);
+            self.note_failure_of(source, error);
         }
         match call {
             None => self.pass_daemon_over(source),
@@ -110,8 +123,9 @@ impl Worker {
         }
     }
 
-    /// Takes the peers a daemon named into the book.
-    fn take_named(&mut self, source: Source, named: Found) -> Vec<PeerId> {
+    /// Takes the peers a daemon named into the book, at those of their addresses that mean here what
+    /// they mean to the daemon.
+    fn take_named(&mut self, source: Source, named: Found, seen_at: &Multiaddr) -> Vec<PeerId> {
         self.run.discovery.dropped(source, "unusable", named.dropped);
         let note = format!("it named {} peers, all known", named.peers.len());
         self.run.discovery.note(source, note);
@@ -120,7 +134,9 @@ impl Worker {
             if peer.peer_id == self.run.peer_id {
                 continue;
             }
-            self.found(source, peer.peer_id, peer.addresses);
+            let (addresses, dropped) = useful(peer.addresses, peer.peer_id, Some(seen_at));
+            self.drop_learnt(source, &dropped);
+            self.found(source, peer.peer_id, addresses);
             if peer.cluster_member {
                 self.run.book.is_cluster_peer(&peer.peer_id);
             }

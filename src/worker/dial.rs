@@ -109,6 +109,13 @@ impl Dial {
         )
     }
 
+    /// Those of its addresses that the user gave.
+    pub(super) fn given(&self) -> Vec<Multiaddr> {
+        let by_user =
+            |dialled: &&DialAddress| matches!(dialled.source, Source::User | Source::Bootstrap);
+        self.addresses.iter().filter(by_user).map(|dialled| dialled.address.clone()).collect()
+    }
+
     /// The given address, as the swarm will pass it to the transport, where others wait for it.
     pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
         let [first, _, ..] = self.addresses.as_slice() else { return None };
@@ -258,6 +265,14 @@ impl Dials {
         let taken: Vec<_> = self.open.extract_if(|_, dial| is_to(dial)).collect();
         self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
         taken.into_iter().map(|(_, dial)| dial).collect()
+    }
+
+    /// Takes out the dials that no call asked for or waits for; gives whom they went to.
+    pub(super) fn take_unasked(&mut self) -> Vec<PeerId> {
+        let forsaken = |dial: &mut Dial| dial.unasked.is_some() && dial.waiters.is_empty();
+        let taken: Vec<_> = self.open.extract_if(|_, dial| forsaken(dial)).collect();
+        self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
+        taken.into_iter().filter_map(|(_, dial)| dial.peer).collect()
     }
 
     /// Takes a call off the dial it waits for, and out with a dial nobody waits for any more. Gives

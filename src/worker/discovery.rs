@@ -4,7 +4,7 @@
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
 //! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId};
@@ -12,15 +12,19 @@ use libp2p::swarm::ConnectionId;
 
 use super::calls::Kind;
 use super::command::Terms;
-use super::dial::millis;
+use super::dht::Dht;
+use super::dial::{Dial, millis};
 use super::learnt::{self, MAX_ADDRESSES};
+use super::peer::Peer;
 use super::{Timer, Worker};
-use crate::book::Discovered;
+use crate::addr::Scope;
+use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
-use crate::config::DhtMode;
-use crate::discovery::SOURCES;
+use crate::clock::Timestamp;
+use crate::config::{DhtMode, Profile};
+use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
-use crate::model::{Source, Text};
+use crate::model::{Direction, Source, Text};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
@@ -30,16 +34,30 @@ const PASS_TIMEOUT: Duration = Duration::from_secs(20);
 /// With fewer connected peers than this the bootstrap peers are dialled again (Kubo's
 /// `MinPeerThreshold`).
 const FEW: usize = 4;
+/// Bootstrap addresses dialled in one pass; the next pass takes those whose turn comes next.
+const BOOTSTRAP_DIALS: usize = 32;
 /// A first peer of the DHT often comes with others; a pass then waits for them so long.
 const SOON: Duration = Duration::from_millis(200);
+/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+const LEAST_INTERVAL: Duration = Duration::from_secs(5);
+/// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
+/// connected to tell whether it is one.
+const TELLING: Duration = Duration::from_secs(1);
 
 /// The passes of this run.
 #[derive(Default)]
 pub(super) struct Discovery {
     pass: Option<Pass>,
     next: Option<Instant>,
+    last_begun: Option<Instant>,
     /// The user stopped it.
     stopped: bool,
+    /// The bootstrap list was dialled in this run.
+    begun: bool,
+    /// The peers that are in the book as bootstrap peers.
+    listed: HashSet<PeerId>,
+    /// Who answered at the listed addresses that name nobody.
+    answered: HashMap<Multiaddr, PeerId>,
 }
 
 /// A pass under way, and what it waits for.
@@ -76,39 +94,62 @@ impl Worker {
 
     /// What the start of a run does about discovery.
     pub(super) fn begin_discovery(&mut self) {
+        self.discovery.listed = self.run.book.bootstrap_peers().into_iter().collect();
         self.list_bootstrap();
-        self.warm_dht();
+        self.warm_dht(|_| true);
         if self.begins_active() {
             self.set_discovery(true);
         }
     }
 
-    /// The bootstrap peers are in the book as such.
-    pub(super) fn list_bootstrap(&mut self) {
-        for entry in self.run.bootstrap.entries() {
-            if let Some(peer) = entry.peer_id.filter(|peer| *peer != self.run.peer_id) {
-                let address = std::slice::from_ref(&entry.addr);
-                self.run.book.discovered(&peer, Source::Bootstrap, address, clock::now());
+    /// The bootstrap peers are in the book as such, and those taken off the list no longer are.
+    fn list_bootstrap(&mut self) {
+        let mut listed = HashSet::new();
+        for Entry { addr, peer_id } in self.run.bootstrap.entries() {
+            let Some(peer) = peer_id.filter(|peer| *peer != self.run.peer_id) else { continue };
+            listed.insert(peer);
+            // What is known already isn't heard of anew: the list says nothing of whether it lives.
+            if !self.run.book.get(&peer).is_some_and(|record| record.is_listed_at(&addr)) {
+                self.found(Source::Bootstrap, peer, vec![addr]);
             }
         }
+        for gone in self.discovery.listed.difference(&listed) {
+            self.run.book.off_the_list(gone);
+        }
+        self.discovery.listed = listed;
+        let entries = self.run.bootstrap.entries();
+        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
+        self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {
             self.run.discovery.enable(source, self.has(source));
         }
     }
 
     pub(super) fn set_discovery(&mut self, active: bool) {
-        if self.run.discovery.active() == active {
-            return;
-        }
-        self.run.discovery.set_active(active);
         self.discovery.stopped = !active;
-        self.listen_for_peers(active);
-        self.speak_mdns(active);
+        if self.run.discovery.active() != active {
+            self.run.discovery.set_active(active);
+            self.take_part(active);
+        }
         if active {
-            self.pass_soon(Duration::ZERO);
-        } else if let Some(at) = self.discovery.next.take() {
+            return self.pass_soon(Duration::ZERO);
+        }
+        if let Some(at) = self.discovery.next.take() {
             self.timers.clear(at, Timer::Pass);
         }
+        self.abandon_unasked();
+        self.break_off_pass();
+    }
+
+    /// Hears and tells of peers, or no longer.
+    fn take_part(&mut self, active: bool) {
+        self.listen_for_peers(active);
+        self.speak_mdns(active);
+    }
+
+    /// Whether peers are looked for: by themselves, or because a call asks for a pass.
+    pub(super) fn discovering(&self) -> bool {
+        self.run.discovery.active() || self.discovery.pass.is_some()
     }
 
     /// A pass is to begin so much later at the latest.
@@ -125,11 +166,19 @@ impl Worker {
 
     /// The DHT has a first peer: whatever it knows is worth asking for.
     fn dht_came_alive(&mut self) {
-        self.pass_soon(SOON);
+        match self.discovery.pass {
+            Some(_) => self.ask_dht(),
+            // A remote decides when it takes part, so it mustn't decide how often we look around.
+            None => {
+                let last = self.discovery.last_begun.map(|begun| begun + LEAST_INTERVAL);
+                let wait = last.map_or(SOON, |at| at.saturating_duration_since(Instant::now()));
+                self.pass_soon(wait.max(SOON));
+            }
+        }
     }
 
     /// `discover_peers`: joins the pass under way, or begins one.
-    pub(super) fn discover(&mut self, limit: u64, terms: Terms<()>) {
+    pub(super) fn discover(&mut self, limit: u64, terms: Terms<Snapshot>) {
         let goal = self.run.discovery.total() + limit;
         if self.wait(terms, |reply| Kind::Discover { goal, reply }).is_none() {
             return;
@@ -142,19 +191,21 @@ impl Worker {
 
     /// A timer of passes went off.
     pub(super) fn on_pass_timer(&mut self) {
-        let now = Instant::now();
-        if self.discovery.next.is_some_and(|next| next <= now) {
-            self.discovery.next = None;
-            if self.discovery.pass.is_none() {
-                self.begin_pass(false);
-            }
-        }
         self.end_pass_if_over();
+        // One that comes due during another waits for its end.
+        if self.discovery.pass.is_none() && self.is_pass_due() {
+            self.discovery.next = None;
+            self.begin_pass(false);
+        }
+    }
+
+    fn is_pass_due(&self) -> bool {
+        self.discovery.next.is_some_and(|next| next <= Instant::now())
     }
 
     fn begin_pass(&mut self, asked: bool) {
         let now = Instant::now();
-        self.list_bootstrap();
+        self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
         self.discovery.pass = Some(Pass {
@@ -167,6 +218,10 @@ impl Worker {
         });
         self.timers.set(now + WINDOW, Timer::Pass);
         self.timers.set(now + PASS_TIMEOUT, Timer::Pass);
+        if !self.run.discovery.active() {
+            self.take_part(true);
+        }
+        self.list_bootstrap();
         self.ask_bootstrap(asked);
         self.ask_dht();
         if self.has(Source::Mdns) {
@@ -188,35 +243,68 @@ impl Worker {
 
     fn ask_bootstrap(&mut self, asked: bool) {
         let entries = self.run.bootstrap.entries();
-        let connected = |worker: &Worker, entry: &Entry| {
-            entry.peer_id.is_some_and(|peer| worker.peers.contains_key(&peer))
-        };
-        let open = entries.iter().filter(|entry| connected(self, entry)).count();
-        let note =
-            format!("{open} of {} bootstrap addresses are of connected peers", entries.len());
-        self.run.discovery.note(Source::Bootstrap, note);
+        self.note_bootstrap(&entries);
         if !asked && self.peers.len() >= FEW {
             return;
         }
-        for entry in entries {
-            if connected(self, &entry) {
-                continue;
-            }
-            let dialled = self.dial_bootstrap(&entry, asked);
+        // What earlier runs met with doesn't keep the first dials of this one back.
+        let at_once = asked || !std::mem::replace(&mut self.discovery.begun, true);
+        for entry in self.bootstrap_due(entries, at_once) {
+            let dialled = match entry.peer_id {
+                Some(peer) => self.dial_listed(peer),
+                None => self.dial_bootstrap(None, [entry.addr]),
+            };
             if let (Some(connection), Some(pass)) = (dialled, &mut self.discovery.pass) {
                 pass.dials.insert(connection);
             }
         }
     }
 
+    fn note_bootstrap(&self, entries: &[Entry]) {
+        let connected = |peer: &PeerId| self.peers.contains_key(peer);
+        let open = entries.iter().filter(|entry| entry.peer_id.as_ref().is_some_and(connected));
+        let settings = &self.run.settings;
+        let mut note = format!(
+            "{} of {} bootstrap addresses are of connected peers",
+            open.count(),
+            entries.len()
+        );
+        let allowed = |entry: &&Entry| settings.may_dial_unasked(addr::scope(&entry.addr), true);
+        let barred = entries.len() - entries.iter().filter(allowed).count();
+        if barred > 0 {
+            note += &format!("; the profile keeps {barred} from being dialled");
+        }
+        self.run.discovery.note(Source::Bootstrap, note);
+    }
+
+    /// The entries to dial in this pass, one for each peer. `at_once`: whether or not its turn has come.
+    fn bootstrap_due(&self, mut entries: Vec<Entry>, at_once: bool) -> Vec<Entry> {
+        let now = clock::now();
+        let mut seen = HashSet::from([self.run.peer_id]);
+        entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
+        let due = entries.into_iter().filter_map(|entry| {
+            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
+            let record = peer.and_then(|peer| self.run.book.get(&peer));
+            let Some(record) = record else { return Some((None, entry)) };
+            let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
+            due.then_some((record.next_retry_at, entry))
+        });
+        let mut due: Vec<_> = due.collect();
+        due.sort_by_key(|(turn, _)| *turn);
+        due.into_iter().map(|(_, entry)| entry).take(BOOTSTRAP_DIALS).collect()
+    }
+
     fn ask_dht(&mut self) {
         let local = self.run.peer_id;
         let random = PeerId::random();
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        if dht.len() == 0 {
+        if self.routes() == Some(0) {
+            self.warm_dht(|record| record.may_retry(clock::now()));
+        }
+        if self.routes() == Some(0) {
             let note = "no peer that takes part in this DHT is known yet".to_owned();
             return self.run.discovery.note(Source::Dht, note);
         }
+        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         // Our own neighbourhood, and a walk to somewhere else.
         let queries = [local, random].map(|key| dht.search(key.to_bytes()));
         let note = "the DHT told of no peer that wasn't known".to_owned();
@@ -226,16 +314,25 @@ impl Worker {
         }
     }
 
-    /// Whoever took part in the DHT in earlier runs is asked again.
-    fn warm_dht(&mut self) {
-        let peers = self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol);
-        for (peer, addresses) in peers {
-            self.route(peer, addresses);
+    /// How many peers the routing table has.
+    fn routes(&mut self) -> Option<usize> {
+        self.swarm.behaviour_mut().dht.as_mut().map(Dht::len)
+    }
+
+    /// Whoever took part in the DHT is asked again: in an earlier run, or before it was out of reach.
+    fn warm_dht(&mut self, worth_it: impl Fn(&Record) -> bool) {
+        for record in self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol) {
+            if worth_it(&record) {
+                let known = record.dial_addresses();
+                let addresses = known.into_iter().filter_map(|(text, _)| text.parse().ok());
+                self.route(record.id, addresses);
+            }
         }
     }
 
-    /// A peer has told which protocols it speaks: the routing table has those who take part.
-    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId) {
+    /// A peer has told which protocols it speaks: the routing table has those who take part, at the
+    /// addresses they tell of now and those they were reached at.
+    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId, listens_at: Vec<Multiaddr>) {
         let Some(record) = self.run.book.get(&peer) else { return };
         let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         let protocol = &self.run.settings.discovery.dht_protocol;
@@ -243,21 +340,30 @@ impl Worker {
             return dht.remove(&peer);
         }
         let was_empty = dht.len() == 0;
-        self.route(peer, record.dial_addresses());
+        let state = self.peers.get(&peer);
+        let dialled = state.into_iter().flat_map(Peer::live);
+        let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
+        let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
+        self.route(peer, reached.into_iter().chain(listens_at));
         if was_empty {
             self.dht_came_alive();
         }
     }
 
-    fn route(&mut self, peer: PeerId, addresses: Vec<(Text, Source)>) {
+    fn route(&mut self, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
         let settings = &self.run.settings;
-        let addresses = addresses.into_iter().filter_map(|(text, _)| text.parse().ok());
-        let addresses: Vec<Multiaddr> = addresses
-            .filter(|address| settings.may_dial_unasked(addr::scope(address), false))
-            .take(MAX_ADDRESSES)
-            .collect();
+        // What stands in the table is told to everybody who asks.
+        let least = match settings.profile {
+            Profile::Internet => Scope::Public,
+            Profile::Lan | Profile::Offline => Scope::Loopback,
+        };
+        let fits = |address: &Multiaddr| {
+            let scope = addr::scope(address);
+            scope >= least && settings.may_dial_unasked(scope, false)
+        };
+        let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
         if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            dht.add(&peer, addresses);
+            dht.add(&peer, &addresses);
         }
     }
 
@@ -270,12 +376,9 @@ impl Worker {
 
     /// A search of the DHT ended, or came to a part of its result.
     pub(super) fn searched(&mut self, query: QueryId, found: Vec<kad::PeerInfo>, last: bool) {
-        for info in found {
-            let mut addresses = info.addrs;
-            if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-                dht.sift(&info.peer_id, &mut addresses);
-            }
-            self.found(Source::Dht, info.peer_id, addresses);
+        // Who was known before the search comes without addresses.
+        for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
+            self.found(Source::Dht, info.peer_id, info.addrs);
         }
         if last && let Some(pass) = &mut self.discovery.pass {
             pass.queries.remove(&query);
@@ -283,13 +386,36 @@ impl Worker {
         }
     }
 
-    /// A dial that a pass may wait for is over.
-    pub(super) fn pass_dial_over(&mut self, connection: ConnectionId) {
-        if let Some(pass) = &mut self.discovery.pass
-            && pass.dials.remove(&connection)
-        {
+    /// A dial that a pass may wait for is over; `landed`: there is a connection.
+    pub(super) fn pass_dial_over(&mut self, connection: ConnectionId, landed: bool) {
+        let dht = self.swarm.behaviour_mut().dht.as_mut();
+        let lonely = dht.is_some_and(|dht| dht.len() == 0);
+        let Some(pass) = &mut self.discovery.pass else { return };
+        if pass.dials.remove(&connection) {
+            if landed && lonely {
+                pass.window = pass.window.max(Instant::now() + TELLING);
+                self.timers.set(pass.window, Timer::Pass);
+            }
             self.end_pass_if_over();
         }
+    }
+
+    /// Whoever is behind a listed address that names nobody.
+    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
+            self.discovery.answered.insert(only.address.clone(), peer);
+        }
+    }
+
+    /// Ends the pass under way with what it has.
+    fn break_off_pass(&mut self) {
+        let Some(pass) = &mut self.discovery.pass else { return };
+        pass.until = Instant::now();
+        if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
+            pass.queries.iter().for_each(|query| dht.finish(*query));
+        }
+        self.end_pass_if_over();
     }
 
     /// A daemon that a pass may wait for has answered.
@@ -308,12 +434,18 @@ impl Worker {
         let kind = EventKind::Discovery { found, duration_ms };
         self.run.hub.publish(None, kind);
         self.note_mdns();
+        if !self.run.discovery.active() {
+            self.take_part(false);
+        }
         self.answer_discovers(|_| true);
         self.tend();
+        if self.is_pass_due() {
+            self.timers.set(now, Timer::Pass);
+        }
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    fn check_goals(&mut self) {
+    pub(super) fn check_goals(&mut self) {
         let total = self.run.discovery.total();
         self.answer_discovers(|goal| goal <= total);
     }
@@ -326,7 +458,7 @@ impl Worker {
 
     pub(super) fn answer_discover(&mut self, id: u64) {
         if let Some(Kind::Discover { reply, .. }) = self.take_call(id).map(|call| call.kind) {
-            reply.send(Ok(()));
+            reply.send(Ok(self.run.discovery.snapshot()));
         }
     }
 
@@ -335,7 +467,6 @@ impl Worker {
         self.list_bootstrap();
         if !self.discovery.stopped && self.begins_active() {
             self.set_discovery(true);
-            self.pass_soon(Duration::ZERO);
         }
     }
 
@@ -358,16 +489,23 @@ impl Worker {
             Discovered::Known => false,
             Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
         };
-        self.run.discovery.heard(source, peer, new, now);
+        self.discovered(source, peer, new, now);
         if new {
             let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
             let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(peer.to_string().into()), kind);
-            self.check_goals();
         }
         if !self.peers.contains_key(&peer) {
             self.tend_soon();
+        }
+    }
+
+    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
+    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            self.check_goals();
         }
     }
 }

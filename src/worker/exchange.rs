@@ -84,7 +84,7 @@ impl Worker {
         }
         let Ok(wanted) = PeerId::from_bytes(&question.peer_id) else { return Answer::default() };
         let Some(record) = self.run.book.get(&wanted) else { return Answer::default() };
-        let least = self.seen_at(asker).map(|address| addr::scope(&address));
+        let least = self.seen_at(asker).map(|address| learnt::least_scope(&address));
         let known = record.dial_addresses();
         let known = known.iter().filter_map(|(text, _)| text.parse::<Multiaddr>().ok());
         let useful =

@@ -48,6 +48,7 @@ impl Worker {
         for (reason, count) in dropped.by_reason() {
             self.run.discovery.dropped(Source::Identify, reason, count);
         }
+        let listens_at = addrs.clone();
         let told = Identified {
             agent_version: Some(clip(&info.agent_version, MAX_AGENT_CHARS)),
             protocol_version: Some(clip(&info.protocol_version, MAX_AGENT_CHARS)),
@@ -67,7 +68,7 @@ impl Worker {
             self.run.hub.publish(Some(text), kind);
         }
         self.settle_acceptance(peer);
-        self.takes_part_in_dht(peer);
+        self.takes_part_in_dht(peer, listens_at);
     }
 }
 

@@ -97,7 +97,7 @@ pub(super) fn useful(
 }
 
 /// A peer reached by name may be anywhere: nothing but public addresses is believed of it.
-fn least_scope(seen_at: &Multiaddr) -> Scope {
+pub(super) fn least_scope(seen_at: &Multiaddr) -> Scope {
     scope(seen_at).min(Scope::Public)
 }
 

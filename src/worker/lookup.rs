@@ -31,8 +31,11 @@ pub(super) struct Lookups(HashMap<u64, Search>);
 
 struct Search {
     peer: PeerId,
+    /// Addresses that failed already: who tells of no other has told nothing.
+    tried: Vec<Text>,
     stage: Stage,
     since: Instant,
+    until: Instant,
     /// The steps behind it.
     steps: Vec<Lookup>,
 }
@@ -42,7 +45,38 @@ enum Stage {
     Exchange(Vec<OutboundRequestId>),
 }
 
+impl Search {
+    /// Of these addresses, those that haven't failed already.
+    fn untried(&self, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
+        let tried = |address: &Multiaddr| {
+            let text = address.to_string();
+            self.tried.iter().any(|tried| **tried == *text)
+        };
+        addresses.iter().filter(|address| !tried(address)).cloned().collect()
+    }
+
+    /// The step under way as it is told of once it is over; `otherwise`: why nothing was found.
+    fn step(&self, source: Source, found: usize, otherwise: Option<&str>) -> Lookup {
+        Lookup {
+            source,
+            found: found as u32,
+            duration_ms: millis(age(self.since)),
+            error: otherwise.filter(|_| found == 0).map(str::to_owned),
+        }
+    }
+}
+
 impl Lookups {
+    /// The calls that look for this peer.
+    pub(super) fn of_peer(&self, peer: &PeerId) -> Vec<u64> {
+        let its = self.0.iter().filter(|(_, search)| search.peer == *peer);
+        its.map(|(call, _)| *call).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The peer a question to a connected peer is about.
     pub(super) fn asked_for(&self, request: OutboundRequestId) -> Option<PeerId> {
         let asked = |search: &&Search| match &search.stage {
@@ -70,33 +104,53 @@ impl Worker {
 
     /// Begins to look for a peer, for a call.
     pub(super) fn look_up(&mut self, call: u64, peer: PeerId) {
-        let deadline = self.calls.get_mut(call).map(|call| call.deadline);
-        let Some(left) = deadline.map(|deadline| deadline - Instant::now().min(deadline)) else {
-            return;
-        };
+        let Some(waiting) = self.calls.get_mut(call) else { return };
         let now = Instant::now();
-        match self.dht_with_peers().map(|dht| dht.look_for(peer)) {
-            Ok(query) => {
-                let stage = Stage::Dht(query);
-                self.timers.set(now + DHT_PATIENCE.min(left / 2), Timer::Lookup(call));
-                self.lookups.0.insert(call, Search { peer, stage, since: now, steps: Vec::new() });
+        let left = waiting.deadline.saturating_duration_since(now);
+        let tried = match &waiting.kind {
+            Kind::Connect(connecting, _) => {
+                connecting.attempts.iter().map(|attempt| attempt.address.clone()).collect()
             }
-            Err(error) => {
-                let error = Some(error.message().to_owned());
-                let step = Lookup { source: Source::Dht, found: 0, duration_ms: 0.0, error };
-                self.ask_connected(call, peer, vec![step]);
+            _ => Vec::new(),
+        };
+        let until = now + DHT_PATIENCE.min(left / 2);
+        let begun = self.dht_with_peers().map(|dht| Stage::Dht(dht.look_for(peer)));
+        let (stage, error) = match begun {
+            Ok(stage) => (stage, None),
+            Err(error) => (Stage::Exchange(Vec::new()), Some(error.message().to_owned())),
+        };
+        let search = Search { peer, tried, stage, since: now, until, steps: Vec::new() };
+        match error {
+            None => {
+                self.timers.set(until, Timer::Lookup(call));
+                self.lookups.0.insert(call, search);
+            }
+            Some(error) => {
+                let step = search.step(Source::Dht, 0, Some(&error));
+                self.ask_connected(call, Search { steps: vec![step], ..search });
             }
         }
     }
 
-    fn ask_connected(&mut self, call: u64, peer: PeerId, mut steps: Vec<Lookup>) {
+    /// Whether there is anybody to ask where this peer is.
+    pub(super) fn can_look_up(&mut self, peer: &PeerId) -> bool {
+        self.dht_with_peers().is_ok() || !self.askable(peer).is_empty()
+    }
+
+    /// The connected peers to ask.
+    fn askable(&self, peer: &PeerId) -> Vec<PeerId> {
         let protocol = self.run.settings.discovery.exchange_protocol.as_str();
         let speaks = |peer: &PeerId| {
             let record = self.run.book.get(peer);
             record.is_some_and(|record| record.protocols.iter().any(|name| **name == *protocol))
         };
-        let asked = self.peers.keys().filter(|known| **known != peer && speaks(known));
-        let asked: Vec<PeerId> = asked.take(MAX_ASKED).copied().collect();
+        let asked = self.peers.keys().filter(|known| *known != peer && speaks(known));
+        asked.take(MAX_ASKED).copied().collect()
+    }
+
+    fn ask_connected(&mut self, call: u64, search: Search) {
+        let Search { peer, tried, mut steps, .. } = search;
+        let asked = self.askable(&peer);
         if asked.is_empty() {
             let error = Some("no connected peer answers such a question".to_owned());
             steps.push(Lookup { source: Source::Exchange, found: 0, duration_ms: 0.0, error });
@@ -106,50 +160,48 @@ impl Worker {
         let requests = asked.iter().map(|asked| exchange.send_request(asked, exchange::ask(&peer)));
         let stage = Stage::Exchange(requests.collect());
         let since = Instant::now();
-        self.timers.set(since + EXCHANGE_PATIENCE, Timer::Lookup(call));
-        self.lookups.0.insert(call, Search { peer, stage, since, steps });
+        let until = since + EXCHANGE_PATIENCE;
+        self.timers.set(until, Timer::Lookup(call));
+        self.lookups.0.insert(call, Search { peer, tried, stage, since, until, steps });
     }
 
-    /// The DHT knows where a peer is that is looked for.
-    pub(super) fn located(&mut self, peer: PeerId) {
-        let waiting = |(call, search): (&u64, &Search)| {
-            (search.peer == peer && matches!(search.stage, Stage::Dht(_))).then_some(*call)
-        };
-        let calls: Vec<u64> = self.lookups.0.iter().filter_map(waiting).collect();
-        for call in calls {
-            self.end_dht_step(call, None);
+    /// A remote of the DHT told where a peer is that is looked for.
+    pub(super) fn located(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+        let waits = |search: &Search| search.peer == peer && matches!(search.stage, Stage::Dht(_));
+        let waiting = self.lookups.0.iter().filter(|(_, search)| waits(search));
+        let new = waiting.map(|(call, search)| (*call, search.untried(addresses)));
+        for (call, new) in new.filter(|(_, new)| !new.is_empty()).collect::<Vec<_>>() {
+            self.end_dht_step(call, new, None);
         }
     }
 
     /// A query of the DHT is over.
     pub(super) fn lookup_query_over(&mut self, query: QueryId) {
         let is_its = |search: &Search| matches!(search.stage, Stage::Dht(its) if its == query);
-        let call = self.lookups.0.iter().find(|(_, search)| is_its(search)).map(|(call, _)| *call);
-        if let Some(call) = call {
-            self.end_dht_step(call, Some("the DHT doesn't know the peer"));
-        }
+        let Some((call, search)) = self.lookups.0.iter().find(|(_, search)| is_its(search)) else {
+            return;
+        };
+        let (call, peer) = (*call, search.peer);
+        let dht = self.swarm.behaviour_mut().dht.as_mut();
+        // Only the peer itself may know where it is, and be connected.
+        let known = dht.map(|dht| dht.connected_at(&peer)).unwrap_or_default();
+        self.end_dht_step(call, known, Some("the DHT doesn't know the peer"));
     }
 
-    fn end_dht_step(&mut self, call: u64, otherwise: Option<&str>) {
-        let Some(search) = self.lookups.0.remove(&call) else { return };
-        let Stage::Dht(query) = search.stage else { return };
-        let mut addresses = Vec::new();
-        if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            addresses = dht.addresses_of(&search.peer);
-            dht.give_up(&search.peer, query);
+    fn end_dht_step(&mut self, call: u64, addresses: Vec<Multiaddr>, otherwise: Option<&str>) {
+        let Some(mut search) = self.lookups.0.remove(&call) else { return };
+        if let (Stage::Dht(query), Some(dht)) =
+            (&search.stage, self.swarm.behaviour_mut().dht.as_mut())
+        {
+            dht.finish(*query);
         }
-        let mut steps = search.steps;
-        steps.push(Lookup {
-            source: Source::Dht,
-            found: addresses.len() as u32,
-            duration_ms: millis(age(search.since)),
-            error: otherwise.filter(|_| addresses.is_empty()).map(str::to_owned),
-        });
+        let step = search.step(Source::Dht, addresses.len(), otherwise);
+        search.steps.push(step);
         match addresses.is_empty() {
-            true => self.ask_connected(call, search.peer, steps),
+            true => self.ask_connected(call, search),
             false => {
                 let found = Some((Source::Dht, addresses));
-                self.looked_up(call, Outcome { steps, found });
+                self.looked_up(call, Outcome { steps: search.steps, found });
             }
         }
     }
@@ -162,50 +214,70 @@ impl Worker {
         };
         let mut searches = self.lookups.0.iter_mut();
         let Some((call, search)) = searches.find(|(_, search)| is_its(search)) else { return };
-        let call = *call;
+        let (call, new) = (*call, search.untried(&addresses));
         if let Stage::Exchange(requests) = &mut search.stage {
             requests.retain(|open| *open != request);
-            if !addresses.is_empty() || requests.is_empty() {
-                self.end_exchange_step(call, addresses, "no connected peer knows the peer");
+            if !new.is_empty() || requests.is_empty() {
+                self.end_exchange_step(call, new, "no connected peer knows the peer");
             }
         }
     }
 
     fn end_exchange_step(&mut self, call: u64, addresses: Vec<Multiaddr>, otherwise: &str) {
-        let Some(Search { mut steps, since, .. }) = self.lookups.0.remove(&call) else { return };
-        let none = addresses.is_empty();
-        steps.push(Lookup {
-            source: Source::Exchange,
-            found: addresses.len() as u32,
-            duration_ms: millis(age(since)),
-            error: none.then(|| otherwise.to_owned()),
-        });
-        let found = (!none).then_some((Source::Exchange, addresses));
-        self.looked_up(call, Outcome { steps, found });
+        let Some(mut search) = self.lookups.0.remove(&call) else { return };
+        let step = search.step(Source::Exchange, addresses.len(), Some(otherwise));
+        search.steps.push(step);
+        let found = (!addresses.is_empty()).then_some((Source::Exchange, addresses));
+        self.looked_up(call, Outcome { steps: search.steps, found });
     }
 
     /// A step has had its time.
     pub(super) fn on_lookup_timer(&mut self, call: u64) {
-        let Some(search) = self.lookups.0.get(&call) else { return };
+        let now = Instant::now();
+        let Some(search) = self.lookups.0.get(&call).filter(|search| search.until <= now) else {
+            return;
+        };
         match search.stage {
             Stage::Dht(_) => {
-                self.end_dht_step(call, Some("the DHT had not found the peer in time"));
+                let otherwise = "the DHT had not found the peer in time";
+                self.end_dht_step(call, Vec::new(), Some(otherwise));
             }
-            Stage::Exchange(_) if age(search.since) >= EXCHANGE_PATIENCE => {
+            Stage::Exchange(_) => {
                 self.end_exchange_step(call, Vec::new(), "no connected peer answered in time");
             }
-            _ => {}
         }
     }
 
     /// The call is over; nobody waits for the search any more.
     pub(super) fn stop_looking(&mut self, call: u64) {
         let search = self.lookups.0.remove(&call);
-        if let Some(Search { peer, stage: Stage::Dht(query), .. }) = search
+        if let Some(Search { stage: Stage::Dht(query), .. }) = search
             && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut()
         {
-            dht.give_up(&peer, query);
+            dht.finish(query);
         }
+    }
+
+    /// Who was asked by now, where the search goes on.
+    pub(super) fn asked_so_far(&self, call: u64, why: Option<&str>) -> Option<Vec<Lookup>> {
+        let search = self.lookups.0.get(&call)?;
+        let source = match search.stage {
+            Stage::Dht(_) => Source::Dht,
+            Stage::Exchange(_) => Source::Exchange,
+        };
+        let step = search.step(source, 0, why);
+        Some(search.steps.iter().cloned().chain([step]).collect())
+    }
+
+    /// The time of a `find_peer` is over: what the book has is an answer all the same.
+    pub(super) fn find_timed_out(&mut self, call: u64) {
+        let Some(Kind::Find { peer, .. }) = self.calls.get_mut(call).map(|call| &call.kind) else {
+            return;
+        };
+        let peer = *peer;
+        let steps = self.asked_so_far(call, Some("not in time")).unwrap_or_default();
+        let error = Error::new(ErrorKind::Timeout, "the peer was not found in time");
+        self.peer_found(call, peer, Outcome { steps, found: None }, error);
     }
 
     fn looked_up(&mut self, call: u64, outcome: Outcome) {
@@ -213,13 +285,15 @@ impl Worker {
             Some(Kind::Connect(..)) => self.connect_looked_up(call, outcome),
             Some(Kind::Find { peer, .. }) => {
                 let peer = *peer;
-                self.peer_found(call, peer, outcome);
+                let error =
+                    Error::new(ErrorKind::PeerNotFound, "nobody who was asked knows the peer");
+                self.peer_found(call, peer, outcome, error);
             }
             _ => {}
         }
     }
 
-    fn peer_found(&mut self, call: u64, peer: PeerId, outcome: Outcome) {
+    fn peer_found(&mut self, call: u64, peer: PeerId, outcome: Outcome, otherwise: Error) {
         let known = self.run.book.get(&peer).map(|record| record.dial_addresses());
         let Outcome { steps, found } = outcome;
         if let Some((source, addresses)) = &found {
@@ -238,8 +312,7 @@ impl Worker {
             }
         };
         if multiaddrs.is_empty() {
-            let error = Error::new(ErrorKind::PeerNotFound, "nobody who was asked knows the peer");
-            return reply.send(Err(error.with("lookups", json!(steps))));
+            return reply.send(Err(otherwise.with("lookups", json!(steps))));
         }
         let peer_id = peer.to_string().into();
         reply.send(Ok(PeerFound { peer_id, multiaddrs, found_by, lookups: steps }));

@@ -5,7 +5,7 @@
 //! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
 //! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
 //! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
-//! `pubsub`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
+//! `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
 //! and `behaviour` put libp2p together.
 
 mod accept;
@@ -33,10 +33,13 @@ mod outcome;
 mod peer;
 mod peers;
 mod ping;
+mod providers;
 mod pubsub;
+mod quiet;
 mod rate;
 mod recent;
 mod security;
+mod sieve;
 mod stage;
 mod tend;
 mod timers;
@@ -64,7 +67,8 @@ use self::local::Local;
 use self::lookup::Lookups;
 use self::peer::Peer;
 use self::pubsub::Pubsub;
-use self::rate::Rates;
+use self::rate::{Rates, TokenBucket};
+use self::sieve::Sieve;
 use self::timers::{Timer, Timers};
 pub(crate) use self::traffic::Traffic;
 use crate::book::Book;
@@ -94,13 +98,14 @@ pub(crate) fn run(
     let ended = runtime.block_on(async {
         let terms = DialTerms::default();
         let crashed = Arc::new(Notify::new());
-        let mut swarm = behaviour::swarm(node, terms.clone(), Arc::clone(&crashed))?;
+        let sieve = Sieve::new(Arc::clone(&node.discovery));
+        let mut swarm = behaviour::swarm(node, terms.clone(), &sieve, Arc::clone(&crashed))?;
         let mut early = Vec::new();
         let listening = listen::listen(&mut swarm, &node.settings, &mut early).await?;
         if let Some(run) = ready(listening) {
-            let mut worker = Worker::new(swarm, run, terms, &node.keypair);
+            let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
-            worker.begin_discovery();
+            worker.begin();
             worker.serve(commands, &crashed).await;
         }
         Ok(())
@@ -144,6 +149,8 @@ struct Worker {
     content: Content,
     /// The rate at which peers ask us where others are.
     asked: Rates,
+    /// The rate at which peers are dialled that were never reached.
+    strangers: TokenBucket,
     /// Whether a look at what to dial is due.
     tending: bool,
 }
@@ -164,10 +171,11 @@ impl Worker {
         swarm: Swarm<Behaviour>,
         run: Arc<Run>,
         dial_terms: DialTerms,
+        sieve: Sieve,
         keypair: &Keypair,
     ) -> Self {
         Worker {
-            pubsub: Pubsub::new(keypair, &run.settings),
+            pubsub: Pubsub::new(keypair, &run.settings, sieve),
             local: Local::default(),
             swarm,
             run,
@@ -181,6 +189,7 @@ impl Worker {
             daemons: Daemons::new(),
             content: Content::default(),
             asked: exchange::rates(),
+            strangers: TokenBucket::new(tend::STRANGERS_PER_S, tend::STRANGERS_AT_ONCE),
             tending: false,
         }
     }
@@ -189,6 +198,7 @@ impl Worker {
         // Dropped before the calls are, so whoever hears `dead` finds the run dead.
         let _mark = DeathMark(Arc::clone(&self.run));
         loop {
+            self.dial_terms.set_quiet(self.is_quiet());
             tokio::select! {
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break,
@@ -204,17 +214,39 @@ impl Worker {
         self.farewell().await;
     }
 
+    /// What a run begins with.
+    fn begin(&mut self) {
+        // The swarm tells of addresses it finds out, not of those it is given.
+        for address in &self.run.settings.advertise {
+            self.external_addr(address, true);
+        }
+        self.begin_discovery();
+    }
+
+    /// Whether nobody looks for anything: then nothing is dialled unasked.
+    fn is_quiet(&self) -> bool {
+        !self.discovering() && self.lookups.is_empty() && self.content.is_empty()
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Connect { target, terms } => self.connect(target, terms),
-            Command::Disconnect { peer, terms } => self.disconnect(peer, terms),
+            Command::Disconnect { peer, forget, terms } => {
+                if forget && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
+                    dht.remove(&peer);
+                }
+                self.disconnect(peer, terms);
+            }
             Command::Ping { peer, count, terms } => self.ping(peer, count, terms),
             Command::Discover { limit, terms } => self.discover(limit, terms),
             Command::SetDiscovery { active, terms } => {
                 self.set_discovery(active);
+                terms.reply.send(Ok(self.run.discovery.snapshot()));
+            }
+            Command::BootstrapChanged { terms } => {
+                self.bootstrap_changed();
                 terms.reply.send(Ok(()));
             }
-            Command::BootstrapChanged => self.bootstrap_changed(),
             Command::AskDaemon { source, api, terms } => self.ask_daemon(source, api, terms),
             Command::FindPeer { peer, terms } => self.find_peer(peer, terms),
             Command::Provide { key, terms } => self.provide(key, terms),
@@ -242,6 +274,7 @@ impl Worker {
                 Timer::Lookup(call) => self.on_lookup_timer(call),
                 Timer::Pass => self.on_pass_timer(),
                 Timer::Tend => self.tend(),
+                Timer::Trim => self.trim(),
                 Timer::Announce => self.on_announce_timer(),
             }
         }
@@ -275,8 +308,15 @@ impl Worker {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
                 self.tell_mdns();
+                // It may be of a network that has just come; who is there hasn't been asked.
+                self.ask_mdns();
             }
-            SwarmEvent::ExternalAddrConfirmed { address } => self.external_addr(&address, true),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                match self.run.settings.no_announce.contains(&address) {
+                    true => self.swarm.remove_external_address(&address),
+                    false => self.external_addr(&address, true),
+                }
+            }
             SwarmEvent::ExternalAddrExpired { address } => self.external_addr(&address, false),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.not_listening(address);
@@ -295,7 +335,7 @@ impl Worker {
         self.tell_mdns();
     }
 
-    fn external_addr(&mut self, address: &Multiaddr, active: bool) {
+    fn external_addr(&self, address: &Multiaddr, active: bool) {
         let address = address.to_string().into();
         self.run.hub.publish(None, EventKind::ExternalAddr { address, active });
     }
@@ -303,6 +343,9 @@ impl Worker {
     /// Closes every connection in good order, as far as that goes in a moment.
     async fn farewell(mut self) {
         self.calls = Calls::default();
+        self.discovery = Discovery::default();
+        self.run.discovery.set_active(false);
+        self.dial_terms.set_quiet(true);
         for (peer, state) in &mut self.peers {
             state.close_all(DisconnectReason::Shutdown);
             let _ = self.swarm.disconnect_peer_id(*peer);

@@ -27,6 +27,8 @@ pub(super) struct Connection {
     pub transport: TransportKind,
     pub since: Instant,
     pub identity: Identity,
+    /// A query of the DHT wanted it, and nobody else has since.
+    pub for_query: bool,
     /// Why we are closing it.
     pub closing: Option<DisconnectReason>,
 }

@@ -12,6 +12,7 @@ use libp2p::swarm::{ConnectionError, ConnectionId};
 
 use super::connect::{GRACE, IDENTIFY_PATIENCE, Landed};
 use super::peer::{Connection, Identity, Peer, is_muxer_mismatch, why_closed};
+use super::tend::TRIM_GRACE;
 use super::{Timer, Worker};
 use crate::book::Discovered;
 use crate::clock;
@@ -41,7 +42,12 @@ impl Worker {
                 (Direction::Outbound, self.dial_landed(connection, peer, winner, dial_errors))
             }
         };
+        // The user may have disconnected the peer while the dial was under way.
+        let held_off = || self.run.book.get(&peer).is_some_and(|record| record.held_off);
         match landed {
+            Landed::Wanted(Some(_)) | Landed::WantedUncounted(Some(_)) if held_off() => {
+                let _ = self.swarm.close_connection(connection);
+            }
             Landed::Unwanted => drop(self.swarm.close_connection(connection)),
             Landed::Wanted(cause) => {
                 self.add_connection(peer, connection, direction, cause, &remote);
@@ -53,6 +59,17 @@ impl Worker {
         }
         self.connected_meanwhile(peer);
         self.settle_acceptance(peer);
+        self.pass_dial_over(connection, true);
+        self.tend_soon();
+    }
+
+    /// What a dial that landed says of how the peer is known. Who is on the bootstrap list stays in the
+    /// book, so an entry that is gone, or led to somebody it doesn't name, makes nobody so.
+    fn why(&self, peer: &PeerId, cause: Option<Source>) -> Source {
+        match cause {
+            Some(Source::Bootstrap) if !self.run.bootstrap.names(peer) => Source::Identify,
+            cause => cause.unwrap_or(Source::Identify),
+        }
     }
 
     fn add_connection(
@@ -66,7 +83,7 @@ impl Worker {
         // That the user gave an address is put down by the facade, on disk before it answers.
         let (source, dialled) = match direction {
             Direction::Inbound => (Source::Inbound, None),
-            Direction::Outbound => (cause.unwrap_or(Source::Identify), Some(remote.clone())),
+            Direction::Outbound => (self.why(&peer, cause), Some(remote.clone())),
         };
         let now = clock::now();
         let info = ConnectionInfo {
@@ -76,6 +93,10 @@ impl Worker {
             opened_at: now,
         };
         let since = Instant::now();
+        let for_query = direction == Direction::Outbound && cause == Some(Source::Dht);
+        if for_query {
+            self.timers.set(since + TRIM_GRACE, Timer::Tend);
+        }
         let connection = Connection {
             id,
             address: info.address.clone(),
@@ -83,6 +104,7 @@ impl Worker {
             transport: info.transport,
             since,
             identity: Identity::Awaited,
+            for_query,
             closing: None,
         };
         self.timers.set(since + GRACE, Timer::Grace(peer));
@@ -94,7 +116,14 @@ impl Worker {
         }
         let text: Text = peer.to_string().into();
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
+        if let (Discovered::New, Some(source)) = (found, cause) {
+            self.discovered(source, peer, true, now);
+        }
         if found != Discovered::Known {
+            if let Some(source) = cause {
+                self.run.discovery.heard(source, peer, true, now);
+                self.check_goals();
+            }
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
             let by_user = dialled.is_some() && cause.is_none();
             let source = if by_user { Source::User } else { source };

@@ -1,10 +1,11 @@
 //! How often something may happen: so many times a second on average, so many times at once.
 //!
-//! Pure. `gate` asks it before a handshake, `announce` before a signature is verified.
+//! Pure. `gate` asks it before a handshake, `sieve` before a message is kept, `announce` before a
+//! signature is verified.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
+use super::recent::Recent;
 use crate::PeerId;
 
 /// A bucket that fills at a steady rate and that each event takes one token out of.
@@ -25,33 +26,41 @@ impl TokenBucket {
 
     /// Whether one more event may pass now.
     pub(super) fn take(&mut self, now: Instant) -> bool {
+        self.take_many(1.0, now)
+    }
+
+    /// Whether so many may, all or none.
+    pub(super) fn take_many(&mut self, tokens: f64, now: Instant) -> bool {
         let idle = now.duration_since(self.refilled.unwrap_or(now));
         self.tokens = (self.tokens + idle.as_secs_f64() * self.per_second).min(self.burst);
         self.refilled = self.refilled.max(Some(now));
-        let granted = self.tokens >= 1.0;
+        let granted = self.tokens >= tokens;
         if granted {
-            self.tokens -= 1.0;
+            self.tokens -= tokens;
         }
         granted
     }
 }
 
-/// A bucket for each connected peer; whoever disconnects is forgotten.
+/// Peers whose rate is remembered; more than that are hardly connected.
+const MAX_PEERS: usize = 4096;
+
+/// A bucket for each peer; whoever disconnects is forgotten.
 pub(super) struct Rates {
     per_second: u32,
     burst: u32,
-    buckets: HashMap<PeerId, TokenBucket>,
+    buckets: Recent<PeerId, TokenBucket>,
 }
 
 impl Rates {
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Rates { per_second, burst, buckets: HashMap::new() }
+        Rates { per_second, burst, buckets: Recent::new(MAX_PEERS) }
     }
 
     /// Whether one more event of this peer may pass now.
     pub(super) fn take(&mut self, peer: &PeerId, now: Instant) -> bool {
         let full = || TokenBucket::new(self.per_second, self.burst);
-        self.buckets.entry(*peer).or_insert_with(full).take(now)
+        self.buckets.touch(*peer, full).take(now)
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {

@@ -18,6 +18,8 @@ pub(super) enum Timer {
     Pass,
     /// There may be something to dial.
     Tend,
+    /// A connection is old enough to be closed for another's sake.
+    Trim,
     /// An announcement is due.
     Announce,
 }

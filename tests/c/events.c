@@ -184,7 +184,8 @@ static void the_past(void)
     char options[64];
     uint64_t last;
 
-    for (int i = 0; i < 10; i++)
+    first_discovery(h);
+    for (int i = 1; i < 10; i++)
         discover(h, i);
     last = open_with(h, "{\"since\":0}", &all);
     CHECK(last > 10 && last < 64, "%llu events of a start and ten discoveries", (unsigned long long)last);
@@ -211,7 +212,7 @@ static void some_kinds(void)
     peerkit_events_t e = 0;
     int fd;
 
-    discover(h, 0);
+    first_discovery(h);
     open_with(h, "{\"since\":0,\"kinds\":[\"dial_failed\"]}", &e);
     fd = peerkit_events_fd(e);
     discover(h, 1);

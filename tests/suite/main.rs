@@ -5,17 +5,24 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bootstrap;
 mod connecting;
+mod daemons;
 mod dead_peers;
-mod discovery;
+mod dht;
 mod durability;
 mod events;
 mod events_churn;
 mod failures;
+mod gossip;
 mod hammer;
+mod hold_off;
 mod hostile;
+mod hostile_dht;
 mod js;
+mod lan;
 mod lifecycle;
 mod namespaces;
+mod passes;
 mod private_network;
 mod snapshots;

@@ -6,6 +6,7 @@
 pub mod dice;
 pub mod js_peer;
 pub mod netns;
+pub mod record;
 pub mod servers;
 pub mod stream;
 
@@ -104,6 +105,14 @@ impl Peer {
 
     pub fn id(&self) -> &str {
         self.status["peer_id"].as_str().unwrap()
+    }
+
+    /// The peers this one knows of, or those of them with this status.
+    #[track_caller]
+    pub fn ids(&self, status: Option<&str>) -> Vec<String> {
+        let peers = self.ok("get_peers", json!({ "status": status }))["peers"].clone();
+        let ids = peers.as_array().unwrap().iter().map(|peer| peer["peer_id"].as_str().unwrap());
+        ids.map(str::to_owned).collect()
     }
 
     pub fn pid(&self) -> u32 {

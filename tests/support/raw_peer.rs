@@ -7,7 +7,10 @@
 //! - `close_after_ms`: closes each connection that long after it was established;
 //! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
-//!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number.
+//!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
+//! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` says what it can be asked then.
+//! - `seed`: the same number makes the same identity;
+//! - `kad`: an object, for one of the DHT: `raw_kad` has its options.
 //!
 //! It prints `{"peer_id": .., "listen_addrs": [..]}` and lives until its input ends.
 
@@ -34,37 +37,49 @@ use libp2p::swarm::{
     NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, Swarm, SwarmEvent, THandler,
     THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
-use libp2p::{Multiaddr, PeerId, identify, noise, quic, tcp, tls, yamux};
+use libp2p::{Multiaddr, PeerId, gossipsub, identify, noise, quic, tcp, tls, yamux};
 use serde_json::{Value, json};
+
+use super::raw_gossip::{self, Gossip};
+use super::raw_kad::RawKad;
+use super::record::{field, varint};
 
 #[derive(NetworkBehaviour)]
 struct Behaviour {
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: Toggle<identify::Behaviour>,
     own_words: Toggle<OwnWords>,
+    gossipsub: Toggle<gossipsub::Behaviour>,
+    kad: Toggle<RawKad>,
 }
 
 /// Runs until the input ends.
 pub fn run(options: &str) {
     let options: Value = serde_json::from_str(options).expect("the options are JSON");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let (ended, mut end) = tokio::sync::mpsc::channel::<()>(1);
+    let (asking, requests) = tokio::sync::mpsc::unbounded_channel();
     std::thread::spawn(move || {
-        let _ = io::copy(&mut io::stdin(), &mut io::sink());
-        drop(ended);
+        for line in io::stdin().lines() {
+            let Ok(line) = line else { break };
+            let request: Value = serde_json::from_str(&line).expect("a request is JSON");
+            let _ = asking.send(request);
+        }
     });
     runtime.block_on(async {
         let mut swarm = swarm(&options);
         let listen = options["listen"].as_str().unwrap_or("/ip4/127.0.0.1/tcp/0");
         swarm.listen_on(listen.parse().unwrap()).unwrap();
-        tokio::select! {
-            _ = end.recv() => {}
-            () = serve(&mut swarm, &options) => {}
-        }
+        serve(&mut swarm, &options, requests).await;
     });
 }
 
-async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
+async fn serve(
+    swarm: &mut Swarm<Behaviour>,
+    options: &Value,
+    mut requests: tokio::sync::mpsc::UnboundedReceiver<Value>,
+) {
+    let mut gossip = Gossip::default();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let patience = options["close_after_ms"].as_u64().map(Duration::from_millis);
     let calls: Option<Multiaddr> =
         options["calls"].as_str().map(|address| address.parse().unwrap());
@@ -89,15 +104,32 @@ async fn serve(swarm: &mut Swarm<Behaviour>, options: &Value) {
                 SwarmEvent::ConnectionClosed { .. } | SwarmEvent::OutgoingConnectionError { .. } => {
                     call(swarm);
                 }
+                SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => gossip.on_event(event),
                 _ => {}
             },
+            request = requests.recv() => {
+                let Some(request) = request else { return };
+                if let Some(reply) = gossip.on_request(&request) {
+                    println!("{}", json!({ "id": request["id"], "reply": reply }));
+                }
+            }
+            _ = ticks.tick() => {
+                if let Some(gossipsub) = swarm.behaviour_mut().gossipsub.as_mut() {
+                    gossip.work(gossipsub).iter().for_each(|answer| println!("{answer}"));
+                }
+            }
             Some(connection) = closing.next() => { swarm.close_connection(connection); }
         }
     }
 }
 
 fn swarm(options: &Value) -> Swarm<Behaviour> {
-    let keypair = Keypair::generate_ed25519();
+    let keypair = match options["seed"].as_u64() {
+        Some(seed) => Keypair::ed25519_from_bytes([seed as u8; 32]).unwrap(),
+        None => Keypair::generate_ed25519(),
+    };
+    let local = keypair.public().to_peer_id();
+    let kad = &options["kad"];
     let identify = &options["identify"];
     let mut behaviour = Behaviour {
         blocked: allow_block_list::Behaviour::default(),
@@ -109,6 +141,8 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
             Value::String(kind) if kind == "silent" => Some(OwnWords(None)),
             _ => None,
         }),
+        gossipsub: raw_gossip::behaviour(&keypair, &options["topics"]).into(),
+        kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
@@ -189,21 +223,7 @@ fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
     for number in 0..identify["protocols"].as_u64().unwrap_or(0) {
         message.extend(field(PROTOCOL, format!("/p/{number}").as_bytes()));
     }
-    [varint(message.len()), message].concat()
-}
-
-fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
-    [vec![number << 3 | 2], varint(bytes.len()), bytes.to_vec()].concat()
-}
-
-fn varint(mut value: usize) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    while value >= 0x80 {
-        bytes.push(value as u8 | 0x80);
-        value >>= 7;
-    }
-    bytes.push(value as u8);
-    bytes
+    [varint(message.len() as u64), message].concat()
 }
 
 /// Answers identify with bytes made by hand; with none, never.

@@ -215,7 +215,8 @@ fn a_bad_config_json_is_refused_by_its_path() {
         ("[]", ErrorKind::ConfigInvalid),
         ("{\"profile\": 1}", ErrorKind::ConfigInvalid),
         ("{\"limits\": {\"max_peers\": 0}}", ErrorKind::ConfigInvalid),
-        ("{\"bootstrap_from_ipfs\": true}", ErrorKind::Unsupported),
+        ("{\"bootstrap\": [\"x\"]}", ErrorKind::ConfigInvalid),
+        ("{\"control_socket\": true}", ErrorKind::Unsupported),
         (&long, ErrorKind::ConfigInvalid),
     ] {
         fs::write(&path, text).unwrap();

@@ -103,12 +103,15 @@ fn builder_and_json_say_the_same() {
         .listen(["/ip4/127.0.0.1/tcp/0"])
         .discovery(Discovery::new().mdns(false).dht(DhtMode::Off))
         .limits(Limits::new().max_peers(7))
+        .bootstrap_from_ipfs(true)
+        .bootstrap_from_cluster("/dns4/cluster/tcp/9094")
         .log(Log::new().level(LogLevel::Debug).file("/l"))
         .idle_timeout_s(5);
     let read = config(json!({
         "config_dir": "/var/lib/x", "identity": {"file": "/k"}, "profile": "internet",
         "listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": {"mdns": false, "dht": "off"},
         "limits": {"max_peers": 7}, "log": {"level": "debug", "file": "/l"}, "idle_timeout_s": 5,
+        "bootstrap_from_ipfs": true, "bootstrap_from_cluster": "/dns4/cluster/tcp/9094",
     }));
     assert_eq!(built, read);
 }
@@ -126,9 +129,15 @@ fn the_json_schema_names_every_key() {
 #[test]
 fn secrets_show_in_no_debug_output_and_no_error() {
     let secret = KEY.trim_end_matches('=');
-    let given = Config::new().identity(KEY).swarm_key(SWARM_KEY);
+    let api = "http://someone:hunter2@127.0.0.1:5001";
+    let given = Config::new()
+        .identity(KEY)
+        .swarm_key(SWARM_KEY)
+        .bootstrap_from_ipfs(api)
+        .bootstrap_from_cluster(api);
     let resolved = Settings::resolve(&given, None).unwrap();
     for shown in [format!("{given:?}"), format!("{resolved:?}")] {
+        assert!(!shown.contains("hunter2") && !shown.contains("someone"), "{shown}");
         assert!(!shown.contains(secret) && !shown.contains("0123456789abcdef"), "{shown}");
         assert!(!shown.contains("69, 103"), "{shown}");
         assert!(shown.contains("redacted"));

@@ -1,8 +1,9 @@
-//! Tests of the configuration: `keys` of reading it, `settings` of what follows from it, `disk` of what
-//! start finds on disk. Here is what they share.
+//! Tests of the configuration: `keys` of reading it, `settings` of what follows from it, `discovery` of
+//! how peers are found, `disk` of what start finds on disk. Here is what they share.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod discovery;
 #[cfg(unix)]
 mod disk;
 mod keys;

@@ -11,6 +11,10 @@ use crate::PeerId;
 use crate::config::*;
 use crate::error::ErrorKind;
 
+/// An address to begin with.
+const PEER: &str =
+    "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWD1siCkkJLqHjU98cMh3RCFkkzdCNY9udzrmnAvgQZucY";
+
 fn listen_texts(settings: &Settings) -> Vec<String> {
     settings.listen.iter().map(ToString::to_string).collect()
 }
@@ -95,6 +99,9 @@ fn numbers_out_of_bounds_are_refused_by_their_key() {
         (json!({"limits": {"max_pending": 0}}), "limits.max_pending"),
         (json!({"limits": {"max_inbound_per_s": 0}}), "limits.max_inbound_per_s"),
         (json!({"limits": {"max_peers": 10_000_001}}), "limits.max_peers"),
+        (json!({"limits": {"high_water": 0}}), "limits.high_water"),
+        (json!({"limits": {"high_water": 7, "low_water": 8}}), "limits.low_water"),
+        (json!({"limits": {"low_water": 100_001}}), "limits.low_water"),
         (json!({"default_timeout_ms": 0}), "default_timeout_ms"),
         (json!({"default_timeout_ms": 3_600_001}), "default_timeout_ms"),
         (json!({"idle_timeout_s": u64::MAX}), "idle_timeout_s"),
@@ -113,19 +120,7 @@ fn numbers_out_of_bounds_are_refused_by_their_key() {
 #[test]
 fn a_key_whose_feature_is_not_built_is_refused_and_its_off_value_taken() {
     for (value, key) in [
-        (json!({"discovery": {"mdns": true}}), "discovery.mdns"),
-        (json!({"discovery": {"dht": "auto"}}), "discovery.dht"),
-        (json!({"discovery": {"gossip": true}}), "discovery.gossip"),
-        (json!({"discovery": {"interval_s": 30}}), "discovery.interval_s"),
-        (json!({"discovery_interval": 30}), "discovery.interval_s"),
-        (json!({"discovery_interval": 30, "discovery": null}), "discovery.interval_s"),
-        (json!({"bootstrap": ["/ip4/192.0.2.1/tcp/1"]}), "bootstrap"),
-        (json!({"bootstrap_from_ipfs": true}), "bootstrap_from_ipfs"),
-        (json!({"bootstrap_from_cluster": "/ip4/127.0.0.1/tcp/9094"}), "bootstrap_from_cluster"),
-        (json!({"limits": {"low_water": 1}}), "limits.low_water"),
-        (json!({"limits": {"high_water": 1}}), "limits.high_water"),
         (json!({"control_socket": true}), "control_socket"),
-        (json!({"protocol_prefix": "/x"}), "protocol_prefix"),
         (json!({"metadata_cache_ttl": 1}), "metadata_cache_ttl"),
         (json!({"pinset_sync_interval": 1}), "pinset_sync_interval"),
     ] {
@@ -134,19 +129,15 @@ fn a_key_whose_feature_is_not_built_is_refused_and_its_off_value_taken() {
         assert_eq!(error.detail()["key"], json!(key), "{value}");
         assert!(error.message().contains(key));
     }
-    settings(json!({
-        "discovery": {"mdns": false, "dht": "off", "gossip": false, "interval_s": null}, "bootstrap": [],
-        "bootstrap_from_ipfs": false, "bootstrap_from_cluster": "", "control_socket": false,
-    }));
+    settings(json!({"control_socket": false, "metadata_cache_ttl": null}));
 }
 
 #[test]
 fn what_a_profile_lacks_is_a_warning() {
     let warnings = |value| settings(value).warnings;
-    assert!(warnings(json!({}))[0].starts_with("profile lan: mDNS"));
     assert!(warnings(json!({"profile": "internet"}))[0].starts_with("profile internet: "));
+    assert!(warnings(json!({})).is_empty());
     assert!(warnings(json!({"profile": "offline"})).is_empty());
-    assert!(warnings(json!({"discovery": {"mdns": false}})).is_empty());
 }
 
 #[test]
@@ -189,15 +180,19 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
         "data_dir": real, "identity": KEY, "profile": "offline", "swarm_key": SWARM_KEY,
         "limits": {"max_peers": 7}, "log": {"level": "warn", "file": real.join("log")},
         "advertise": ["/ip4/8.8.8.8/tcp/1"], "listen": ["/ip4/127.0.0.1/tcp/0"], "idle_timeout_s": 9,
+        "discovery": {"mdns": true, "dht": "client", "gossip": true, "gossip_topic": "t", "interval_s": 7},
+        "bootstrap": [PEER], "bootstrap_from_ipfs": true, "bootstrap_from_cluster": "http://u:pw@h:1",
+        "protocol_prefix": "/mine",
     });
     let ours = settings(base.clone());
     let conflicts = |value| ours.conflicts(&config(value), &running()).unwrap();
     assert!(conflicts(base).is_empty());
     assert!(conflicts(json!({})).is_empty());
     assert!(
-        conflicts(json!({"limits": {"max_connections": 512}, "discovery": {"mdns": false}}))
+        conflicts(json!({"limits": {"max_connections": 512}, "discovery": {"mdns": true}}))
             .is_empty()
     );
+    assert!(conflicts(json!({"bootstrap_from_ipfs": "/ip4/127.0.0.1/tcp/5001"})).is_empty());
     assert!(conflicts(json!({"config_dir": link, "log": {"file": link.join("log")}})).is_empty());
     let other_key = Keypair::generate_ed25519().to_protobuf_encoding().unwrap();
     let all = conflicts(json!({
@@ -205,17 +200,31 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
         "swarm_key": SWARM_KEY.replace("0123", "1123"), "listen": [], "advertise": [],
         "no_announce": ["/ip4/1.2.3.4/tcp/1"], "agent_version": "x", "default_timeout_ms": 1,
         "idle_timeout_s": 1, "log": {"level": "info", "file": "/l"},
-        "limits": {"max_connections": 1, "max_per_peer": 1, "max_pending": 1, "max_inbound_per_s": 1, "max_peers": 1},
+        "limits": {"max_connections": 1, "max_per_peer": 1, "max_pending": 1, "max_inbound_per_s": 1, "max_peers": 1,
+            "low_water": 0, "high_water": 9},
+        "discovery": {"mdns": false, "dht": "off", "gossip": false, "gossip_topic": "u", "interval_s": 8},
+        "bootstrap": [], "bootstrap_from_ipfs": false, "bootstrap_from_cluster": "http://u:other@h:1",
+        "protocol_prefix": "/theirs",
     }));
     assert_eq!(
         all,
         [
             "advertise",
             "agent_version",
+            "bootstrap",
+            "bootstrap_from_cluster",
+            "bootstrap_from_ipfs",
             "data_dir",
             "default_timeout_ms",
+            "discovery.dht",
+            "discovery.gossip",
+            "discovery.gossip_topic",
+            "discovery.interval_s",
+            "discovery.mdns",
             "identity",
             "idle_timeout_s",
+            "limits.high_water",
+            "limits.low_water",
             "limits.max_connections",
             "limits.max_inbound_per_s",
             "limits.max_peers",
@@ -226,6 +235,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
             "log.level",
             "no_announce",
             "profile",
+            "protocol_prefix",
             "swarm_key",
         ]
     );
