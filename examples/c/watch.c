@@ -109,7 +109,7 @@ static void connect_to(peerkit_t node, const char *target)
         ;
     if (explain("connect", reply))
         say("connect: %s answered after %.1f ms%s%s", text(field(whole(reply), "peer_id"), "?", id),
-            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL), asked.at ? ", at where it is by word of " : "",
+            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL), asked.at ? ", found through " : "",
             asked.at ? who(field(asked, "source")) : "");
     peerkit_string_free(reply);
 }

@@ -49,6 +49,8 @@ fn shape(value: &Value) -> Value {
                     shapes.push(member);
                 }
             }
+            // Who answered first isn't a matter of shape.
+            shapes.sort_by_key(Value::to_string);
             Value::Array(shapes)
         }
         Value::Object(object) => {
@@ -234,20 +236,33 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     for event in &events {
         assert_eq!(mismatch(event, &schema, "event"), None);
     }
-    let events =
-        events.iter().map(|event| (event["event"].as_str().unwrap().to_owned(), shape(event)));
+    let events = events.iter().map(|event| {
+        let mut shape = shape(event);
+        put_aside(&mut shape);
+        (event["event"].as_str().unwrap().to_owned(), shape)
+    });
     (replies, events.collect())
 }
 
-/// Puts names in place of what differs from run to run: which keys a map happens to have, and which
-/// events came last.
+/// Puts names in place of what differs from run to run: which keys a map happens to have, which events
+/// came last, what a source has to say.
 fn put_aside(shape: &mut Value) {
     let Value::Object(object) = shape else {
         return shape.as_array_mut().into_iter().flatten().for_each(put_aside);
     };
     for (key, value) in object {
         match key.as_str() {
-            "protocols" | "dropped" if value.is_object() => *value = json!({ "*": "integer" }),
+            "protocols" | "dropped" | "found" if value.is_object() => {
+                *value = json!({ "*": "integer" });
+            }
+            "sources" if value.is_object() => {
+                for source in value.as_object_mut().unwrap().values_mut() {
+                    source["dropped"] = json!({ "*": "integer" });
+                    source["note"] = json!("string or null");
+                    source["last_error"] = json!("object or null");
+                    source["last_found"] = json!("number or null");
+                }
+            }
             "recent_events" => *value = json!(["events.json"]),
             "discovered_peers" => *value = json!(["a row of list_peers"]),
             _ => put_aside(value),
