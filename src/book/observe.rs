@@ -62,6 +62,7 @@ impl Book {
         learn(&mut record);
         let slot = state.insert(record, false);
         state.touch(slot);
+        state.shrink();
         state.counts.last_discovery = state.counts.last_discovery.max(Some(now));
         Discovered::New
     }

@@ -231,6 +231,17 @@ impl Record {
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
+    /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
+    /// worked from here: whoever is on the network can make up as many as they like.
+    pub(crate) fn is_cheap(&self) -> bool {
+        let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
+        let known = self.sources.0 & !Sources::bit(Source::Book);
+        known != 0
+            && known & !cheap == 0
+            && !self.held_off
+            && self.addrs.iter().all(|addr| addr.last_success.is_none())
+    }
+
     /// Whether it belongs on disk.
     pub(crate) fn is_storable(&self) -> bool {
         self.identified || !self.is_inbound_only()

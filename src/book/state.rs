@@ -29,7 +29,7 @@ struct Slot {
 struct Facets {
     key: SortKey,
     connected: bool,
-    inbound_only: bool,
+    cheap: bool,
     cluster: bool,
     dht: bool,
     gossipsub: bool,
@@ -37,8 +37,8 @@ struct Facets {
     worth: Option<Worth>,
 }
 
-/// What a record is worth, the least first: known only from inbound connections, never successfully
-/// connected, longest not heard of.
+/// What a record is worth, the least first: cheap to make up, never successfully connected, longest not
+/// heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Worth {
     class: WorthClass,
@@ -47,7 +47,7 @@ pub(super) struct Worth {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum WorthClass {
-    InboundOnly,
+    Cheap,
     NeverConnected,
     Proven,
 }
@@ -56,8 +56,8 @@ impl Worth {
     fn of(record: &Record) -> Option<Self> {
         let class = if record.connected() || record.is_protected() {
             return None;
-        } else if record.is_inbound_only() {
-            WorthClass::InboundOnly
+        } else if record.is_cheap() {
+            WorthClass::Cheap
         } else if record.successful_connections == 0 {
             WorthClass::NeverConnected
         } else {
@@ -72,7 +72,7 @@ impl Facets {
         Facets {
             key: SortKey::of(record, SortBy::LastSeen),
             connected: record.connected(),
-            inbound_only: record.is_inbound_only(),
+            cheap: record.is_cheap(),
             cluster: record.cluster_peer,
             dht: record.dht,
             gossipsub: record.gossipsub,
@@ -109,7 +109,7 @@ pub(super) struct State {
     pub(super) connected: RankIndex,
     pub(super) disconnected: RankIndex,
     evictable: BTreeSet<(Worth, u32)>,
-    inbound_only: usize,
+    cheap: usize,
     pub(super) interner: Interner,
     pub(super) counts: Counts,
     dirty: BTreeSet<u32>,
@@ -130,7 +130,7 @@ impl State {
             connected: RankIndex::default(),
             disconnected: RankIndex::default(),
             evictable: BTreeSet::new(),
-            inbound_only: 0,
+            cheap: 0,
             interner: Interner::default(),
             counts: Counts::default(),
             dirty: BTreeSet::new(),
@@ -233,7 +233,7 @@ impl State {
         if let Some(worth) = facets.worth {
             self.evictable.insert((worth, slot));
         }
-        self.inbound_only += usize::from(facets.inbound_only);
+        self.cheap += usize::from(facets.cheap);
         self.counts.total += 1;
         self.counts.connected += u64::from(facets.connected);
         self.counts.cluster += u64::from(facets.cluster);
@@ -248,7 +248,7 @@ impl State {
         if let Some(worth) = facets.worth {
             self.evictable.remove(&(worth, slot));
         }
-        self.inbound_only -= usize::from(facets.inbound_only);
+        self.cheap -= usize::from(facets.cheap);
         self.counts.total -= 1;
         self.counts.connected -= u64::from(facets.connected);
         self.counts.cluster -= u64::from(facets.cluster);
@@ -275,10 +275,10 @@ impl State {
     /// Evicts what is over the limits. Connected and protected records stay, so the book may
     /// remain over them.
     pub(super) fn shrink(&mut self) {
-        let inbound_cap = (self.max_peers / 10).max(1);
-        while self.inbound_only > inbound_cap {
+        let cap = (self.max_peers / 10).max(1);
+        while self.cheap > cap {
             match self.evictable.first() {
-                Some(&(worth, slot)) if worth.class == WorthClass::InboundOnly => self.remove(slot),
+                Some(&(worth, slot)) if worth.class == WorthClass::Cheap => self.remove(slot),
                 _ => break,
             };
         }

@@ -16,6 +16,7 @@ use prost::Message;
 use super::learnt::{Dropped, MAX_ADDRESS_BYTES, MAX_ADDRESSES, useful};
 use super::rate::TokenBucket;
 use super::recent::Recent;
+use crate::addr::Scope;
 use crate::{Multiaddr, PeerId, Timestamp, addr};
 
 #[cfg(test)]
@@ -126,6 +127,18 @@ pub(super) struct Announcement {
     pub addresses: Vec<Multiaddr>,
     /// How many were of no use.
     pub dropped: Dropped,
+}
+
+impl Announcement {
+    /// Somebody else handed it on, from who knows where: a peer that has public addresses is there, and
+    /// its private ones lead to somebody else from here.
+    pub(super) fn believe_farthest(&mut self) {
+        let scope = |address: &Multiaddr| addr::scope(address).min(Scope::Public);
+        let farthest = self.addresses.iter().map(scope).max();
+        let told = self.addresses.len();
+        self.addresses.retain(|address| Some(scope(address)) == farthest);
+        self.dropped.scope += (told - self.addresses.len()) as u64;
+    }
 }
 
 /// Why an announcement isn't taken.

@@ -255,6 +255,7 @@ impl Worker {
                 false => Landed::WantedUncounted(Some(Source::Dht)),
             };
         };
+        self.answered_at(&dial, peer);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -324,6 +325,9 @@ impl Worker {
         self.note_failure(dial.peer, &failed, &failure, dial.unasked.unwrap_or(Source::User));
         if let (Some(peer), Some(_)) = (&dial.peer, dial.unasked) {
             self.back_off(peer);
+        }
+        if dial.unasked.is_some() {
+            self.unasked_dial_failed(dial, &failure);
         }
         for id in &dial.waiters {
             self.retry_or_fail(*id, dial, &failure, &report);

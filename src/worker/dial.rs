@@ -267,6 +267,14 @@ impl Dials {
         taken.into_iter().map(|(_, dial)| dial).collect()
     }
 
+    /// Takes out the dials that no call asked for or waits for; gives whom they went to.
+    pub(super) fn take_unasked(&mut self) -> Vec<PeerId> {
+        let forsaken = |dial: &mut Dial| dial.unasked.is_some() && dial.waiters.is_empty();
+        let taken: Vec<_> = self.open.extract_if(|_, dial| forsaken(dial)).collect();
+        self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
+        taken.into_iter().filter_map(|(_, dial)| dial.peer).collect()
+    }
+
     /// Takes a call off the dial it waits for, and out with a dial nobody waits for any more. Gives
     /// the peer of such a one.
     pub(super) fn forget(&mut self, call: u64) -> Option<PeerId> {

@@ -4,7 +4,7 @@
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
 //! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId};
@@ -13,13 +13,14 @@ use libp2p::swarm::ConnectionId;
 use super::calls::Kind;
 use super::command::Terms;
 use super::dht::Dht;
-use super::dial::millis;
+use super::dial::{Dial, millis};
 use super::learnt::{self, MAX_ADDRESSES};
 use super::peer::Peer;
 use super::{Timer, Worker};
 use crate::addr::Scope;
 use crate::book::{Discovered, Record};
 use crate::bootstrap::Entry;
+use crate::clock::Timestamp;
 use crate::config::{DhtMode, Profile};
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
@@ -55,6 +56,8 @@ pub(super) struct Discovery {
     begun: bool,
     /// The peers that are in the book as bootstrap peers.
     listed: HashSet<PeerId>,
+    /// Who answered at the listed addresses that name nobody.
+    answered: HashMap<Multiaddr, PeerId>,
 }
 
 /// A pass under way, and what it waits for.
@@ -114,6 +117,9 @@ impl Worker {
             self.run.book.off_the_list(gone);
         }
         self.discovery.listed = listed;
+        let entries = self.run.bootstrap.entries();
+        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
+        self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {
             self.run.discovery.enable(source, self.has(source));
         }
@@ -131,6 +137,7 @@ impl Worker {
         if let Some(at) = self.discovery.next.take() {
             self.timers.clear(at, Timer::Pass);
         }
+        self.abandon_unasked();
         self.break_off_pass();
     }
 
@@ -276,7 +283,8 @@ impl Worker {
         let mut seen = HashSet::from([self.run.peer_id]);
         entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
         let due = entries.into_iter().filter_map(|entry| {
-            let record = entry.peer_id.and_then(|peer| self.run.book.get(&peer));
+            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
+            let record = peer.and_then(|peer| self.run.book.get(&peer));
             let Some(record) = record else { return Some((None, entry)) };
             let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
             due.then_some((record.next_retry_at, entry))
@@ -392,6 +400,14 @@ impl Worker {
         }
     }
 
+    /// Whoever is behind a listed address that names nobody.
+    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
+            self.discovery.answered.insert(only.address.clone(), peer);
+        }
+    }
+
     /// Ends the pass under way with what it has.
     fn break_off_pass(&mut self) {
         let Some(pass) = &mut self.discovery.pass else { return };
@@ -473,16 +489,23 @@ impl Worker {
             Discovered::Known => false,
             Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
         };
-        self.run.discovery.heard(source, peer, new, now);
+        self.discovered(source, peer, new, now);
         if new {
             let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
             let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
             let kind = EventKind::PeerDiscovered { source, multiaddrs };
             self.run.hub.publish(Some(peer.to_string().into()), kind);
-            self.check_goals();
         }
         if !self.peers.contains_key(&peer) {
             self.tend_soon();
+        }
+    }
+
+    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
+    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+        self.run.discovery.heard(source, peer, new, now);
+        if new {
+            self.check_goals();
         }
     }
 }

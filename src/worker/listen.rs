@@ -44,15 +44,17 @@ pub(super) async fn listen(
         }
     }
     let mut addresses = Vec::new();
+    let expected = expected();
     let waiting = async {
-        while !pending.is_empty() {
+        while pending.values().any(&expected) {
             let event = swarm.select_next_some().await;
             let other = take_event(event, &mut pending, &mut addresses, &mut failures);
             early.extend(other);
         }
     };
     if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
-        failures.extend(pending.values().map(|address| failed(address, &"no address in time")));
+        let silent = pending.values().filter(|address| expected(address));
+        failures.extend(silent.map(|address| failed(address, &"no address in time")));
     }
     for address in &addresses {
         announce(swarm, settings, address);
@@ -64,6 +66,18 @@ pub(super) async fn listen(
             addresses,
             warnings: failures.iter().chain(&last).map(Error::to_string).collect(),
         }),
+    }
+}
+
+/// Tells for which of them an address is to be had now. A machine with IPv6 off has none for `::`, which
+/// can be listened at all the same; the listener tells of one when it comes.
+fn expected() -> impl Fn(&Multiaddr) -> bool {
+    let interfaces = if_addrs::get_if_addrs();
+    move |address| match (layers::ip_of(address), &interfaces) {
+        (Some(any), Ok(interfaces)) if any.is_unspecified() => {
+            interfaces.iter().any(|interface| interface.ip().is_ipv4() == any.is_ipv4())
+        }
+        _ => true,
     }
 }
 

@@ -308,6 +308,8 @@ impl Worker {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
                 self.tell_mdns();
+                // It may be of a network that has just come; who is there hasn't been asked.
+                self.ask_mdns();
             }
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 match self.run.settings.no_announce.contains(&address) {

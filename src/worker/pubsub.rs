@@ -177,10 +177,16 @@ impl Worker {
         }
         let Some(seen_at) = self.seen_at(from) else { return MessageAcceptance::Ignore };
         match self.pubsub.announcements.receive(data, from, &seen_at, Instant::now()) {
-            Ok(announced) => {
+            Ok(mut announced) => {
+                // On a local network no public address is of use, whoever hands it on.
+                if announced.peer != *from && !self.run.settings.local_only() {
+                    announced.believe_farthest();
+                }
                 self.drop_learnt(Source::Gossip, &announced.dropped);
+                // Nor may a neighbour of ours, for whom we are near, believe what is left out here.
+                let misleading = announced.addresses.is_empty() && announced.dropped.scope > 0;
                 self.found(Source::Gossip, announced.peer, announced.addresses);
-                MessageAcceptance::Accept
+                if misleading { MessageAcceptance::Ignore } else { MessageAcceptance::Accept }
             }
             Err(refused) => {
                 self.run.discovery.dropped(Source::Gossip, refused.as_str(), 1);

@@ -15,8 +15,9 @@ use super::peer::Connection;
 use super::{Timer, Worker};
 use crate::book::Record;
 use crate::clock;
+use crate::error::Error;
 use crate::model::event::DisconnectReason;
-use crate::model::{Direction, Source, Text};
+use crate::model::{Direction, LastError, Source, Text};
 use crate::{Multiaddr, PeerId, addr};
 
 /// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
@@ -147,6 +148,26 @@ impl Worker {
             unasked: Some(source),
         };
         self.start_dial(dial, None)
+    }
+
+    /// Discovery stops: what it dials isn't wanted any more. A dial by address alone ends by itself.
+    pub(super) fn abandon_unasked(&mut self) {
+        for peer in self.dials.take_unasked() {
+            if !self.dials.any_to(&peer) && !self.peers.contains_key(&peer) {
+                // An error here means "not connected"; the pending dial is aborted all the same.
+                let _ = self.swarm.disconnect_peer_id(peer);
+            }
+        }
+    }
+
+    /// A dial that nobody asked for failed: another may take its place.
+    pub(super) fn unasked_dial_failed(&mut self, dial: &Dial, failure: &Error) {
+        if dial.unasked == Some(Source::Bootstrap) {
+            let (code, message) = (failure.kind(), failure.message().to_owned());
+            let failure = LastError { code, message, at: clock::now() };
+            self.run.discovery.failed(Source::Bootstrap, failure);
+        }
+        self.tend_soon();
     }
 
     fn may_dial_unasked(&self, address: &Text, source: Source) -> bool {

@@ -11,10 +11,11 @@ use crate::support::{Peer, eventually, failed};
 /// Long enough for a call that succeeds here, and short for one that can't.
 const SOON_MS: u64 = 1_000;
 
-/// Listens at the host's own address.
+/// Listens at the host's own address, and looks for nobody: every packet is one that a test asked for.
 fn lan(host: &Host) -> Peer {
     let listen = format!("/ip4/{}/tcp/0", host.ip());
-    host.peer(json!({ "profile": "lan", "listen": [listen] }))
+    let discovery = json!({ "mdns": false, "dht": "off", "gossip": false });
+    host.peer(json!({ "profile": "lan", "listen": [listen], "discovery": discovery }))
 }
 
 /// Two hosts with a peer each.

@@ -137,6 +137,13 @@ impl Host {
         started.unwrap_or_else(|failure| panic!("the name server doesn't start: {failure}"))
     }
 
+    /// One who floods multicast DNS: `tests/support/flood.rs` says how.
+    #[track_caller]
+    pub fn flood(&self) -> Peer {
+        let started = self.test_peer("flood", &json!({ "ip": self.ip() }));
+        started.unwrap_or_else(|failure| panic!("the flood doesn't start: {failure}"))
+    }
+
     /// The host with a name server of its own, which its programs ask from then on. The records are as
     /// `{"_dnsaddr.peer.test": {"TXT": ["dnsaddr=/ip4/.."]}, "peer.test": {"A": ["10.77.0.2"]}}`.
     #[track_caller]
@@ -178,6 +185,23 @@ impl Host {
         );
         ip_commands(self.holder.enter(self.way), &commands);
         *self.ip.lock().unwrap() = new.to_owned();
+    }
+
+    /// A further address beside the one it has.
+    #[track_caller]
+    pub fn add_ip(&self, further: &str) {
+        let commands = format!("address add {further} dev eth0\n");
+        ip_commands(self.holder.enter(self.way), &commands);
+    }
+
+    /// Switches `eth0` on or off; off, it keeps its address and can't be used.
+    #[track_caller]
+    pub fn switch_eth0(&self, on: bool) {
+        let commands = match on {
+            false => "link set eth0 down\n",
+            true => "link set eth0 up\nroute replace default dev eth0\n",
+        };
+        ip_commands(self.holder.enter(self.way), commands);
     }
 
     /// Pulls the cable: the host keeps its address and hears nothing.

@@ -5,10 +5,12 @@
 //! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
 //! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
 //! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a
-//! name server: see `dns_server`. The end of the input ends each.
+//! name server: see `dns_server`. `test-peer flood OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
+//! The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
+mod flood;
 mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
@@ -27,7 +29,8 @@ fn main() {
         ["peerkit", config] => peerkit_peer(config),
         ["raw", options] => raw_peer::run(options),
         ["dns", options] => dns_server::run(options),
-        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw OPTIONS_JSON | dns OPTIONS_JSON"),
+        ["flood", options] => flood::run(options),
+        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns or flood OPTIONS_JSON"),
     }
 }
 

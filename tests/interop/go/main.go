@@ -1,6 +1,7 @@
 // A go-libp2p peer that peerkit's tests talk to: another implementation, in another process, over
 // real sockets. It dials and listens over TCP and QUIC with any key type, and can be told to
-// misbehave (hostile.go). It never leaves the machine by itself: no mDNS, DHT, relay or port mapping.
+// misbehave (hostile.go). It never leaves the machine by itself: no DHT, relay or port mapping, and mDNS
+// only where it is told to (mdns.go).
 //
 // When it is ready it prints one JSON line, {"peer_id":..., "addrs":[...]}. Then it reads one JSON
 // command a line from stdin and answers each with one JSON line, in order (commands.go). The end of
@@ -31,6 +32,7 @@ type options struct {
 	maxConns   int
 	block      []peer.ID
 	noIdentify bool
+	mdns       bool
 	hostile    hostile
 }
 
@@ -68,6 +70,7 @@ func parseFlags(args []string) (options, error) {
 		return err
 	})
 	fs.BoolVar(&o.noIdentify, "no-identify", false, "don't speak identify")
+	fs.BoolVar(&o.mdns, "mdns", false, "speak multicast DNS, and connect to whoever is found by it")
 	fs.IntVar(&o.hostile.agentBytes, "agent-bytes", 0, "hostile: an agent version of this many bytes")
 	fs.IntVar(&o.hostile.protocols, "protocols", 0, "hostile: announce this many protocols with long names")
 	fs.IntVar(&o.hostile.addrs, "addrs", 0, "hostile: announce this many addresses that aren't ours")
@@ -90,6 +93,11 @@ func run(opts options, in io.Reader, out io.Writer) error {
 		return err
 	}
 	defer node.host.Close()
+	if opts.mdns {
+		if err := node.speakMdns(); err != nil {
+			return err
+		}
+	}
 
 	enc := json.NewEncoder(out)
 	if err := enc.Encode(ready{PeerID: node.host.ID().String(), Addrs: node.listenAddrs()}); err != nil {
