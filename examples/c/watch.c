@@ -66,7 +66,8 @@ static void print_peer(struct span row)
 
     next_element(&addresses, &first);
     say(TABLE_ROW, short_id(text(field(row, "peer_id"), "?", id)),
-        is(field(row, "connected"), "true") ? "connected" : "away", text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
+        is(field(row, "connected"), "true") ? "connected" : "away",
+        text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
         text(field(row, "agent_version"), "-", agent), text(first, "-", address));
 }
 
