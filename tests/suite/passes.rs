@@ -251,7 +251,7 @@ fn the_first_pass_of_a_node_asks_the_dht_that_its_bootstrap_peer_belongs_to() {
         let info = a.info(other.id());
         assert!(info["sources"].as_array().unwrap().contains(&json!("dht")), "{info:#}");
     }
-    assert_eq!(reply["sources"]["dht"]["found"], 2, "{reply:#}");
+    assert!(reply["sources"]["dht"]["heard"].as_u64().unwrap() >= 2, "{reply:#}");
     let breakdown = a.ok("get_peer_stats", json!({}));
     assert_eq!(breakdown["stats"]["peer_breakdown"]["dht_peers"], 3, "{breakdown:#}");
     assert!(

@@ -20,6 +20,7 @@ use std::io::{BufRead, Write};
 use std::sync::{Arc, Barrier, Mutex};
 use std::time::Duration;
 
+use peerkit::params::EventsOptions;
 use peerkit::{Config, Error, Events, PeerManager, ops};
 use serde_json::{Map, Value, json};
 
@@ -92,7 +93,7 @@ impl Host {
     fn start(&self, config: &str) -> Value {
         let started = Config::from_json(config)
             .and_then(|config| PeerManager::start(&config, Duration::ZERO))
-            .and_then(|manager| Ok((manager.events()?, manager)));
+            .and_then(|manager| Ok((since_its_start(&manager)?, manager)));
         match started {
             Ok((events, manager)) => {
                 *self.events.lock().unwrap() = Some(Arc::new(events));
@@ -136,6 +137,13 @@ impl Host {
     fn events(&self) -> Arc<Events> {
         self.events.lock().unwrap().clone().expect("the manager was started")
     }
+}
+
+/// Everything that has happened since the manager began to listen.
+fn since_its_start(manager: &PeerManager) -> peerkit::Result<Events> {
+    let all = manager.events_with(EventsOptions::new().since(0))?.next(Duration::ZERO)?.events;
+    let listening = all.iter().take_while(|event| event.kind.name() == "listen_addr").count();
+    manager.events_with(EventsOptions::new().since(listening as u64))
 }
 
 /// Starts from many threads at once; gives what each got: a handle, or a code.
