@@ -83,11 +83,13 @@ use crate::{Multiaddr, PeerId};
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs a node on the calling thread until it is stopped. `ready` is called once it listens, with
-/// its addresses; where it gives no run, the start was given up and the node ends at once.
+/// its addresses; where it gives no run, the start was given up and the node ends at once. `begun` is
+/// called once what the start does by itself shows.
 pub(crate) fn run(
     node: &Node,
     commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(Listening) -> Option<Arc<Run>>,
+    begun: impl FnOnce(&Arc<Run>),
 ) -> Result<()> {
     // One thread: the swarm's task is the bottleneck, and a second thread triples the latency of
     // a command (shared/FACTS.md, "Facade and book").
@@ -106,6 +108,7 @@ pub(crate) fn run(
             let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
             worker.begin();
+            begun(&worker.run);
             worker.serve(commands, &crashed).await;
         }
         Ok(())
