@@ -392,7 +392,8 @@ impl Worker {
 
     /// Whoever is behind a listed address that names nobody.
     pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
-        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses) {
+        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
+        {
             self.discovery.answered.insert(only.address.clone(), peer);
         }
     }

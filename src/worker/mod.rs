@@ -253,6 +253,7 @@ impl Worker {
                 Timer::Tend => self.tend(),
                 Timer::Trim => self.trim(),
                 Timer::Announce => self.on_announce_timer(),
+                Timer::AskAround => self.ask_mdns(),
             }
         }
     }
@@ -285,8 +286,7 @@ impl Worker {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
                 self.tell_mdns();
-                // It may be of a network that has just come; who is there hasn't been asked.
-                self.ask_mdns();
+                self.ask_mdns_soon();
             }
             SwarmEvent::ExternalAddrConfirmed { address } => self.external_addr(&address, true),
             SwarmEvent::ExternalAddrExpired { address } => self.external_addr(&address, false),

@@ -59,9 +59,7 @@ fn lie(n: u64, victim: &str, network: &str) -> Vec<u8> {
         0..3 => answer((0..8).map(|_| told(&near, &self::stranger().to_string()))),
         3 => answer(ELSEWHERE.iter().map(|address| told(address, &stranger))),
         // More addresses than anybody has, and addresses longer than any.
-        4 => answer((1..90).map(|port| {
-            told(&format!("/ip4/{network}.7/tcp/{port}"), &stranger)
-        })),
+        4 => answer((1..90).map(|port| told(&format!("/ip4/{network}.7/tcp/{port}"), &stranger))),
         5 => answer((0..30).map(|_| {
             let room = LONGEST_STRING - told("/dns4//tcp/1", &stranger).len();
             told(&format!("/dns4/{}/tcp/1", "a".repeat(room)), &stranger)
