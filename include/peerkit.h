@@ -299,7 +299,7 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 // before these because the reader was slow: 4096 events wait for it, or less where they take more
 // than 8 MiB. Each event has `seq`, which rises by one, `timestamp`, `event`, its kind, `peer_id`,
 // null where it is about this node, and what its kind says:
-//   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"bootstrap"|"exchange"|"ipfs"|"cluster"
+//   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"exchange"|"ipfs"|"cluster"
 //                      |"inbound", multiaddrs[]: a peer the book didn't know
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 //   peer_identified    agent_version, protocols[]

@@ -18,6 +18,9 @@ type Connect =
     unsafe extern "C" fn(u64, *const c_char, *const c_char, *const c_char, u32) -> *mut c_char;
 type ActOnPeer = unsafe extern "C" fn(u64, *const c_char, *const c_char, u32) -> *mut c_char;
 type Cancel = unsafe extern "C" fn(u64, u64) -> *mut c_char;
+type EventsOpen = unsafe extern "C" fn(u64, *const c_char, *mut u64) -> *mut c_char;
+type EventsNext = unsafe extern "C" fn(u64, u32) -> *mut c_char;
+type EventsClose = unsafe extern "C" fn(u64) -> *mut c_char;
 type Free = unsafe extern "C" fn(*mut c_char);
 
 /// The deadline of every call that has one.
@@ -33,6 +36,12 @@ pub struct Node {
     pub started: Value,
 }
 
+/// A subscription to events, closed when dropped.
+pub struct Events<'a> {
+    lib: &'a Lib,
+    handle: u64,
+}
+
 struct Lib {
     start: Start,
     stop: Stop,
@@ -44,6 +53,9 @@ struct Lib {
     disconnect_peer: ActOnPeer,
     call: ActOnPeer,
     cancel: Cancel,
+    events_open: EventsOpen,
+    events_next: EventsNext,
+    events_close: EventsClose,
     string_free: Free,
 }
 
@@ -153,6 +165,29 @@ impl Node {
         // SAFETY: numbers only.
         self.lib.reply(unsafe { (self.lib.cancel)(self.handle, token) })
     }
+
+    /// A subscription to events.
+    pub fn events(&self, options: &CStr) -> Result<Events<'_>> {
+        let mut handle = 0;
+        // SAFETY: the options are a string, and the handle may be written.
+        let opened = unsafe { (self.lib.events_open)(self.handle, options.as_ptr(), &mut handle) };
+        self.lib.reply(opened).json()?;
+        Ok(Events { lib: &self.lib, handle })
+    }
+}
+
+impl Events<'_> {
+    pub fn next(&self, timeout_ms: u32) -> Reply {
+        // SAFETY: numbers only.
+        self.lib.reply(unsafe { (self.lib.events_next)(self.handle, timeout_ms) })
+    }
+}
+
+impl Drop for Events<'_> {
+    fn drop(&mut self) {
+        // SAFETY: a number only.
+        drop(self.lib.reply(unsafe { (self.lib.events_close)(self.handle) }));
+    }
 }
 
 /// Looks a function up by its C name; the type comes from the field it goes to.
@@ -185,6 +220,9 @@ impl Lib {
             disconnect_peer: symbol!(library, c"peerkit_disconnect_peer"),
             call: symbol!(library, c"peerkit_call"),
             cancel: symbol!(library, c"peerkit_cancel"),
+            events_open: symbol!(library, c"peerkit_events_open"),
+            events_next: symbol!(library, c"peerkit_events_next"),
+            events_close: symbol!(library, c"peerkit_events_close"),
             string_free: symbol!(library, c"peerkit_string_free"),
         })
     }

@@ -8,9 +8,11 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::line;
+use crate::netns::Host;
 
-/// Limits that stand in no measurement's way.
-const LIMITS: &str = r#"{"max_connections":20000,"max_pending":10000,"max_inbound_per_s":100000,"max_peers":2000000}"#;
+/// Limits that stand in no measurement's way: nothing is dialled for `low_water`, nothing trimmed, since
+/// `high_water` is three quarters of `max_connections`.
+const LIMITS: &str = r#"{"max_connections":20000,"low_water":0,"max_pending":10000,"max_inbound_per_s":100000,"max_peers":2000000}"#;
 
 /// A process that is told what to do by lines of JSON. It is killed when dropped.
 pub struct Child {
@@ -39,8 +41,17 @@ impl Child {
     /// over TCP and QUIC.
     pub fn node(listen: Option<&str>, data_dir: Option<&str>) -> Result<Child> {
         let mut config = json!({ "profile": "offline" });
-        config["limits"] = serde_json::from_str(LIMITS)?;
         config["data_dir"] = json!(data_dir);
+        Child::unlimited(listen, config)
+    }
+
+    /// The same, taking part in a DHT. It dials nobody.
+    pub fn node_in_dht(listen: Option<&str>) -> Result<Child> {
+        Child::unlimited(listen, json!({ "profile": "offline", "discovery": { "dht": "server" } }))
+    }
+
+    fn unlimited(listen: Option<&str>, mut config: Value) -> Result<Child> {
+        config["limits"] = serde_json::from_str(LIMITS)?;
         if let Some(listen) = listen {
             config["listen"] = json!([listen]);
         }
@@ -49,13 +60,23 @@ impl Child {
 
     /// An embedding program with a manager of this configuration.
     pub fn node_with(config: &str) -> Result<Child> {
+        Child::node_at(None, config)
+    }
+
+    /// The same on a host of its own, where one is given.
+    pub fn node_at(host: Option<&Host>, config: &str) -> Result<Child> {
         let program = std::env::current_exe()?.with_file_name("bench-node");
-        Child::spawn(Command::new(program).arg(config))
+        Child::spawn(inside(host, program).arg(config))
     }
 
     /// This program in one of its other roles.
     pub fn role(arguments: &[&str]) -> Result<Child> {
-        Child::spawn(Command::new(std::env::current_exe()?).args(arguments))
+        Child::role_at(None, arguments)
+    }
+
+    /// The same on a host of its own, where one is given.
+    pub fn role_at(host: Option<&Host>, arguments: &[&str]) -> Result<Child> {
+        Child::spawn(inside(host, std::env::current_exe()?).args(arguments))
     }
 
     /// A go-libp2p peer.
@@ -67,10 +88,19 @@ impl Child {
 
     /// Sends a command and waits for its answer.
     pub fn ask(&mut self, command: &Value) -> Result<Value> {
-        writeln!(self.input, "{command}")?;
+        self.send(command)?;
+        self.answer().map_err(|error| format!("{command}: {error}").into())
+    }
+
+    /// Sends a command, for whose answer [`answer`](Self::answer) waits: others may be asked meanwhile.
+    pub fn send(&mut self, command: &Value) -> Result<()> {
+        Ok(writeln!(self.input, "{command}")?)
+    }
+
+    pub fn answer(&mut self) -> Result<Value> {
         let answer = self.read()?;
         match answer.get("error").and_then(Value::as_str) {
-            Some(error) => Err(format!("{command}: {error}").into()),
+            Some(error) => Err(error.into()),
             None => Ok(answer),
         }
     }
@@ -108,16 +138,23 @@ impl Child {
         Ok(number.ok_or_else(|| format!("no {what} in {path}"))?.parse()?)
     }
 
-    /// Processor time it has used, in seconds.
+    /// Processor time its threads have used, in seconds; of threads that have ended, nothing.
     pub fn cpu_seconds(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
-        let after_name = stat.rsplit(')').next().unwrap_or_default();
-        let ticks = |at: usize| {
-            let field = after_name.split_whitespace().nth(at);
-            field.and_then(|field| field.parse::<f64>().ok())
-        };
-        let (user, system) = (ticks(11), ticks(12));
-        Ok((user.unwrap_or(0.0) + system.unwrap_or(0.0)) / 100.0)
+        let mut ns = 0.0;
+        for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
+            let text = std::fs::read_to_string(task?.path().join("schedstat"))?;
+            let on_cpu = text.split_whitespace().next().and_then(|ns| ns.parse::<f64>().ok());
+            ns += on_cpu.ok_or("no schedstat")?;
+        }
+        Ok(ns / 1e9)
+    }
+}
+
+/// A program, on a host of its own where one is given.
+fn inside(host: Option<&Host>, program: PathBuf) -> Command {
+    match host {
+        Some(host) => host.command(program),
+        None => Command::new(program),
     }
 }
 

@@ -8,12 +8,19 @@
 
 pub mod abi;
 pub mod child;
+pub mod clocks;
 pub mod connect;
+pub mod discovery;
+pub mod events;
 pub mod line;
 pub mod load;
+pub mod member;
 pub mod memory;
+pub mod netns;
+pub mod nets;
 pub mod pages;
 pub mod raw;
+pub mod readers;
 pub mod reads;
 pub mod records;
 pub mod reference;

@@ -38,3 +38,8 @@ pub fn number(command: &Value, key: &str) -> Result<u64> {
     let value = command[key].as_u64();
     value.ok_or_else(|| format!("{command}: `{key}` is missing").into())
 }
+
+/// The texts of a list in a command.
+pub fn texts<'a>(command: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
+    command[key].as_array().into_iter().flatten().filter_map(Value::as_str)
+}

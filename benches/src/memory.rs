@@ -69,32 +69,34 @@ fn memory() -> Result<Section> {
              or files. Records are those of the page bench: added by add_peer, two addresses, \
              no protocols. Held connections are inbound from {HELD} swarms of one other process, \
              each with its own identity, identified, measured 3 s after the last. raw rust-libp2p is \
-             the same with identify and ping; its figure counts no peer book."
+             the same with identify and ping; its figure counts no peer book. *The same protocols* are \
+             identify, ping, kad as a server, gossipsub and request-response, with their defaults, at both \
+             ends; peerkit then has `discovery.dht` \"server\". In profile offline it speaks gossipsub and \
+             request-response, but who connects there doesn't."
         ),
-        &["", "ratio to raw", "resident", "anonymous"],
+        &["", "ratio to raw", "to the same protocols", "resident", "anonymous"],
     );
     let mib = |kib: f64| format!("{:.1} MiB", kib / 1024.0);
     progress("idle memory");
-    let idle_raw = idle(|| Child::role(&["raw-hold"]))?;
-    let idle_ours = idle(|| Child::node(None, None))?;
-    section.row([
-        "idle process, raw rust-libp2p".to_owned(),
-        times(1.0),
-        mib(idle_raw.0),
-        mib(idle_raw.1),
-    ]);
-    section.row([
-        "**idle process**".to_owned(),
-        times(idle_ours.0 / idle_raw.0),
-        mib(idle_ours.0),
-        mib(idle_ours.1),
-    ]);
+    let contenders = contenders();
+    let idle = contenders.iter().map(|who| idle(|| (who.start)(None)));
+    let idle = idle.collect::<Result<Vec<_>>>()?;
+    for (who, used) in contenders.iter().zip(&idle) {
+        section.row([
+            format!("{}idle process, {}{}", who.bold, who.name, who.bold),
+            times(used.0 / idle[PLAIN].0),
+            times(used.0 / idle[SAME].0),
+            mib(used.0),
+            mib(used.1),
+        ]);
+    }
     let bytes = |kib: f64, n: u64| format!("{:.0} B", kib * 1024.0 / n as f64);
     for records in [100_000, 1_000_000] {
         progress(&format!("memory of {} records", count(records)));
         let (resident, anonymous) = records_kib(records)?;
         section.row([
             format!("**a record, of {}**", count(records)),
+            String::new(),
             String::new(),
             bytes(resident, records),
             bytes(anonymous, records),
@@ -103,22 +105,62 @@ fn memory() -> Result<Section> {
     let kib = |kib: f64| format!("{:.1} KiB", kib / HELD as f64);
     for (name, listen, part) in [("TCP", TCP, "/tcp/"), ("QUIC", QUIC, "/quic-v1")] {
         progress(&format!("memory of {HELD} connections over {name}"));
-        let raw = held_kib(Child::role(&["raw-hold"])?, part)?;
-        let ours = held_kib(Child::node(Some(listen), None)?, part)?;
-        section.row([
-            format!("a held connection, {name}, raw rust-libp2p"),
-            times(1.0),
-            kib(raw.0),
-            kib(raw.1),
-        ]);
-        section.row([
-            format!("**a held connection, {name}**"),
-            times(ours.0 / raw.0),
-            kib(ours.0),
-            kib(ours.1),
-        ]);
+        let mut held = Vec::new();
+        for who in &contenders {
+            held.push(held_kib((who.start)(Some(listen))?, who.crowd, part)?);
+        }
+        for (who, used) in contenders.iter().zip(&held) {
+            section.row([
+                format!("{}a held connection, {name}, {}{}", who.bold, who.name, who.bold),
+                times(used.0 / held[PLAIN].0),
+                times(used.0 / held[SAME].0),
+                kib(used.0),
+                kib(used.1),
+            ]);
+        }
     }
     Ok(section)
+}
+
+/// One whose memory is measured, and who connects to it.
+struct Contender {
+    name: &'static str,
+    bold: &'static str,
+    start: fn(Option<&str>) -> Result<Child>,
+    crowd: &'static str,
+}
+
+/// The references' places among the contenders.
+const PLAIN: usize = 0;
+const SAME: usize = 1;
+
+fn contenders() -> [Contender; 4] {
+    [
+        Contender {
+            name: "raw rust-libp2p",
+            bold: "",
+            start: |_| Child::role(&["raw-hold"]),
+            crowd: "crowd",
+        },
+        Contender {
+            name: "raw rust-libp2p, the same protocols",
+            bold: "",
+            start: |_| Child::role(&["full-hold"]),
+            crowd: "full-crowd",
+        },
+        Contender {
+            name: "peerkit, offline",
+            bold: "**",
+            start: |listen| Child::node(listen, None),
+            crowd: "crowd",
+        },
+        Contender {
+            name: "peerkit, the same protocols",
+            bold: "**",
+            start: |listen| Child::node_in_dht(listen),
+            crowd: "full-crowd",
+        },
+    ]
 }
 
 fn now(child: &Child) -> Result<(f64, f64)> {
@@ -156,8 +198,8 @@ fn records_kib(records: u64) -> Result<(f64, f64)> {
     since(&node, before)
 }
 
-fn held_kib(holder: Child, part: &str) -> Result<(f64, f64)> {
-    let mut crowd = Child::role(&["crowd"])?;
+fn held_kib(holder: Child, crowd: &str, part: &str) -> Result<(f64, f64)> {
+    let mut crowd = Child::role(&[crowd])?;
     let address = holder.address(part)?;
     // The first connections are paid for once.
     crowd.ask(&json!({ "cmd": "crowd", "addr": address, "n": 10 }))?;

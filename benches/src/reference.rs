@@ -84,6 +84,7 @@ struct Stats {
     connected_peers: u64,
     bootstrap_peers: u64,
     discovery_active: bool,
+    total_discovered: u64,
     protocols_supported: Vec<Arc<str>>,
     total_files: u64,
     total_pins: u64,
@@ -91,6 +92,7 @@ struct Stats {
     host_id: Arc<str>,
     uptime_seconds: f64,
     peer_breakdown: Breakdown,
+    dropped: HashMap<Arc<str>, u64>,
     traffic: Traffic,
     limits: Limits,
 }
@@ -115,6 +117,8 @@ struct Limits {
     max_pending: u32,
     max_inbound_per_s: u32,
     max_peers: u32,
+    low_water: u32,
+    high_water: u32,
 }
 
 /// The references beside `get_peer` of `peer` and `get_peer_stats`.

@@ -49,11 +49,22 @@ pub fn times(ratio: f64) -> String {
 pub fn duration(us: f64) -> String {
     match us {
         us if us.is_nan() => "-".to_owned(),
+        us if us >= 10_000_000.0 => format!("{:.1} s", us / 1e6),
         us if us >= 100_000.0 => format!("{:.0} ms", us / 1000.0),
         us if us >= 1000.0 => format!("{:.2} ms", us / 1000.0),
         us if us >= 100.0 => format!("{us:.0} µs"),
         us if us >= 10.0 => format!("{us:.1} µs"),
         us => format!("{us:.2} µs"),
+    }
+}
+
+/// A number of bytes.
+pub fn amount(bytes: f64) -> String {
+    match bytes {
+        bytes if bytes.is_nan() => "-".to_owned(),
+        bytes if bytes >= 1e6 => format!("{:.2} MB", bytes / 1e6),
+        bytes if bytes >= 1e3 => format!("{:.1} kB", bytes / 1e3),
+        bytes => format!("{bytes:.0} B"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
 //! among the peers that aren't connected. And who was on the bootstrap list.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::Book;
@@ -26,8 +27,8 @@ impl Book {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
             wanted && !record.held_off && record.may_retry(now) && may_dial(record)
         };
-        let mut candidates = self.recent(LOOKED_AT, worth_it);
-        candidates.sort_by_key(|record| record.addrs.iter().all(|a| a.last_success.is_none()));
+        let mut candidates = self.recent(2 * LOOKED_AT, worth_it);
+        candidates.sort_by_key(|record| !record.was_reached());
         candidates
     }
 
@@ -48,8 +49,13 @@ impl Book {
 
     fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
         let state = self.state.read();
-        let slots = state.disconnected.page(0, LOOKED_AT);
+        // A flood of made-up peers is heard of later than those that were ever reached.
+        let proven = state.most_valuable().take(LOOKED_AT);
+        let mut seen = HashSet::new();
+        let slots = proven.chain(state.disconnected.page(0, LOOKED_AT));
+        let slots = slots.filter(|slot| seen.insert(*slot));
         let records = slots.filter_map(|slot| state.at(slot as usize));
-        records.filter(|record| wanted(record)).take(most).cloned().collect()
+        let wanted = records.filter(|record| !record.connected() && wanted(record));
+        wanted.take(most).cloned().collect()
     }
 }

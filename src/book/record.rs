@@ -247,6 +247,11 @@ impl Record {
         self.identified || !self.is_inbound_only()
     }
 
+    /// Whether any of its addresses ever led to it.
+    pub(crate) fn was_reached(&self) -> bool {
+        self.addrs.iter().any(|addr| addr.last_success.is_some())
+    }
+
     /// Whether the time for a dial that nobody asks for has come.
     pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
         self.next_retry_at.is_none_or(|at| at <= now)

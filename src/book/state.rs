@@ -257,6 +257,11 @@ impl State {
     }
 
     /// How many more records would fit if everything that may be evicted were.
+    /// The records that may be evicted, those last that would go first.
+    pub(super) fn most_valuable(&self) -> impl Iterator<Item = u32> + '_ {
+        self.evictable.iter().rev().map(|(_, slot)| *slot)
+    }
+
     pub(super) fn room(&self) -> usize {
         (self.max_peers + self.evictable.len()).saturating_sub(self.len())
     }

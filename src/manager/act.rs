@@ -83,7 +83,7 @@ impl PeerManager {
         if !self.is_held_off(&peer) {
             self.hold_off(peer, true, deadline)?;
         }
-        let was_connected = self.disconnect(peer, params.cancel_token, deadline)?;
+        let was_connected = self.disconnect(peer, false, params.cancel_token, deadline)?;
         Ok(Disconnected {
             message: match was_connected {
                 true => format!("disconnected from {peer_id}"),
@@ -104,8 +104,14 @@ impl PeerManager {
         self.run.store.commit(UserChange::HoldOff { id, held_off }, deadline).map(drop)
     }
 
-    fn disconnect(&self, peer: PeerId, token: Option<u64>, deadline: Instant) -> Result<bool> {
-        self.ask(deadline, token, |terms| Command::Disconnect { peer, terms })
+    fn disconnect(
+        &self,
+        peer: PeerId,
+        forget: bool,
+        token: Option<u64>,
+        deadline: Instant,
+    ) -> Result<bool> {
+        self.ask(deadline, token, |terms| Command::Disconnect { peer, forget, terms })
     }
 
     /// Measures the round trip time to a connected peer; it never dials.
@@ -178,15 +184,16 @@ impl PeerManager {
         added.ok_or_else(|| not_in_book(&id))
     }
 
-    /// Disconnects a peer and forgets everything about it. On disk when this returns.
+    /// Disconnects a peer and forgets everything about it, also that it was disconnected: who tells of
+    /// it anew makes it a new peer. On disk when this returns.
     pub fn remove_peer(&self, params: RemovePeer, timeout: Duration) -> Result<Removed> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
-        self.disconnect(peer, params.cancel_token, deadline)?;
+        self.disconnect(peer, false, params.cancel_token, deadline)?;
         self.run.store.commit(UserChange::Remove { id: peer }, deadline)?;
         // It may have connected anew between the two; no connection stays without a record.
-        self.disconnect(peer, params.cancel_token, deadline)?;
+        self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
 }

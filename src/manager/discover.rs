@@ -311,5 +311,11 @@ fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
     let text = required(given, "cid")?;
     let cid = Cid::try_from(text.as_str())
         .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
+    // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
+    let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
+    let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());
+    if cid.version() != cid::Version::V0 && bytes != cid.encoded_len() {
+        return Err(invalid_argument("`cid` is no CID: there is more behind it"));
+    }
     Ok((cid.to_string(), cid.hash().to_bytes()))
 }

@@ -24,9 +24,10 @@ pub(crate) enum Command {
         target: Target,
         terms: Terms<Connected>,
     },
-    /// Answers whether there was a connection.
+    /// Answers whether there was a connection. With `forget`, nobody is told of the peer any more.
     Disconnect {
         peer: PeerId,
+        forget: bool,
         terms: Terms<bool>,
     },
     Ping {

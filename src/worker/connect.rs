@@ -153,7 +153,7 @@ impl Worker {
         deadline: Instant,
     ) {
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
-        let mut dial = Dial {
+        let dial = Dial {
             peer,
             addresses: plan.dialable,
             untried: plan.untried,
@@ -163,24 +163,27 @@ impl Worker {
             waiters: vec![id],
             unasked: None,
         };
-        dial.begun = self.dial_terms.set(deadline, Why::Asked, dial.first(given));
-        self.start_dial(dial);
-        // Where nothing could be dialled, the terms would hold for the next dial of anybody.
-        self.dial_terms.clear();
+        let first = dial.first(given);
+        self.start_dial(dial, first);
     }
 
-    /// Hands a dial to the swarm; gives its connection where that took it.
-    pub(super) fn start_dial(&mut self, mut dial: Dial) -> Option<ConnectionId> {
+    /// Hands a dial to the swarm; gives its connection where that took it. The others of its addresses
+    /// wait for `first`.
+    pub(super) fn start_dial(
+        &mut self,
+        mut dial: Dial,
+        first: Option<Multiaddr>,
+    ) -> Option<ConnectionId> {
         let Some(opts) = dial.opts().filter(|_| !dial.addresses.is_empty()) else {
             let report = dial.report(&[], None);
             self.dial_failed(&dial, all_failed(&report, false), report);
             return None;
         };
-        if let Some(source) = dial.unasked {
-            let listed = source == Source::Bootstrap;
-            let why = if listed { Why::Listed } else { Why::Strangers };
-            dial.begun = self.dial_terms.set(dial.deadline, why, None);
-        }
+        let why = match dial.unasked {
+            None => Why::Asked,
+            Some(_) => Why::Unasked { given: dial.given() },
+        };
+        dial.begun = self.dial_terms.set(dial.deadline, why, first);
         let connection = opts.connection_id();
         let started = self.swarm.dial(opts);
         self.dial_terms.clear();
@@ -217,6 +220,9 @@ impl Worker {
     pub(super) fn connect_looked_up(&mut self, id: u64, outcome: Outcome) {
         let Some((connecting, deadline)) = self.connecting(id) else { return };
         connecting.lookups = Some(outcome.steps);
+        if let Some(peer) = connecting.accepting {
+            return self.settle_acceptance(peer);
+        }
         let (Some(peer), Some(failure)) = (connecting.target.peer, connecting.failure.take())
         else {
             return;
@@ -250,7 +256,6 @@ impl Worker {
             };
         };
         self.answered_at(&dial, peer);
-        self.pass_dial_over(connection, true);
         // Whose address it was is known only now. Two connections of our own are one too many; one
         // that the remote opened stays, since the remote may be about to close the other.
         let unexpected = dial.peer.is_none();
@@ -343,7 +348,8 @@ impl Worker {
         let outlives = deadline > dial.deadline
             && failure.kind() == ErrorKind::DialTimeout
             && !connecting.hurried;
-        if untried || outlives {
+        // One that nobody asked for had fewer addresses, or might not lead everywhere.
+        if untried || outlives || dial.unasked.is_some() {
             return self.join_or_dial(id);
         }
         self.look_up_or_fail(id, failure.clone());
@@ -367,6 +373,11 @@ impl Worker {
         for dial in self.dials.take_all_to(&peer) {
             for id in &dial.waiters {
                 self.connect_failed(*id, aborted.clone(), dial.report(&[], None));
+            }
+        }
+        for id in self.lookups.of_peer(&peer) {
+            if self.connecting(id).is_some() {
+                self.connect_failed(id, aborted.clone(), Vec::new());
             }
         }
     }

@@ -22,6 +22,10 @@ impl Content {
         self.0.remove(&call)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn call_of(&self, query: QueryId) -> Option<u64> {
         self.0.iter().find(|(_, its)| **its == query).map(|(call, _)| *call)
     }

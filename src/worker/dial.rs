@@ -109,6 +109,13 @@ impl Dial {
         )
     }
 
+    /// Those of its addresses that the user gave.
+    pub(super) fn given(&self) -> Vec<Multiaddr> {
+        let by_user =
+            |dialled: &&DialAddress| matches!(dialled.source, Source::User | Source::Bootstrap);
+        self.addresses.iter().filter(by_user).map(|dialled| dialled.address.clone()).collect()
+    }
+
     /// The given address, as the swarm will pass it to the transport, where others wait for it.
     pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
         let [first, _, ..] = self.addresses.as_slice() else { return None };

@@ -1,6 +1,7 @@
 //! Which connections may be: the profile's address rule and the rate of inbound ones, decided before
 //! the handshake, and the limits on how many there are (`limits`).
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ enum Refusal {
     PublicAddress,
     TooFast,
     HeldOff,
+    Quiet,
 }
 
 impl fmt::Display for Refusal {
@@ -35,6 +37,7 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
             Refusal::TooFast => "more inbound connections in a second than allowed",
+            Refusal::Quiet => "discovery is stopped; nothing is dialled unasked",
             Refusal::HeldOff => "the user disconnected the peer; it isn't dialled unasked",
         })
     }
@@ -49,9 +52,15 @@ pub(super) struct Gate {
     limits: Limits,
     terms: DialTerms,
     book: Arc<Book>,
+    /// The dials under way that a call asked for.
+    asked: HashSet<ConnectionId>,
 }
 
 impl Gate {
+    fn is_held_off(&self, peer: &PeerId) -> bool {
+        self.book.get(peer).is_some_and(|record| record.held_off)
+    }
+
     pub(super) fn new(settings: &Settings, terms: DialTerms, book: Arc<Book>) -> Self {
         Gate {
             local_only: settings.local_only(),
@@ -62,6 +71,7 @@ impl Gate {
             limits: Limits::new(settings.limits.clone()),
             terms,
             book,
+            asked: HashSet::new(),
         }
     }
 }
@@ -103,12 +113,18 @@ impl NetworkBehaviour for Gate {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let held_off = |peer: &PeerId| self.book.get(peer).is_some_and(|record| record.held_off);
-        if !self.terms.asked() && peer.as_ref().is_some_and(held_off) {
+        let asked = self.terms.asked();
+        if !asked && peer.as_ref().is_some_and(|peer| self.is_held_off(peer)) {
             return Err(ConnectionDenied::new(Refusal::HeldOff));
         }
-        let begun = self.limits.begin(connection, Direction::Outbound);
-        begun.map(|()| Vec::new()).map_err(ConnectionDenied::new)
+        if !asked && self.terms.quiet() {
+            return Err(ConnectionDenied::new(Refusal::Quiet));
+        }
+        self.limits.begin(connection, Direction::Outbound).map_err(ConnectionDenied::new)?;
+        if asked {
+            self.asked.insert(connection);
+        }
+        Ok(Vec::new())
     }
 
     fn handle_established_outbound_connection(
@@ -119,6 +135,11 @@ impl NetworkBehaviour for Gate {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
+        // Whose address it was may be known only now, and the user may have disconnected meanwhile.
+        if !self.asked.remove(&connection) && self.is_held_off(&peer) {
+            self.limits.fail(connection, Direction::Outbound);
+            return Err(ConnectionDenied::new(Refusal::HeldOff));
+        }
         let admitted = self.limits.admit(connection, Direction::Outbound, &peer);
         admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
     }
@@ -128,6 +149,7 @@ impl NetworkBehaviour for Gate {
             FromSwarm::ConnectionEstablished(event) => self.limits.established(event.peer_id),
             FromSwarm::ConnectionClosed(event) => self.limits.closed(event.peer_id),
             FromSwarm::DialFailure(event) => {
+                self.asked.remove(&event.connection_id);
                 self.limits.fail(event.connection_id, Direction::Outbound);
             }
             FromSwarm::ListenFailure(event) => {

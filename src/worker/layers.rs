@@ -9,6 +9,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -34,23 +35,39 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// The addresses of a dial that have had their turn, and how far each has come.
 pub(super) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
 
-/// How long a dial may take that libp2p's protocols make by themselves.
-const UNASKED_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a dial may take that libp2p's protocols make by themselves: a search of the DHT has to get
+/// past those who are gone.
+const UNASKED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
 /// [`Attempted::dial`] for each address before it returns, and clears them after it.
 #[derive(Clone, Default)]
-pub(super) struct DialTerms(Arc<Mutex<Option<Terms>>>);
+pub(super) struct DialTerms(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    next: Mutex<Option<Terms>>,
+    /// Nothing is to be dialled unasked.
+    quiet: AtomicBool,
+}
 
 /// Why a dial is made, which decides how far it may lead.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Why {
     /// A call asked for it.
     Asked,
-    /// The user listed the address.
-    Listed,
-    /// Somebody told of the address.
-    Strangers,
+    /// Nobody did. Of its addresses the user gave these; the others are strangers' word.
+    Unasked { given: Vec<Multiaddr> },
+}
+
+impl Why {
+    /// Whether a name may lead into a private network.
+    fn trusts(&self, address: &Multiaddr) -> bool {
+        match self {
+            Why::Asked => true,
+            Why::Unasked { given } => given.contains(&addr::without_peer_id(address)),
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -68,24 +85,38 @@ impl DialTerms {
     pub(super) fn set(&self, deadline: Instant, why: Why, first: Option<Multiaddr>) -> Begun {
         let first = first.map(|address| (address, watch::Sender::new(false)));
         let begun = Begun::default();
-        *self.0.lock() = Some(Terms { deadline, why, first, begun: Arc::clone(&begun) });
+        *self.0.next.lock() = Some(Terms { deadline, why, first, begun: Arc::clone(&begun) });
         begun
     }
 
     /// Dials from now on aren't the worker's.
     pub(super) fn clear(&self) {
-        *self.0.lock() = None;
+        *self.0.next.lock() = None;
+    }
+
+    /// Nothing is to be dialled unasked from now on, or again.
+    pub(super) fn set_quiet(&self, quiet: bool) {
+        self.0.quiet.store(quiet, Ordering::Relaxed);
+    }
+
+    pub(super) fn quiet(&self) -> bool {
+        self.0.quiet.load(Ordering::Relaxed)
     }
 
     /// Whether a call asked for the dial that is being made.
     pub(super) fn asked(&self) -> bool {
-        self.0.lock().as_ref().is_some_and(|terms| terms.why == Why::Asked)
+        self.0.next.lock().as_ref().is_some_and(|terms| terms.why == Why::Asked)
     }
 
     fn current(&self) -> Terms {
-        self.0.lock().clone().unwrap_or_else(|| {
+        self.0.next.lock().clone().unwrap_or_else(|| {
             let deadline = Instant::now() + UNASKED_TIMEOUT;
-            Terms { deadline, why: Why::Strangers, first: None, begun: Begun::default() }
+            Terms {
+                deadline,
+                why: Why::Unasked { given: Vec::new() },
+                first: None,
+                begun: Begun::default(),
+            }
         })
     }
 }
@@ -156,7 +187,7 @@ where
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<DialFailure>> {
         let terms = self.terms.current();
-        let strangers_name = terms.why == Why::Strangers && has_name(&address);
+        let strangers_name = has_name(&address) && !terms.why.trusts(&address);
         let expected = addr::peer_id_of(&address);
         let first_stage =
             if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };

@@ -69,7 +69,10 @@ impl Worker {
             })
             .collect();
         let note = match (report.interfaces.is_empty(), silent.is_empty()) {
-            (true, _) => "this machine has no network interface that speaks multicast".to_owned(),
+            (true, _) => match &report.error {
+                Some(error) => format!("the network interfaces can't be listed: {error}"),
+                None => "this machine has no network interface that speaks multicast".to_owned(),
+            },
             (_, true) => "nobody was heard of that wasn't known".to_owned(),
             _ => format!("nothing heard on {}", silent.join(", ")),
         };

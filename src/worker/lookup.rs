@@ -67,6 +67,16 @@ impl Search {
 }
 
 impl Lookups {
+    /// The calls that look for this peer.
+    pub(super) fn of_peer(&self, peer: &PeerId) -> Vec<u64> {
+        let its = self.0.iter().filter(|(_, search)| search.peer == *peer);
+        its.map(|(call, _)| *call).collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// The peer a question to a connected peer is about.
     pub(super) fn asked_for(&self, request: OutboundRequestId) -> Option<PeerId> {
         let asked = |search: &&Search| match &search.stage {

@@ -4,9 +4,9 @@
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
 //! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
 //! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
-//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
-//! `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
-//! and `behaviour` put libp2p together.
+//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht` with
+//! `providers`, `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is
+//! dialled because of it. `transport` and `behaviour` put libp2p together.
 
 mod accept;
 mod announce;
@@ -67,7 +67,7 @@ use self::local::Local;
 use self::lookup::Lookups;
 use self::peer::Peer;
 use self::pubsub::Pubsub;
-use self::rate::Rates;
+use self::rate::{Rates, TokenBucket};
 use self::sieve::Sieve;
 use self::timers::{Timer, Timers};
 pub(crate) use self::traffic::Traffic;
@@ -105,7 +105,7 @@ pub(crate) fn run(
         if let Some(run) = ready(listening) {
             let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
-            worker.begin_discovery();
+            worker.begin();
             worker.serve(commands, &crashed).await;
         }
         Ok(())
@@ -149,6 +149,8 @@ struct Worker {
     content: Content,
     /// The rate at which peers ask us where others are.
     asked: Rates,
+    /// The rate at which peers are dialled that were never reached.
+    strangers: TokenBucket,
     /// Whether a look at what to dial is due.
     tending: bool,
 }
@@ -187,6 +189,7 @@ impl Worker {
             daemons: Daemons::new(),
             content: Content::default(),
             asked: exchange::rates(),
+            strangers: TokenBucket::new(tend::STRANGERS_PER_S, tend::STRANGERS_AT_ONCE),
             tending: false,
         }
     }
@@ -195,6 +198,7 @@ impl Worker {
         // Dropped before the calls are, so whoever hears `dead` finds the run dead.
         let _mark = DeathMark(Arc::clone(&self.run));
         loop {
+            self.dial_terms.set_quiet(self.is_quiet());
             tokio::select! {
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break,
@@ -210,10 +214,29 @@ impl Worker {
         self.farewell().await;
     }
 
+    /// What a run begins with.
+    fn begin(&mut self) {
+        // The swarm tells of addresses it finds out, not of those it is given.
+        for address in &self.run.settings.advertise {
+            self.external_addr(address, true);
+        }
+        self.begin_discovery();
+    }
+
+    /// Whether nobody looks for anything: then nothing is dialled unasked.
+    fn is_quiet(&self) -> bool {
+        !self.discovering() && self.lookups.is_empty() && self.content.is_empty()
+    }
+
     fn on_command(&mut self, command: Command) {
         match command {
             Command::Connect { target, terms } => self.connect(target, terms),
-            Command::Disconnect { peer, terms } => self.disconnect(peer, terms),
+            Command::Disconnect { peer, forget, terms } => {
+                if forget && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
+                    dht.remove(&peer);
+                }
+                self.disconnect(peer, terms);
+            }
             Command::Ping { peer, count, terms } => self.ping(peer, count, terms),
             Command::Discover { limit, terms } => self.discover(limit, terms),
             Command::SetDiscovery { active, terms } => {
@@ -288,7 +311,12 @@ impl Worker {
                 self.tell_mdns();
                 self.ask_mdns_soon();
             }
-            SwarmEvent::ExternalAddrConfirmed { address } => self.external_addr(&address, true),
+            SwarmEvent::ExternalAddrConfirmed { address } => {
+                match self.run.settings.no_announce.contains(&address) {
+                    true => self.swarm.remove_external_address(&address),
+                    false => self.external_addr(&address, true),
+                }
+            }
             SwarmEvent::ExternalAddrExpired { address } => self.external_addr(&address, false),
             SwarmEvent::ExpiredListenAddr { address, .. } => {
                 self.not_listening(address);
@@ -307,7 +335,7 @@ impl Worker {
         self.tell_mdns();
     }
 
-    fn external_addr(&mut self, address: &Multiaddr, active: bool) {
+    fn external_addr(&self, address: &Multiaddr, active: bool) {
         let address = address.to_string().into();
         self.run.hub.publish(None, EventKind::ExternalAddr { address, active });
     }
@@ -315,6 +343,9 @@ impl Worker {
     /// Closes every connection in good order, as far as that goes in a moment.
     async fn farewell(mut self) {
         self.calls = Calls::default();
+        self.discovery = Discovery::default();
+        self.run.discovery.set_active(false);
+        self.dial_terms.set_quiet(true);
         for (peer, state) in &mut self.peers {
             state.close_all(DisconnectReason::Shutdown);
             let _ = self.swarm.disconnect_peer_id(*peer);

@@ -59,6 +59,17 @@ impl Worker {
         }
         self.connected_meanwhile(peer);
         self.settle_acceptance(peer);
+        self.pass_dial_over(connection, true);
+        self.tend_soon();
+    }
+
+    /// What a dial that landed says of how the peer is known. Who is on the bootstrap list stays in the
+    /// book, so an entry that is gone, or led to somebody it doesn't name, makes nobody so.
+    fn why(&self, peer: &PeerId, cause: Option<Source>) -> Source {
+        match cause {
+            Some(Source::Bootstrap) if !self.run.bootstrap.names(peer) => Source::Identify,
+            cause => cause.unwrap_or(Source::Identify),
+        }
     }
 
     fn add_connection(
@@ -72,7 +83,7 @@ impl Worker {
         // That the user gave an address is put down by the facade, on disk before it answers.
         let (source, dialled) = match direction {
             Direction::Inbound => (Source::Inbound, None),
-            Direction::Outbound => (cause.unwrap_or(Source::Identify), Some(remote.clone())),
+            Direction::Outbound => (self.why(&peer, cause), Some(remote.clone())),
         };
         let now = clock::now();
         let info = ConnectionInfo {
@@ -105,11 +116,10 @@ impl Worker {
         }
         let text: Text = peer.to_string().into();
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
+        if let (Discovered::New, Some(source)) = (found, cause) {
+            self.discovered(source, peer, true, now);
+        }
         if found != Discovered::Known {
-            if let Some(source) = cause {
-                self.run.discovery.heard(source, peer, true, now);
-                self.check_goals();
-            }
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
             let by_user = dialled.is_some() && cause.is_none();
             let source = if by_user { Source::User } else { source };

@@ -4,6 +4,7 @@
 //! a neighbour that floods is cut short (`quiet`, `sieve`), and topics nobody here asked for are ignored.
 //! `announce` says what a good announcement is.
 
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
@@ -21,7 +22,7 @@ use super::command::Terms;
 use super::quiet::Gossipsub;
 use super::sieve::Sieve;
 use super::{Timer, Worker, announce};
-use crate::config::Settings;
+use crate::config::{Profile, Settings};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
@@ -263,8 +264,13 @@ impl Worker {
         let never = &self.run.settings.no_announce;
         let mut addresses: Vec<_> = self.swarm.external_addresses().cloned().collect();
         addresses.extend(self.swarm.listeners().cloned());
-        addresses.retain(|address| !never.contains(address));
-        addresses.sort_by_key(|address| std::cmp::Reverse(addr::scope(address)));
+        let least = match self.run.settings.profile {
+            Profile::Internet => addr::Scope::Public,
+            Profile::Lan | Profile::Offline => addr::Scope::Loopback,
+        };
+        addresses.retain(|address| !never.contains(address) && addr::scope(address) >= least);
+        let order = |address: &Multiaddr| (Reverse(addr::scope(address)), address.to_string());
+        addresses.sort_by_cached_key(order);
         addresses.dedup();
         addresses
     }

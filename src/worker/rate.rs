@@ -3,9 +3,9 @@
 //! Pure. `gate` asks it before a handshake, `sieve` before a message is kept, `announce` before a
 //! signature is verified.
 
-use std::collections::HashMap;
 use std::time::Instant;
 
+use super::recent::Recent;
 use crate::PeerId;
 
 /// A bucket that fills at a steady rate and that each event takes one token out of.
@@ -42,22 +42,25 @@ impl TokenBucket {
     }
 }
 
-/// A bucket for each connected peer; whoever disconnects is forgotten.
+/// Peers whose rate is remembered; more than that are hardly connected.
+const MAX_PEERS: usize = 4096;
+
+/// A bucket for each peer; whoever disconnects is forgotten.
 pub(super) struct Rates {
     per_second: u32,
     burst: u32,
-    buckets: HashMap<PeerId, TokenBucket>,
+    buckets: Recent<PeerId, TokenBucket>,
 }
 
 impl Rates {
     pub(super) fn new(per_second: u32, burst: u32) -> Self {
-        Rates { per_second, burst, buckets: HashMap::new() }
+        Rates { per_second, burst, buckets: Recent::new(MAX_PEERS) }
     }
 
     /// Whether one more event of this peer may pass now.
     pub(super) fn take(&mut self, peer: &PeerId, now: Instant) -> bool {
         let full = || TokenBucket::new(self.per_second, self.burst);
-        self.buckets.entry(*peer).or_insert_with(full).take(now)
+        self.buckets.touch(*peer, full).take(now)
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {

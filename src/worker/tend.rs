@@ -24,6 +24,11 @@ use crate::{Multiaddr, PeerId, addr};
 const WANTED: u32 = 32;
 /// Dials of this kind at once.
 const AT_ONCE: usize = 8;
+/// Peers never reached before that are dialled in a second, and at once; and the addresses tried of one.
+pub(super) const STRANGERS_PER_S: u32 = 4;
+pub(super) const STRANGERS_AT_ONCE: u32 = 32;
+const STRANGERS_ADDRESSES: usize = 4;
+const STRANGERS_PAUSE: Duration = Duration::from_millis(250);
 /// How long one may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is found comes in flocks; a look at what to dial waits so long for the rest.
@@ -66,13 +71,28 @@ impl Worker {
             let dialled = match self.run.bootstrap.names(&record.id) {
                 true => self.dial_listed(record.id),
                 false if self.dials.any_to(&record.id) => None,
-                false => self.dial_unasked(Some(record.id), record.dial_addresses(), Source::Book),
+                false => {
+                    let mut addresses = record.dial_addresses();
+                    if !record.was_reached() {
+                        if !self.strangers.take(Instant::now()) {
+                            return self.tend_again();
+                        }
+                        addresses.truncate(STRANGERS_ADDRESSES);
+                    }
+                    self.dial_unasked(Some(record.id), addresses, Source::Book)
+                }
             };
             most -= usize::from(dialled.is_some());
             if most == 0 {
                 return;
             }
         }
+    }
+
+    /// What is left to dial has to wait: whoever makes up peers must not make us dial at his rate.
+    fn tend_again(&mut self) {
+        self.tending = true;
+        self.timers.set(Instant::now() + STRANGERS_PAUSE, Timer::Tend);
     }
 
     /// How many peers to be connected to for its own sake. With an idle timeout none: whoever is dialled
@@ -117,7 +137,7 @@ impl Worker {
         }
         let deadline = Instant::now() + DIAL_TIMEOUT;
         let counted = peer.is_some_and(|peer| self.run.book.dial_started(&peer, clock::now()));
-        self.start_dial(Dial {
+        let dial = Dial {
             peer,
             addresses: plan.dialable,
             untried: plan.untried,
@@ -126,7 +146,8 @@ impl Worker {
             begun: Begun::default(),
             waiters: Vec::new(),
             unasked: Some(source),
-        })
+        };
+        self.start_dial(dial, None)
     }
 
     /// Discovery stops: what it dials isn't wanted any more. A dial by address alone ends by itself.

@@ -36,6 +36,11 @@ fn bad_input_is_a_clear_error_and_never_a_crash() {
 }
 
 #[test]
+fn every_operation_of_discovery_answers_as_documented() {
+    keeps_its_promises("discover", &[]);
+}
+
+#[test]
 fn a_forked_child_is_told_so_at_once() {
     keeps_its_promises("fork", &[]);
 }

@@ -51,6 +51,12 @@ fn subscriptions_leak_nothing() {
     run(&valgrind("tests/c/events.c"));
 }
 
+/// The other side is a forked child, which valgrind watches as well.
+#[test]
+fn discovery_leaks_nothing() {
+    run(&valgrind("tests/c/discover.c"));
+}
+
 #[test]
 fn the_quickstart_is_clean_under_valgrind() {
     let go = GoPeer::start(&[]);

@@ -77,7 +77,10 @@ fn idle_neighbour(of: &Peer, keys: Value) -> Peer {
 #[test]
 fn twenty_processes_given_one_bootstrap_address_know_one_another_within_thirty_seconds() {
     // Connections that nobody uses close, so that not everybody is connected to everybody.
-    let few = json!({ "limits": { "low_water": 0 }, "idle_timeout_s": 1 });
+    let few = json!({
+        "limits": { "low_water": 0 }, "idle_timeout_s": 1,
+        "discovery": { "dht": "server", "gossip": false, "mdns": false, "interval_s": 20 },
+    });
     let keys = |further: Value| {
         let mut keys = few.clone();
         keys.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
@@ -106,13 +109,14 @@ fn twenty_processes_given_one_bootstrap_address_know_one_another_within_thirty_s
     }
     eprintln!("everybody knows everybody after {:?}", started.elapsed());
 
-    let connected_anew = |peer: &Peer, other: &Peer| {
-        let connected = peer.ok("connect_peer", one(other.id()));
-        connected["already_connected"] == false
-    };
-    let new = (0..19).filter(|nth| connected_anew(&others[*nth], &others[(nth + 7) % 19])).count();
-    eprintln!("{new} of 19 pairs weren't connected; {:?}", started.elapsed());
-    assert!(new > 0, "everybody was connected to everybody");
+    for nth in 0..19 {
+        let (peer, other) = (&others[nth], &others[(nth + 7) % 19]);
+        eventually(Duration::from_secs(30), "a pair is left alone", || {
+            let connected = peer.ok("connect_peer", one(other.id()));
+            connected["already_connected"] == false
+        });
+    }
+    eprintln!("every peer has connected to another by its id after {:?}", started.elapsed());
 
     first.kill();
     let late = with_dht(keys(json!({ "bootstrap": [others[4].at("tcp")] })));
@@ -150,7 +154,7 @@ fn three_peers_given_one_bootstrap_address_know_one_another() {
     }
     // Whoever came second was told of by the first, or came by itself; the third was found or found us.
     let sources = |peer: &Peer, of: &Peer| peer.info(of.id())["sources"].clone();
-    assert_eq!(sources(&b, &a), json!(["bootstrap"]));
+    assert!(sources(&b, &a).as_array().unwrap().contains(&json!("bootstrap")));
     let met = [sources(&b, &c), sources(&c, &b)];
     assert!(
         met.iter().any(|sources| sources.as_array().unwrap().contains(&json!("dht"))),
@@ -262,12 +266,7 @@ fn a_search_among_frozen_peers_ends_in_time_and_can_be_cancelled() {
         assert!(asked.elapsed() < Duration::from_millis(2500), "{:?}", asked.elapsed());
         assert_eq!(lookups(&ended["detail"]), [("dht", 0), ("exchange", 0)], "{ended:#}");
     }
-    // With time for both steps, the search itself gives up.
-    let nobody =
-        failed(asker.call_within(9000, "find_peer", one(&some_peer_id())), "peer_not_found");
-    assert_eq!(lookups(&nobody["detail"]).len(), 2, "{nobody:#}");
-
-    let cid = json!({ "cid": CIDV0, "cancel_token": 7 });
+    let cid = json!({ "cid": CIDV0 });
     for (method, mut params) in [
         ("find_peer", one(&some_peer_id())),
         ("connect_peer", one(&some_peer_id())),
@@ -277,11 +276,14 @@ fn a_search_among_frozen_peers_ends_in_time_and_can_be_cancelled() {
         params["cancel_token"] = json!(7);
         let call = asker.begin(20_000, method, params);
         eventually(SOON, "the call is there to be cancelled", || {
-            asker.call("cancel", json!({ "token": 7 }))["reply"] == 1
+            asker.call("cancel", json!({ "token": 7 }))["reply"]["cancelled"] == 1
         });
         failed(call.reply(), "cancelled");
     }
-    middle.thaw();
+    // With time for both steps, the search itself gives up.
+    let nobody =
+        failed(asker.call_within(9000, "find_peer", one(&some_peer_id())), "peer_not_found");
+    assert_eq!(lookups(&nobody["detail"]).len(), 2, "{nobody:#}");
 }
 
 #[test]
@@ -416,30 +418,26 @@ fn a_peer_the_user_disconnected_is_dialled_by_nobody_else() {
     let peer = with_dht(stored.clone());
     peer.wait_for("peer_identified", shunned.id());
     peer.ok("disconnect_peer", one(shunned.id()));
-    let stays_away = |peer: &Peer| {
+    let stays_away = |peer: &Peer, connections: u64| {
         for _ in 0..3 {
             // Bootstrap, the DHT's queries and what is dialled at the end of a pass.
             peer.ok("discover_peers", json!({}));
             peer.ok("find_peer", one(shunned.id()));
         }
-        peer.wait_event(SOON, |event| event["event"] == "discovery");
-        let connected =
-            |event: &Value| event["event"] == "peer_connected" && event["peer_id"] == shunned.id();
-        assert!(!peer.events_so_far().iter().any(connected));
-        assert_eq!(peer.info(shunned.id())["connected"], false);
+        let record = peer.info(shunned.id());
+        assert_eq!(record["connected"], false, "{record:#}");
+        assert_eq!(record["successful_connections"], connections, "{record:#}");
     };
-    peer.events_so_far();
-    stays_away(&peer);
+    stays_away(&peer, 1);
     succeeded(peer.call("stop", json!({})));
     peer.kill();
     let peer = with_dht(stored);
     peer.wait_for("peer_identified", middle.id());
-    stays_away(&peer);
+    stays_away(&peer, 1);
     // Until the user wants it again.
     assert_eq!(peer.ok("connect_peer", one(shunned.id()))["already_connected"], false);
     peer.ok("disconnect_peer", one(shunned.id()));
-    stays_away(&peer);
-    drop(shunned);
+    stays_away(&peer, 2);
 }
 
 #[test]

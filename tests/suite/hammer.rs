@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use peerkit::{Config, ErrorKind, PeerManager, ops};
 use serde_json::{Value, json};
 
+use crate::support::servers::ApiServer;
 use crate::support::{Peer, loopback, some_peer_id};
 
 const THREADS: usize = 32;
@@ -17,6 +18,9 @@ const DEADLINE: Duration = Duration::from_millis(2000);
 const HUNG: Duration = Duration::from_secs(15);
 /// How much the process may grow from the first fifth of the run to its end.
 const GROWTH_LIMIT_MIB: u64 = 64;
+const TOPIC: &str = "hammer";
+/// Content that somebody may have.
+const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 
 /// The peers that come and go, each always at the same place with the same identity.
 struct Crowd {
@@ -25,6 +29,8 @@ struct Crowd {
     ids: Vec<String>,
     addresses: Vec<String>,
     strangers: Vec<String>,
+    /// The first two, as a Kubo and as members of a cluster.
+    daemon: ApiServer,
     _dirs: Vec<tempfile::TempDir>,
 }
 
@@ -37,15 +43,24 @@ impl Crowd {
             ids: Vec::new(),
             addresses: Vec::new(),
             strangers: (0..100).map(|_| some_peer_id()).collect(),
+            daemon: ApiServer::start(),
             _dirs: Vec::new(),
         };
         for (number, dir) in dirs.iter().enumerate() {
-            let peer = Peer::with(json!({ "data_dir": dir.path() }));
+            let peer = Peer::with(json!({ "data_dir": dir.path(), "discovery": sources() }));
+            peer.ok("subscribe", json!({ "topic": TOPIC }));
             let part = if number % 2 == 0 { "tcp" } else { "quic-v1" };
             crowd.ids.push(peer.id().to_owned());
             crowd.addresses.push(peer.at(part));
-            crowd.configs.push(json!({ "data_dir": dir.path(), "listen": [peer.bare(part)] }));
+            crowd.configs.push(json!({
+                "data_dir": dir.path(), "listen": [peer.bare(part)], "discovery": sources(),
+            }));
             crowd.peers.push(Mutex::new(Some(peer)));
+        }
+        let alive = |number: usize| crowd.peers[number].lock().unwrap();
+        if let (Some(one), Some(two)) = (&*alive(0), &*alive(1)) {
+            crowd.daemon.kubo(one, &[two]);
+            crowd.daemon.cluster(&[one, two]);
         }
         crowd._dirs = dirs;
         crowd
@@ -62,6 +77,9 @@ impl Crowd {
             std::thread::sleep(Duration::from_millis(300));
             // The port may be another socket's for a moment; then it stays away for a round.
             *peer = Peer::try_with(self.configs[number].clone()).ok();
+            if let Some(peer) = &*peer {
+                peer.ok("subscribe", json!({ "topic": TOPIC }));
+            }
             drop(peer);
             std::thread::sleep(Duration::from_millis(300));
         }
@@ -72,7 +90,9 @@ impl Crowd {
         let pick = |from: &[String], by: u64| from[(n / by) as usize % from.len()].clone();
         let (id, stranger) = (pick(&self.ids, 7), pick(&self.strangers, 3));
         let token = n % 64;
-        match n % 23 {
+        let listed = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", self.strangers[n as usize % 5]);
+        let api = json!({ "api": self.daemon.url(), "cancel_token": token });
+        match n % 41 {
             0..=3 => (
                 "connect_peer",
                 json!({ "multiaddr": pick(&self.addresses, 5), "cancel_token": token }),
@@ -100,9 +120,36 @@ impl Crowd {
             19 => ("get_peer_stats", json!({})),
             20 => ("get_peers_summary", json!({})),
             21 => ("list_peers", json!({ "limit": n })),
+            22 => ("list_bootstrap_peers", json!({})),
+            23 => ("add_bootstrap_peer", json!({ "multiaddr": listed })),
+            24 => ("remove_bootstrap_peer", json!({ "multiaddr": listed })),
+            25 => ("add_bootstrap_peer", json!({ "multiaddr": "nonsense" })),
+            26 => ("bootstrap_from_ipfs", api),
+            27 => ("bootstrap_from_cluster", api),
+            28 => (
+                "bootstrap_from_ipfs",
+                json!({ "api": "/ip4/127.0.0.1/tcp/1", "cancel_token": token }),
+            ),
+            29 => ("discover_peers", json!({ "timeout": 0.2, "cancel_token": token })),
+            30 => ("discover_peers", json!({ "limit": 1 })),
+            31 => ("start_discovery", json!({})),
+            32 => ("stop_discovery", json!({})),
+            33 => ("get_discovery", json!({})),
+            34 => ("find_peer", json!({ "peer_id": id, "cancel_token": token })),
+            35 => ("find_peer", json!({ "peer_id": stranger, "cancel_token": token })),
+            36 => ("provide", json!({ "cid": CID, "cancel_token": token })),
+            37 => ("find_providers", json!({ "cid": CID, "cancel_token": token })),
+            38 => ("publish", json!({ "topic": TOPIC, "data_base64": "aGk=" })),
+            39 => ("subscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
+            40 => ("unsubscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
             _ => ("ping_peer", json!({ "peer_id": "11" })),
         }
     }
+}
+
+/// How the peers of this test find one another.
+fn sources() -> Value {
+    json!({ "dht": "server", "gossip": true, "interval_s": 1 })
 }
 
 fn rss_mib() -> u64 {
@@ -117,7 +164,9 @@ fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
     let run = Duration::from_secs(seconds.unwrap_or(30));
     let crowd = Crowd::new();
     let data_dir = tempfile::TempDir::new().unwrap();
-    let config = loopback(json!({ "data_dir": data_dir.path(), "limits": { "max_peers": 80 } }));
+    let config = loopback(json!({
+        "data_dir": data_dir.path(), "limits": { "max_peers": 80 }, "discovery": sources(),
+    }));
     let config = Config::from_json(&config.to_string()).unwrap();
     let manager = PeerManager::start(&config, Duration::ZERO).unwrap();
 

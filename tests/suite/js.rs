@@ -15,9 +15,12 @@ fn ids(peers: &Value) -> Vec<&str> {
     peers.as_array().unwrap().iter().map(|peer| peer["peer_id"].as_str().unwrap()).collect()
 }
 
-/// Whether what was found has the peer's address; js-libp2p may tell it twice.
+/// Whether what was found has the peer's address, with or without its id; js-libp2p may tell it twice.
 fn knows_where(found: &Value, peer: &Peer) -> bool {
-    found["addrs"].as_array().unwrap().contains(&json!(peer.bare("tcp")))
+    let mut told = found["addrs"].as_array().unwrap().iter();
+    told.any(|address| {
+        [peer.bare("tcp"), peer.at("tcp")].contains(&address.as_str().unwrap().to_owned())
+    })
 }
 
 fn routes_to(js: &Peer, peer: &Peer) -> bool {
@@ -146,4 +149,96 @@ fn messages_go_both_ways_between_a_js_peer_and_us() {
         let message = us.wait_for("message", js.id());
         assert_eq!(message["data_base64"].as_str().unwrap()[..4], data[..4]);
     }
+}
+
+/// One of us in the DHT of the js peers, which looks for nobody by itself.
+fn of_the_dht() -> Peer {
+    let discovery = json!({ "dht": "server", "gossip": false, "mdns": false });
+    let peer = Peer::with(json!({ "discovery": discovery }));
+    peer.ok("stop_discovery", json!({}));
+    peer
+}
+
+const CIDV0: &str = "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKS7QX";
+/// The same content.
+const CIDV1: &str = "bafybeie5nqv6kd3qnfjupgvz34woh3oksc3iau6abmyajn7qvtf47orj2q";
+
+#[test]
+fn js_peers_find_one_another_us_and_content_through_us() {
+    let [a, b] = Peer::several_js([json!({}), json!({})]);
+    let (middle, ours) = (of_the_dht(), of_the_dht());
+    for js in [&a, &b] {
+        js.connect(&middle.at("tcp"));
+        middle.wait_for("peer_identified", js.id());
+        eventually(SOON, "js has us in its table", || routes_to(js, &middle));
+    }
+    ours.connect(&middle.at("tcp"));
+    middle.wait_for("peer_identified", ours.id());
+    ours.wait_for("peer_identified", middle.id());
+
+    for sought in [&b, &ours] {
+        let found = a.ok("find_peer", json!({ "peer_id": sought.id() }))["peer"].clone();
+        assert_eq!(found["peer_id"], sought.id());
+        assert!(knows_where(&found, sought), "{found:#}");
+    }
+    let closest = a.ok("get_closest_peers", json!({ "peer_id": ours.id() }))["peers"].clone();
+    assert!(ids(&closest).contains(&ours.id()), "{closest:#}");
+
+    ours.ok("provide", json!({ "cid": CIDV0 }));
+    let mut providers = Value::Null;
+    eventually(SOON, "js finds what we provide", || {
+        providers = b.ok("find_providers", json!({ "cid": CIDV1 }))["providers"].clone();
+        ids(&providers) == [ours.id()]
+    });
+    assert!(knows_where(&providers[0], &ours), "{providers:#}");
+}
+
+#[test]
+fn we_find_js_peers_and_their_content_through_one_of_us_and_through_one_of_them() {
+    let [sought, theirs] = Peer::several_js([json!({}), json!({})]);
+    let (ours, asker) = (of_the_dht(), of_the_dht());
+    for middle in [&ours, &theirs] {
+        sought.connect(&middle.at("tcp"));
+    }
+    ours.wait_for("peer_identified", sought.id());
+    eventually(SOON, "they know each other", || {
+        routes_to(&theirs, &sought) && routes_to(&sought, &theirs) && routes_to(&sought, &ours)
+    });
+    let content = json!({ "cid": CIDV1 });
+    assert!(!sought.ok("provide", content)["told"].as_array().unwrap().is_empty());
+
+    for middle in [&ours, &theirs] {
+        asker.connect(&middle.at("tcp"));
+        asker.wait_for("peer_identified", middle.id());
+        let found = asker.ok("find_peer", json!({ "peer_id": sought.id() }));
+        assert_eq!(found["found_by"], "dht", "{found:#}");
+        assert!(found["multiaddrs"].as_array().unwrap().contains(&json!(sought.bare("tcp"))));
+        let mut providers = Value::Null;
+        eventually(SOON, "we find what js provides", || {
+            providers = asker.ok("find_providers", json!({ "cid": CIDV0 }))["peers"].clone();
+            ids(&providers) == [sought.id()]
+        });
+        let known = providers[0]["multiaddrs"].as_array().unwrap();
+        assert!(known.contains(&json!(sought.bare("tcp"))), "{providers:#}");
+        asker.ok("disconnect_peer", json!({ "peer_id": middle.id() }));
+    }
+}
+
+#[test]
+fn a_client_is_in_no_js_table_and_a_js_client_in_none_of_ours() {
+    let [server, client] = Peer::several_js([json!({}), json!({ "client_mode": true })]);
+    let ours = of_the_dht();
+    let our_client = Peer::with(json!({ "discovery": { "dht": "client" } }));
+    ours.connect(&server.at("tcp"));
+    our_client.connect(&server.at("tcp"));
+    our_client.wait_for("peer_identified", server.id());
+    eventually(SOON, "the server is in the table", || routes_to(&server, &ours));
+    assert!(!routes_to(&server, &our_client));
+    let found = our_client.ok("find_peer", json!({ "peer_id": ours.id() }));
+    assert_eq!(found["found_by"], "dht", "{found:#}");
+
+    client.connect(&ours.at("tcp"));
+    ours.wait_for("peer_identified", client.id());
+    let found = our_client.ok("find_peer", json!({ "peer_id": client.id() }));
+    assert_ne!(found["found_by"], "dht", "{found:#}");
 }

@@ -5,7 +5,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bootstrap;
 mod connecting;
+mod daemons;
 mod dead_peers;
 mod dht;
 mod durability;
@@ -14,11 +16,13 @@ mod events_churn;
 mod failures;
 mod gossip;
 mod hammer;
+mod hold_off;
 mod hostile;
 mod hostile_dht;
 mod js;
 mod lan;
 mod lifecycle;
 mod namespaces;
+mod passes;
 mod private_network;
 mod snapshots;

@@ -1,7 +1,13 @@
 //! What listens at a port without being a peer.
 
+use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::{Arc, Mutex};
+
+use serde_json::{Value, json};
+
+use super::Peer;
 
 /// A TCP port where connections are refused: bound, so that nobody else gets it, never listening.
 pub struct ClosedPort(tokio::net::TcpSocket);
@@ -44,6 +50,132 @@ pub fn http_server() -> String {
         }
     });
     address
+}
+
+/// The HTTP API of a daemon, as good or bad as a test wants it. It lasts as long as the tests.
+pub struct ApiServer {
+    port: u16,
+    pages: Pages,
+    requests: Arc<Mutex<Vec<String>>>,
+}
+
+type Pages = Arc<Mutex<HashMap<String, Page>>>;
+
+/// What a path answers with.
+#[derive(Clone)]
+pub enum Page {
+    /// 200 and this.
+    Json(String),
+    /// This status, with headers, and a body that mustn't be quoted.
+    Status(&'static str),
+    /// Nothing, until the client goes.
+    Silence,
+    /// 200 and so many bytes, their number told before or not.
+    Flood { bytes: usize, told: bool },
+}
+
+/// Stands in every body of a fault.
+pub const BODY_OF_A_FAULT: &str = "the-body-of-a-fault";
+
+impl ApiServer {
+    /// On loopback.
+    pub fn start() -> ApiServer {
+        ApiServer::on(Ipv4Addr::LOCALHOST)
+    }
+
+    /// On every interface of this machine.
+    pub fn everywhere() -> ApiServer {
+        ApiServer::on(Ipv4Addr::UNSPECIFIED)
+    }
+
+    fn on(host: Ipv4Addr) -> ApiServer {
+        let listener = TcpListener::bind((host, 0)).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (pages, requests) = (Pages::default(), Arc::new(Mutex::new(Vec::new())));
+        let (its_pages, its_requests) = (Arc::clone(&pages), Arc::clone(&requests));
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let (pages, requests) = (Arc::clone(&its_pages), Arc::clone(&its_requests));
+                std::thread::spawn(move || serve(stream.unwrap(), &pages, &requests));
+            }
+        });
+        ApiServer { port, pages, requests }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The URL with credentials in it.
+    pub fn url_as(&self, user_and_password: &str) -> String {
+        format!("http://{user_and_password}@127.0.0.1:{}", self.port)
+    }
+
+    /// From now on this path answers so; every other is 404.
+    pub fn page(&self, path: &str, page: Page) {
+        self.pages.lock().unwrap().insert(path.to_owned(), page);
+    }
+
+    pub fn json(&self, path: &str, body: &Value) {
+        self.page(path, Page::Json(body.to_string()));
+    }
+
+    /// Answers as a Kubo that is this peer and has connections to these.
+    pub fn kubo(&self, itself: &Peer, connected: &[&Peer]) {
+        let id = json!({ "ID": itself.id(), "Addresses": itself.status["listen_addrs"] });
+        let connection = |peer: &&Peer| json!({ "Peer": peer.id(), "Addr": peer.bare("tcp") });
+        let connections: Vec<Value> = connected.iter().map(connection).collect();
+        self.json("/api/v0/id", &id);
+        self.json("/api/v0/swarm/peers", &json!({ "Peers": connections }));
+    }
+
+    /// Answers as an ipfs-cluster of these members.
+    pub fn cluster(&self, members: &[&Peer]) {
+        let members: Vec<Value> = members
+            .iter()
+            .map(|peer| json!({ "id": peer.id(), "addresses": peer.status["listen_addrs"] }))
+            .collect();
+        self.json("/id", &members[0]);
+        self.json("/peers", &json!(members));
+    }
+
+    /// The heads of the requests so far.
+    pub fn requests(&self) -> Vec<String> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+fn serve(mut stream: TcpStream, pages: &Pages, requests: &Mutex<Vec<String>>) {
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|bytes| bytes == 1) {
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let path = head.split(' ').nth(1).unwrap_or_default();
+    let page = pages.lock().unwrap().get(path).cloned();
+    requests.lock().unwrap().push(head);
+    let mut send = |status: &str, headers: &str, body: &[u8]| {
+        // The client may be gone already: that is its right.
+        let _ = write!(stream, "HTTP/1.1 {status}\r\n{headers}Connection: close\r\n\r\n");
+        let _ = stream.write_all(body);
+    };
+    match page.unwrap_or(Page::Status("404 Not Found")) {
+        Page::Json(body) => send("200 OK", "", body.as_bytes()),
+        Page::Status(status) => {
+            send(status, "Location: http://127.0.0.1:1/elsewhere\r\n", BODY_OF_A_FAULT.as_bytes());
+        }
+        Page::Silence => while stream.read(&mut byte).is_ok_and(|bytes| bytes > 0) {},
+        Page::Flood { bytes, told } => {
+            let headers = if told { format!("Content-Length: {bytes}\r\n") } else { String::new() };
+            send("200 OK", &headers, b"");
+            let block = [b'['; 1 << 16];
+            let _ = (0..bytes / block.len()).try_for_each(|_| stream.write_all(&block));
+        }
+    }
 }
 
 /// The address of a UDP port that was free a moment ago.

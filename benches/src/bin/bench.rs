@@ -1,15 +1,19 @@
 //! The driver: `bench all`, or some of `connect`, `pages`, `reads`, `memory`. Tables go to standard
 //! output, progress to standard error. `raw`, `raw-hold` and `crowd` are roles it plays for itself.
 
+use peerkit_bench::member::{self, Full};
+use peerkit_bench::raw::{self, Plain};
 use peerkit_bench::table::Section;
-use peerkit_bench::{Result, connect, memory, pages, raw, reads};
+use peerkit_bench::{Result, connect, discovery, events, memory, pages, reads};
 
 type Part = fn() -> Result<Vec<Section>>;
 
-const PARTS: [(&str, Part); 4] = [
+const PARTS: &[(&str, Part)] = &[
     ("connect", connect::run),
     ("pages", pages::run),
     ("reads", reads::run),
+    ("events", events::run),
+    ("discovery", discovery::run),
     ("memory", memory::run),
 ];
 
@@ -17,8 +21,11 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["raw"] => raw::serve_dialer(),
-        ["raw-hold"] => raw::serve_holder(),
-        ["crowd"] => raw::serve_crowd(),
+        ["raw-hold"] => raw::serve_holder::<Plain>(),
+        ["crowd"] => raw::serve_crowd::<Plain>(),
+        ["full-hold"] => raw::serve_holder::<Full>(),
+        ["full-crowd"] => raw::serve_crowd::<Full>(),
+        ["member", ref arguments @ ..] => member::serve(arguments),
         [] | ["all"] => PARTS.iter().try_for_each(|(_, part)| print(*part)),
         ref names => names.iter().try_for_each(|name| {
             let part = PARTS.iter().find(|(known, _)| known == name);

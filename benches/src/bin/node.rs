@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use peerkit_bench::abi::{Node, Reply};
 use peerkit_bench::reference::Reference;
 use peerkit_bench::stats::Samples;
-use peerkit_bench::{Result, line, load};
+use peerkit_bench::{Result, line, load, readers};
 use serde_json::{Value, json};
 
 fn main() -> Result<()> {
@@ -27,16 +27,23 @@ fn main() -> Result<()> {
 
 fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Result<Value> {
     match line::text(command, "cmd")? {
+        "await-peers" => readers::await_peers(node, command),
         "bench-dial" => bench_dial(node, command),
+        "call" => {
+            let method = CString::new(line::text(command, "method")?)?;
+            node.call(&method, &CString::new(command["params"].to_string())?).json()
+        }
+        "channel-cost" => readers::channel_cost(command),
         "connect" => {
             let address = CString::new(line::text(command, "addr")?)?;
             node.connect_peer(&address).json()
         }
         "fill" => load::fill(node, command),
+        "find" => find(node, command),
+        "hear" => readers::hear(node, command),
         "load" => load::measure(node, command),
         "pages" => {
-            let options = command["options"].as_array().into_iter().flatten();
-            let options = options.filter_map(Value::as_str).map(CString::new);
+            let options = line::texts(command, "options").map(CString::new);
             let options = options.collect::<std::result::Result<Vec<_>, _>>()?;
             let mut next = options.iter().cycle();
             let options = move || next.next().map_or(c"{}", |options| options.as_c_str());
@@ -47,6 +54,7 @@ fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Res
             repeat(line::number(command, "n")?, || &*peer, |peer| node.get_peer(peer))
         }
         "get_peer_stats" => repeat(line::number(command, "n")?, || (), |()| node.get_peer_stats()),
+        "publish-cost" => readers::publish_cost(node, command),
         "prepare-reference" => {
             *reference = Some(Reference::of(node, line::text(command, "peer")?)?);
             Ok(json!({}))
@@ -55,6 +63,7 @@ fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Res
             let reference = reference.as_ref().ok_or("not prepared")?;
             reference.measure(line::number(command, "n")?)
         }
+        "state" => state(node),
         "status" => node.status().json(),
         other => Err(format!("unknown command {other}").into()),
     }
@@ -109,4 +118,37 @@ fn bench_dial(node: &Node, command: &Value) -> Result<Value> {
     let mut summary = connects.summary();
     summary["worker_p50_us"] = json!(worker.percentile(50.0));
     Ok(summary)
+}
+
+/// Looks for peers, one after the other; who isn't found is counted, and its time too.
+fn find(node: &Node, command: &Value) -> Result<Value> {
+    let mut samples = Samples::default();
+    let (mut found, mut by) = (0, serde_json::Map::new());
+    for peer in line::texts(command, "peers") {
+        let params = CString::new(json!({ "peer_id": peer }).to_string())?;
+        let started = Instant::now();
+        let reply = node.call(c"find_peer", &params);
+        let success = reply.success();
+        samples.push(started.elapsed());
+        found += u64::from(success);
+        if let Ok(reply) = reply.json() {
+            let count = by.entry(line::text(&reply, "found_by")?).or_insert(json!(0));
+            *count = json!(count.as_u64().unwrap_or(0) + 1);
+        }
+    }
+    let mut summary = samples.summary();
+    summary["found"] = json!(found);
+    summary["found_by"] = by.into();
+    summary["connected"] = node.get_peer_stats().json()?["connected_peers"].take();
+    Ok(summary)
+}
+
+/// Connections made so far, and who isn't connected now.
+fn state(node: &Node) -> Result<Value> {
+    let page = node.list_peers(c"{\"limit\":500}").json()?;
+    let peers: Vec<&Value> = page["peers"].as_array().into_iter().flatten().collect();
+    let made = peers.iter().filter_map(|peer| peer["successful_connections"].as_u64());
+    let apart = peers.iter().filter(|peer| peer["connected"] == false);
+    let apart: Vec<_> = apart.map(|peer| &peer["peer_id"]).collect();
+    Ok(json!({ "connections": made.sum::<u64>(), "apart": apart }))
 }
