@@ -273,14 +273,18 @@ fn a_flood_of_fake_mdns_answers_is_bounded() {
     let before = rss_kib(&victim);
     let lies = json!({ "packets": PACKETS, "victim": victim.id(), "network": "10.77.0" });
     let flood = sender.begin(60_000, "flood", lies);
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     while flood.still_waits_after(Duration::from_millis(50)) {
         let asked = Instant::now();
         victim.ok("get_peer_stats", json!({}));
         victim.ok("unsubscribe", json!({ "topic": "none" }));
-        slowest = slowest.max(asked.elapsed());
+        took.push(asked.elapsed());
     }
-    assert!(slowest < Duration::from_millis(500), "a call took {slowest:?}");
+    // One by one they are as late as the machine is busy with other tests.
+    took.sort();
+    let (usual, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+    let in_time = usual < Duration::from_millis(100) && slowest < Duration::from_secs(2);
+    assert!(in_time, "two calls took {usual:?} as a rule and up to {slowest:?}");
     victim.ok("discover_peers", json!({}));
     let stats = victim.ok("get_peer_stats", json!({}))["stats"].clone();
     let grown = rss_kib(&victim).saturating_sub(before);
