@@ -269,6 +269,7 @@ impl Member {
         }
         self.closest.clear();
         let mut summary = samples.summary();
+        summary["all_us"] = json!(samples.all_us());
         summary["found"] = json!(found);
         summary["connected"] = json!(self.swarm.connected_peers().count());
         Ok(summary)

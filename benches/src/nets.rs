@@ -25,14 +25,17 @@ pub struct Net {
     pub nodes: Vec<Child>,
     hosts: Vec<Host>,
     by: By,
+    /// What the configurations of its peerkit nodes have besides.
+    keys: Value,
     /// When the start of the last one began.
     pub begun_ns: u64,
 }
 
 impl Net {
-    /// Starts so many nodes, one after the other; all know the first one's address, except by mDNS.
-    pub fn start(by: By, nodes: usize) -> Result<Net> {
-        let mut net = Net { nodes: Vec::new(), hosts: Vec::new(), by, begun_ns: 0 };
+    /// Starts so many nodes with these keys of the configuration besides, one after the other; all know
+    /// the first one's address, except by mDNS.
+    pub fn start(by: By, nodes: usize, keys: Value) -> Result<Net> {
+        let mut net = Net { nodes: Vec::new(), hosts: Vec::new(), by, keys, begun_ns: 0 };
         match Switch::new() {
             Ok(mut switch) => {
                 let hosts = if by == By::Mdns { nodes } else { 1 };
@@ -67,7 +70,10 @@ impl Net {
                 let gossip = self.by == By::DhtAndGossip;
                 let found = json!({ "mdns": false, "dht": "server", "gossip": gossip });
                 let bootstrap: Vec<_> = bootstrap.into_iter().collect();
-                self.newcomer(json!({ "discovery": found, "bootstrap": bootstrap }))
+                let mut config = self.keys.clone();
+                config["discovery"] = found;
+                config["bootstrap"] = bootstrap.into();
+                self.newcomer(config)
             }
         }
     }
@@ -78,9 +84,9 @@ impl Net {
         self.peerkit(self.hosts.first(), "127.0.0.1", config)
     }
 
-    /// A further raw rust-libp2p node there, a client of the DHT.
-    pub fn raw_newcomer(&self) -> Result<Child> {
-        Child::role_at(self.hosts.first(), &["member", "127.0.0.1", "client"])
+    /// A further raw rust-libp2p node there, a "client" or "server" of the DHT.
+    pub fn raw_newcomer(&self, mode: &str) -> Result<Child> {
+        Child::role_at(self.hosts.first(), &["member", "127.0.0.1", mode])
     }
 
     fn peerkit(&self, host: Option<&Host>, ip: &str, mut config: Value) -> Result<Child> {

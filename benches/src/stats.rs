@@ -21,6 +21,11 @@ impl Samples {
         self.0.is_empty()
     }
 
+    /// Each, in microseconds.
+    pub fn all_us(&self) -> Vec<f64> {
+        self.0.iter().map(|ns| *ns as f64 / 1000.0).collect()
+    }
+
     /// By nearest rank, in microseconds.
     pub fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();

@@ -49,6 +49,7 @@ pub fn times(ratio: f64) -> String {
 pub fn duration(us: f64) -> String {
     match us {
         us if us.is_nan() => "-".to_owned(),
+        0.0 => "0".to_owned(),
         us if us >= 10_000_000.0 => format!("{:.1} s", us / 1e6),
         us if us >= 100_000.0 => format!("{:.0} ms", us / 1000.0),
         us if us >= 1000.0 => format!("{:.2} ms", us / 1000.0),

@@ -4,7 +4,7 @@
 use peerkit_bench::member::{self, Full};
 use peerkit_bench::raw::{self, Plain};
 use peerkit_bench::table::Section;
-use peerkit_bench::{Result, connect, discovery, events, memory, pages, reads};
+use peerkit_bench::{Result, connect, discovery, events, idle, lookups, memory, pages, reads};
 
 type Part = fn() -> Result<Vec<Section>>;
 
@@ -14,6 +14,8 @@ const PARTS: &[(&str, Part)] = &[
     ("reads", reads::run),
     ("events", events::run),
     ("discovery", discovery::run),
+    ("lookups", lookups::run),
+    ("idle", idle::run),
     ("memory", memory::run),
 ];
 

@@ -137,6 +137,7 @@ fn find(node: &Node, command: &Value) -> Result<Value> {
         }
     }
     let mut summary = samples.summary();
+    summary["all_us"] = json!(samples.all_us());
     summary["found"] = json!(found);
     summary["found_by"] = by.into();
     summary["connected"] = node.get_peer_stats().json()?["connected_peers"].take();
