@@ -109,13 +109,12 @@ fn a_call_answers_once_it_has_what_it_wanted() {
         "bootstrap_from_ipfs": ipfs.url(), "bootstrap_from_cluster": cluster.url(),
     }));
     // Known from the pass that the start began; new ones are wanted.
-    ipfs.json(
-        "/api/v0/swarm/peers",
-        &json!({ "Peers": [
-        { "Peer": some_peer_id(), "Addr": "/ip4/127.0.0.1/tcp/1" },
-        { "Peer": some_peer_id(), "Addr": "/ip4/127.0.0.1/tcp/1" },
-    ] }),
-    );
+    eventually(SOON, "the first pass has its answer", || {
+        a.ok("get_discovery", json!({}))["total_discovered"] == 3
+    });
+    let connection = |_| json!({ "Peer": some_peer_id(), "Addr": "/ip4/127.0.0.1/tcp/1" });
+    let connections: Vec<Value> = (0..2).map(connection).collect();
+    ipfs.json("/api/v0/swarm/peers", &json!({ "Peers": connections }));
     let begun = Instant::now();
     let reply = a.ok("discover_peers", json!({ "limit": 1 }));
     assert!(begun.elapsed() < PROMPT, "{:?}", begun.elapsed());
