@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::json;
 
 use crate::Result;
 use crate::child::{Child, progress};
@@ -97,7 +97,7 @@ pub fn run() -> Result<Vec<Section>> {
 
 impl Outcome {
     fn round(&mut self, by: By, nodes: usize) -> Result<()> {
-        let mut net = Net::start(by, nodes, &Value::Null)?;
+        let mut net = Net::start(by, nodes, json!({}))?;
         let known = net.know_all(PATIENCE)?;
         let times: Vec<f64> = known.iter().flatten().map(|seconds| seconds * 1e6).collect();
         self.ignorant += known.iter().filter(|time| time.is_none()).count();

@@ -13,13 +13,14 @@ use crate::table::{Section, amount, duration, times};
 const SECONDS: u64 = 60;
 /// The beginning isn't idle.
 const SETTLE: Duration = Duration::from_secs(15);
-/// None is raw rust-libp2p.
-const RAW: (Option<&str>, &str) = (None, "raw rust-libp2p, the same protocols");
-const OFFLINE: (Option<&str>, &str) = (Some("offline"), "**peerkit, offline**");
-const LAN: (Option<&str>, &str) = (Some("lan"), "**peerkit, lan**");
-const INTERNET: (Option<&str>, &str) = (Some("internet"), "**peerkit, internet**");
+/// A profile, where None is raw rust-libp2p, and a name.
+type Kind = (Option<&'static str>, &'static str);
+const RAW: Kind = (None, "raw rust-libp2p, the same protocols");
+const OFFLINE: Kind = (Some("offline"), "**peerkit, offline**");
+const LAN: Kind = (Some("lan"), "**peerkit, lan**");
+const INTERNET: Kind = (Some("internet"), "**peerkit, internet**");
 /// With how many neighbours each is measured.
-const SCENES: [(usize, &[(Option<&str>, &str)]); 3] =
+const SCENES: [(usize, &[Kind]); 3] =
     [(0, &[RAW, OFFLINE, LAN, INTERNET]), (4, &[RAW, OFFLINE, LAN, INTERNET]), (19, &[RAW, LAN])];
 
 /// A node that is measured, and its neighbours, each on a host of its own on their switch.
@@ -57,8 +58,7 @@ pub fn run() -> Result<Vec<Section>> {
              Each is on a host of its own, with one address, over TCP and QUIC; bytes are those of its interface, \
              all headers included, ARP and IGMP too. Connected: neighbours of the same kind and \
              profile on the same switch, connected over TCP; in lan and internet they connect among themselves too. \
-             In that time ping asks every 15 s, gossipsub beats every second, and a pass of discovery \
-             comes every 30 s; identify is asked anew every 5 minutes, so it isn't in here, nor is raw kad's bootstrap, as rare. \
+             In that time ping asks every 15 s and a pass of discovery comes every 30 s; identify is asked anew every 5 minutes, so it isn't in here, nor is raw kad's bootstrap, as rare. \
              Profile internet has no bootstrap address here: a node alone has nobody to ask. \
              raw rust-libp2p: identify, ping, kad as a server, gossipsub and request-response.",
             scenes.len(),

@@ -25,17 +25,17 @@ pub struct Net {
     pub nodes: Vec<Child>,
     hosts: Vec<Host>,
     by: By,
-    limits: Value,
+    /// What the configurations of its peerkit nodes have besides.
+    keys: Value,
     /// When the start of the last one began.
     pub begun_ns: u64,
 }
 
 impl Net {
-    /// Starts so many nodes with these limits, one after the other; all know the first one's address,
-    /// except by mDNS.
-    pub fn start(by: By, nodes: usize, limits: &Value) -> Result<Net> {
-        let limits = limits.clone();
-        let mut net = Net { nodes: Vec::new(), hosts: Vec::new(), by, limits, begun_ns: 0 };
+    /// Starts so many nodes with these keys of the configuration besides, one after the other; all know
+    /// the first one's address, except by mDNS.
+    pub fn start(by: By, nodes: usize, keys: Value) -> Result<Net> {
+        let mut net = Net { nodes: Vec::new(), hosts: Vec::new(), by, keys, begun_ns: 0 };
         match Switch::new() {
             Ok(mut switch) => {
                 let hosts = if by == By::Mdns { nodes } else { 1 };
@@ -70,10 +70,10 @@ impl Net {
                 let gossip = self.by == By::DhtAndGossip;
                 let found = json!({ "mdns": false, "dht": "server", "gossip": gossip });
                 let bootstrap: Vec<_> = bootstrap.into_iter().collect();
-                let limits = &self.limits;
-                self.newcomer(
-                    json!({ "discovery": found, "bootstrap": bootstrap, "limits": limits }),
-                )
+                let mut config = self.keys.clone();
+                config["discovery"] = found;
+                config["bootstrap"] = bootstrap.into();
+                self.newcomer(config)
             }
         }
     }
