@@ -287,10 +287,11 @@ fn serve(
             return None;
         }
         started.get_or_init(|| Arc::clone(&run));
-        let _ = host.ready.send(Ok(Arc::clone(&run)));
         Some(run)
     };
-    let outcome = catch_unwind(AssertUnwindSafe(|| worker::run(node, commands, on_ready)));
+    let on_begun = |run: &Arc<Run>| drop(host.ready.send(Ok(Arc::clone(run))));
+    let life = AssertUnwindSafe(|| worker::run(node, commands, on_ready, on_begun));
+    let outcome = catch_unwind(life);
     let run = started.get();
     if outcome.is_err() {
         // From here on, while the book is still being written, every call answers `dead`.

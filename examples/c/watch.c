@@ -66,7 +66,8 @@ static void print_peer(struct span row)
 
     next_element(&addresses, &first);
     say(TABLE_ROW, short_id(text(field(row, "peer_id"), "?", id)),
-        is(field(row, "connected"), "true") ? "connected" : "away", text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
+        is(field(row, "connected"), "true") ? "connected" : "away",
+        text(field(row, "transport"), "-", over), text(field(row, "latency_ms"), "-", ms),
         text(field(row, "agent_version"), "-", agent), text(first, "-", address));
 }
 
@@ -109,7 +110,7 @@ static void connect_to(peerkit_t node, const char *target)
         ;
     if (explain("connect", reply))
         say("connect: %s answered after %.1f ms%s%s", text(field(whole(reply), "peer_id"), "?", id),
-            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL), asked.at ? ", at where it is by word of " : "",
+            strtod(text(field(whole(reply), "duration_ms"), "0", ms), NULL), asked.at ? ", found through " : "",
             asked.at ? who(field(asked, "source")) : "");
     peerkit_string_free(reply);
 }

@@ -5,6 +5,7 @@
 //! Nothing here does anything: the book fills these in, `ops` serialises them.
 
 pub mod event;
+mod found;
 pub mod params;
 pub mod reply;
 

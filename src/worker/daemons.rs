@@ -29,11 +29,17 @@ pub(super) struct Daemons {
     answers: mpsc::Receiver<Answered>,
 }
 
+/// Who asked, by number.
+#[derive(Clone, Copy)]
+enum Asker {
+    Call(u64),
+    Pass(u64),
+}
+
 /// A daemon has answered.
 pub(super) struct Answered {
     source: Source,
-    /// The call that asked; a pass otherwise.
-    call: Option<u64>,
+    asker: Asker,
     /// What it told, and where it was asked.
     outcome: Result<(Found, Multiaddr)>,
 }
@@ -52,13 +58,7 @@ impl Daemons {
         }
     }
 
-    fn ask(
-        &mut self,
-        source: Source,
-        api: Api,
-        deadline: Instant,
-        call: Option<u64>,
-    ) -> Result<()> {
+    fn ask(&mut self, source: Source, api: Api, deadline: Instant, asker: Asker) -> Result<()> {
         if self.open >= AT_ONCE {
             let message = format!("{AT_ONCE} questions to daemons are under way already");
             return Err(Error::new(ErrorKind::Busy, message));
@@ -76,7 +76,7 @@ impl Daemons {
             });
             let outcome = outcome.map(|found| (found, api.seen_at()));
             // There is room for as many as are under way; a worker that is gone wants none.
-            let _ = sender.try_send(Answered { source, call, outcome });
+            let _ = sender.try_send(Answered { source, asker, outcome });
         });
         Ok(())
     }
@@ -87,17 +87,17 @@ impl Worker {
     pub(super) fn ask_daemon(&mut self, source: Source, api: Api, terms: Terms<Vec<PeerId>>) {
         let deadline = terms.deadline.min(Instant::now() + LONGEST);
         let Some(call) = self.wait(terms, Kind::Daemon) else { return };
-        if let Err(error) = self.daemons.ask(source, api, deadline, Some(call)) {
+        if let Err(error) = self.daemons.ask(source, api, deadline, Asker::Call(call)) {
             self.fail_call(call, error);
         }
     }
 
-    /// Asks the configured daemon, for a pass. False where there is none.
-    pub(super) fn ask_configured_daemon(&mut self, source: Source) -> bool {
+    /// Asks the configured daemon, for the pass of this number. False where there is none.
+    pub(super) fn ask_configured_daemon(&mut self, source: Source, pass: u64) -> bool {
         let settings = &self.run.settings.discovery;
         let api = if source == Source::Cluster { &settings.cluster } else { &settings.ipfs };
         let Some(api) = api.clone() else { return false };
-        let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, None);
+        let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, Asker::Pass(pass));
         asked.map_err(|error| self.note_failure_of(source, &error)).is_ok()
     }
 
@@ -108,14 +108,14 @@ impl Worker {
 
     pub(super) fn on_daemon(&mut self, answered: Answered) {
         self.daemons.open -= 1;
-        let Answered { source, call, outcome } = answered;
+        let Answered { source, asker, outcome } = answered;
         let outcome = outcome.map(|(found, seen_at)| self.take_named(source, found, &seen_at));
         if let Err(error) = &outcome {
             self.note_failure_of(source, error);
         }
-        match call {
-            None => self.pass_daemon_over(source),
-            Some(call) => {
+        match asker {
+            Asker::Pass(pass) => self.pass_daemon_over(source, pass),
+            Asker::Call(call) => {
                 if let Some(Kind::Daemon(reply)) = self.take_call(call).map(|call| call.kind) {
                     reply.send(outcome);
                 }

@@ -35,8 +35,9 @@ const HEAD_START: Duration = Duration::from_secs(1);
 /// The addresses of a dial that have had their turn, and how far each has come.
 pub(super) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
 
-/// How long a dial may take that libp2p's protocols make by themselves.
-const UNASKED_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a dial may take that libp2p's protocols make by themselves: a search of the DHT has to get
+/// past those who are gone.
+const UNASKED_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
 /// [`Attempted::dial`] for each address before it returns, and clears them after it.

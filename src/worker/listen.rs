@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::time::Duration;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use libp2p::core::transport::ListenerId;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
@@ -55,6 +55,10 @@ pub(super) async fn listen(
     if tokio::time::timeout(PATIENCE, waiting).await.is_err() {
         let silent = pending.values().filter(|address| expected(address));
         failures.extend(silent.map(|address| failed(address, &"no address in time")));
+    }
+    // A listener tells of the first of its addresses and has the others ready.
+    while let Some(event) = swarm.select_next_some().now_or_never() {
+        early.extend(take_event(event, &mut pending, &mut addresses, &mut failures));
     }
     for address in &addresses {
         announce(swarm, settings, address);

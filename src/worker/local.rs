@@ -1,8 +1,13 @@
 //! The local network: what multicast DNS brings, and what it is told. The service itself is `mdns`.
 
-use super::Worker;
+use std::time::{Duration, Instant};
+
 use super::mdns::{Heard, Mdns};
+use super::{Timer, Worker};
 use crate::model::Source;
+
+/// An interface that comes has its address up to a second before it runs, and can't be spoken on till then.
+const SETTLING: Duration = Duration::from_secs(2);
 
 /// The service, while discovery runs and the configuration has it on.
 #[derive(Default)]
@@ -31,6 +36,12 @@ impl Worker {
         let never = &self.run.settings.no_announce;
         let told = self.swarm.listeners().filter(|address| !never.contains(address));
         mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
+    }
+
+    /// There is an address of ours that wasn't there. It may be of a network that has just come.
+    pub(super) fn ask_mdns_soon(&mut self) {
+        self.ask_mdns();
+        self.timers.set(Instant::now() + SETTLING, Timer::AskAround);
     }
 
     pub(super) fn ask_mdns(&mut self) {

@@ -4,9 +4,9 @@
 //! at a time, and never waits for anything else: the book is memory, the disk has a thread of its
 //! own, and answers and events go into queues that never block. `connect` and `accept` are the story of
 //! a connect, `lookup` of a search for a peer, `calls` of the other calls, `peers` and `identified` of
-//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht`,
-//! `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is dialled because of it. `transport`
-//! and `behaviour` put libp2p together.
+//! connections, `listen` of start-up; `discovery` is the story of a pass over the sources (`dht` with
+//! `providers`, `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is
+//! dialled because of it. `transport` and `behaviour` put libp2p together.
 
 mod accept;
 mod announce;
@@ -83,11 +83,13 @@ use crate::{Multiaddr, PeerId};
 const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Runs a node on the calling thread until it is stopped. `ready` is called once it listens, with
-/// its addresses; where it gives no run, the start was given up and the node ends at once.
+/// its addresses; where it gives no run, the start was given up and the node ends at once. `begun` is
+/// called once what the start does by itself shows.
 pub(crate) fn run(
     node: &Node,
     commands: mpsc::Receiver<Command>,
     ready: impl FnOnce(Listening) -> Option<Arc<Run>>,
+    begun: impl FnOnce(&Arc<Run>),
 ) -> Result<()> {
     // One thread: the swarm's task is the bottleneck, and a second thread triples the latency of
     // a command (shared/FACTS.md, "Facade and book").
@@ -106,6 +108,7 @@ pub(crate) fn run(
             let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
             worker.begin();
+            begun(&worker.run);
             worker.serve(commands, &crashed).await;
         }
         Ok(())
@@ -276,6 +279,7 @@ impl Worker {
                 Timer::Tend => self.tend(),
                 Timer::Trim => self.trim(),
                 Timer::Announce => self.on_announce_timer(),
+                Timer::AskAround => self.ask_mdns(),
             }
         }
     }
@@ -308,8 +312,7 @@ impl Worker {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
                 self.tell_mdns();
-                // It may be of a network that has just come; who is there hasn't been asked.
-                self.ask_mdns();
+                self.ask_mdns_soon();
             }
             SwarmEvent::ExternalAddrConfirmed { address } => {
                 match self.run.settings.no_announce.contains(&address) {

@@ -120,10 +120,6 @@ impl Worker {
             self.discovered(source, peer, true, now);
         }
         if found != Discovered::Known {
-            if let Some(source) = cause {
-                self.run.discovery.heard(source, peer, true, now);
-                self.check_goals();
-            }
             let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
             let by_user = dialled.is_some() && cause.is_none();
             let source = if by_user { Source::User } else { source };

@@ -22,6 +22,8 @@ pub(super) enum Timer {
     Trim,
     /// An announcement is due.
     Announce,
+    /// Who is on the local network is to be asked.
+    AskAround,
 }
 
 /// All alarms that are set.

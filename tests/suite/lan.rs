@@ -64,7 +64,6 @@ fn five_processes_on_one_switch_find_and_know_one_another_within_ten_seconds() {
     eventually(left, "everybody knows everybody and is connected", || {
         pairs(&peers).iter().all(|&(a, b)| is_connected(&peers[a], peers[b].id()))
     });
-    eprintln!("found after {:?}", begun.elapsed());
     let mut by_multicast = 0;
     for (a, b) in pairs(&peers) {
         let event = peers[a].wait_for("peer_discovered", peers[b].id());
@@ -72,7 +71,6 @@ fn five_processes_on_one_switch_find_and_know_one_another_within_ten_seconds() {
         assert!(["mdns", "gossip", "dht", "inbound"].contains(&source), "{event:#}");
         by_multicast += usize::from(source == "mdns");
     }
-    eprintln!("by multicast {by_multicast} of 20");
     assert!(by_multicast >= 5, "only {by_multicast} of 20 were found by multicast");
 
     // One goes and comes back elsewhere.
@@ -80,7 +78,6 @@ fn five_processes_on_one_switch_find_and_know_one_another_within_ten_seconds() {
     let id = gone.id().to_owned();
     gone.kill();
     hosts[0].set_ip("10.77.0.99/24");
-    let begun = Instant::now();
     let back = hosts[0].peer(kept);
     assert_eq!(back.id(), id);
     eventually(FOUND, "it is connected at its new address", || {
@@ -93,7 +90,6 @@ fn five_processes_on_one_switch_find_and_know_one_another_within_ten_seconds() {
         let known = peer.info(&id)["multiaddrs"].to_string();
         assert!(known.contains("/ip4/10.77.0.99/"), "{known}");
     }
-    eprintln!("found again after {:?}", begun.elapsed());
 }
 
 #[test]
@@ -182,9 +178,7 @@ fn a_host_without_a_network_says_so() {
     let other = other.peer(json!({ "profile": "lan", "limits": { "low_water": 0 } }));
     host.switch_eth0(true);
     host.set_ip("10.77.0.9/24");
-    let begun = Instant::now();
     eventually(FOUND, "who is there is found", || is_connected(&peer, other.id()));
-    eprintln!("network came {:?}", begun.elapsed());
 }
 
 #[test]
@@ -278,21 +272,22 @@ fn a_flood_of_fake_mdns_answers_is_bounded() {
     passes(&victim, 1);
     let before = rss_kib(&victim);
     let lies = json!({ "packets": PACKETS, "victim": victim.id(), "network": "10.77.0" });
-    let begun = Instant::now();
     let flood = sender.begin(60_000, "flood", lies);
-    let mut slowest = Duration::ZERO;
+    let mut took = Vec::new();
     while flood.still_waits_after(Duration::from_millis(50)) {
         let asked = Instant::now();
         victim.ok("get_peer_stats", json!({}));
         victim.ok("unsubscribe", json!({ "topic": "none" }));
-        slowest = slowest.max(asked.elapsed());
+        took.push(asked.elapsed());
     }
-    eprintln!("flood took {:?}, slowest call {slowest:?}", begun.elapsed());
-    assert!(slowest < Duration::from_millis(500), "a call took {slowest:?}");
+    // One by one they are as late as the machine is busy with other tests.
+    took.sort();
+    let (usual, slowest) = (took[took.len() / 2], took[took.len() - 1]);
+    let in_time = usual < Duration::from_millis(100) && slowest < Duration::from_secs(2);
+    assert!(in_time, "two calls took {usual:?} as a rule and up to {slowest:?}");
     victim.ok("discover_peers", json!({}));
     let stats = victim.ok("get_peer_stats", json!({}))["stats"].clone();
     let grown = rss_kib(&victim).saturating_sub(before);
-    eprintln!("grown by {grown} KiB, {} peers, {}", stats["total_peers"], stats["dropped"]);
     assert!(grown < MOST_KIB, "grown by {grown} KiB");
     let peers = stats["total_peers"].as_u64().unwrap();
     assert!(peers <= MAX_PEERS / 10, "{peers} peers are in the book");
@@ -301,9 +296,7 @@ fn a_flood_of_fake_mdns_answers_is_bounded() {
         assert!(count > 0, "{reason}: {}", stats["dropped"]);
     }
     let genuine = third.peer(json!({ "profile": "lan" }));
-    let begun = Instant::now();
     eventually(FOUND, "who is there is found", || is_connected(&victim, genuine.id()));
-    eprintln!("found after {:?}", begun.elapsed());
 }
 
 fn rss_kib(peer: &Peer) -> u64 {
@@ -330,20 +323,22 @@ fn private_addresses_learnt_from_public_peers_are_never_dialled() {
         host.peer(config)
     };
     let both = internet(&both, json!({}));
-    // One out there says to be at an address of our network as well.
+    // One out there says to be at an address of our network as well. It dials nobody else.
     let far = internet(
         &far,
         json!({
             "bootstrap": [format!("/ip4/44.0.0.2/tcp/4001/p2p/{}", both.id())],
             "advertise": ["/ip4/10.1.2.3/tcp/4001"],
+            "limits": { "low_water": 1 },
         }),
     );
     both.wait_for("peer_identified", far.id());
-    // We hear of it from a friend next door.
+    // We hear of it from a friend next door, by gossip alone.
     let peer = internet(
         &here,
         json!({
             "bootstrap": [format!("/ip4/10.0.0.2/tcp/4001/p2p/{}", both.id())],
+            "discovery": { "dht": "off", "interval_s": 1 },
         }),
     );
     peer.wait_for("peer_connected", both.id());
@@ -354,6 +349,28 @@ fn private_addresses_learnt_from_public_peers_are_never_dialled() {
     let dropped = peer.ok("get_peer_stats", json!({}))["stats"]["dropped"].clone();
     assert!(dropped.to_string().contains(".scope"), "it was told: {dropped}");
     assert_eq!(nobody.packets_out(), 0, "somebody asked for 10.1.2.3");
+}
+
+#[test]
+fn a_peer_on_two_networks_is_found_on_both_and_tells_each_its_own_address() {
+    let (Some(one), Some(other)) = (Switch::new(), Switch::new()) else { return };
+    let between = one.host("10.77.0.1/24");
+    between.plug(&other, "eth1", "10.88.0.1/24");
+    let hosts = [one.host("10.77.0.2/24"), other.host("10.88.0.2/24")];
+    let quiet = json!({ "profile": "lan", "limits": { "low_water": 0 } });
+    let both = between.peer(quiet.clone());
+    let neighbour = between.peer(quiet.clone());
+    both.wait_for("peer_discovered", neighbour.id());
+    let peers = hosts.each_ref().map(|host| host.peer(quiet.clone()));
+    for (peer, own) in peers.iter().zip(["10.77.0.1", "10.88.0.1"]) {
+        both.wait_for("peer_discovered", peer.id());
+        neighbour.wait_for("peer_discovered", peer.id());
+        let found = peer.wait_for("peer_discovered", both.id());
+        assert_eq!(found["source"], "mdns");
+        let told = found["multiaddrs"].as_array().unwrap();
+        assert!(told.iter().all(|at| at.as_str().unwrap().contains(own)), "{told:?}");
+    }
+    assert!(!knows(&peers[0], peers[1].id()), "the networks are strangers");
 }
 
 #[test]

@@ -259,6 +259,7 @@ fn put_aside(shape: &mut Value) {
                 for source in value.as_object_mut().unwrap().values_mut() {
                     source["dropped"] = json!({ "*": "integer" });
                     source["note"] = json!("string or null");
+                    source["last_error"] = json!("object or null");
                     source["last_found"] = json!("number or null");
                 }
             }

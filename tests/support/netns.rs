@@ -88,13 +88,7 @@ impl Switch {
         let mut unshare = self.holder.enter(self.way);
         unshare.args(["unshare", "--net", "--mount"]);
         let holder = Holder::start(unshare, ANY).unwrap_or_else(|why| panic!("no host: {why}"));
-        let port = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed) + 1);
-        let pid = holder.child.id();
-        let plug = format!(
-            "link add {port} type veth peer name eth0 netns {pid}\n\
-             link set {port} master bridge up\n"
-        );
-        ip_commands(self.holder.enter(self.way), &plug);
+        let port = self.plug(&holder, "eth0");
         let host = Host {
             holder,
             way: self.way,
@@ -106,6 +100,19 @@ impl Switch {
         ip_commands(host.holder.enter(self.way), "link set eth0 up\n");
         host.set_ip(ip);
         host
+    }
+
+    /// Runs a cable to a new interface of a host; gives our end of it.
+    #[track_caller]
+    fn plug(&self, host: &Holder, interface: &str) -> String {
+        let port = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed) + 1);
+        let pid = host.child.id();
+        let plug = format!(
+            "link add {port} type veth peer name {interface} netns {pid}\n\
+             link set {port} master bridge up\n"
+        );
+        ip_commands(self.holder.enter(self.way), &plug);
+        port
     }
 }
 
@@ -191,6 +198,14 @@ impl Host {
     #[track_caller]
     pub fn add_ip(&self, further: &str) {
         let commands = format!("address add {further} dev eth0\n");
+        ip_commands(self.holder.enter(self.way), &commands);
+    }
+
+    /// Puts the host on a further switch, with an address there.
+    #[track_caller]
+    pub fn plug(&self, switch: &Switch, interface: &str, ip: &str) {
+        switch.plug(&self.holder, interface);
+        let commands = format!("link set {interface} up\naddress add {ip} dev {interface}\n");
         ip_commands(self.holder.enter(self.way), &commands);
     }
 

@@ -138,7 +138,9 @@ impl Socket {
         let receiver = socket2::Socket::new(Domain::IPV4, Type::DGRAM, None)?;
         // The system's own resolver and other peers have this port too; each gets every multicast.
         receiver.set_reuse_address(true)?;
-        #[cfg(unix)]
+        // Not on Linux, where that is enough: among sockets with SO_REUSEPORT it hands a packet to one that
+        // a hash chooses, and asks neither whether others want it nor which interface it came by.
+        #[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
         receiver.set_reuse_port(true)?;
         // Linux gives a socket what comes for the group on any interface, unless told not to.
         #[cfg(target_os = "linux")]

@@ -2,44 +2,34 @@
 //!
 //! A pass asks every source that is on and waits for those that answer; what they tell between passes
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
-//! for `tend`; `dht`, `pubsub`, `mdns` and `daemons` are the sources, bootstrap's dials are here.
+//! for `tend`. The sources are `bootstrap` and `routes` below this, `pubsub`, `local` and `daemons`.
+
+mod bootstrap;
+mod routes;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use libp2p::kad::{self, QueryId};
+use libp2p::kad::QueryId;
 use libp2p::swarm::ConnectionId;
 
 use super::calls::Kind;
 use super::command::Terms;
-use super::dht::Dht;
 use super::dial::{Dial, millis};
-use super::learnt::{self, MAX_ADDRESSES};
-use super::peer::Peer;
+use super::learnt;
 use super::{Timer, Worker};
-use crate::addr::Scope;
-use crate::book::{Discovered, Record};
-use crate::bootstrap::Entry;
+use crate::book::Discovered;
 use crate::clock::Timestamp;
-use crate::config::{DhtMode, Profile};
+use crate::config::DhtMode;
 use crate::discovery::{SOURCES, Snapshot};
 use crate::model::event::EventKind;
-use crate::model::{Direction, Source, Text};
+use crate::model::{Source, Text};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
 const WINDOW: Duration = Duration::from_secs(2);
 /// A pass ends then, whatever still runs.
 const PASS_TIMEOUT: Duration = Duration::from_secs(20);
-/// With fewer connected peers than this the bootstrap peers are dialled again (Kubo's
-/// `MinPeerThreshold`).
-const FEW: usize = 4;
-/// Bootstrap addresses dialled in one pass; the next pass takes those whose turn comes next.
-const BOOTSTRAP_DIALS: usize = 32;
-/// A first peer of the DHT often comes with others; a pass then waits for them so long.
-const SOON: Duration = Duration::from_millis(200);
-/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
-const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 /// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
 /// connected to tell whether it is one.
 const TELLING: Duration = Duration::from_secs(1);
@@ -48,6 +38,8 @@ const TELLING: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(super) struct Discovery {
     pass: Option<Pass>,
+    /// How many passes there have been.
+    passes: u64,
     next: Option<Instant>,
     last_begun: Option<Instant>,
     /// The user stopped it.
@@ -62,6 +54,7 @@ pub(super) struct Discovery {
 
 /// A pass under way, and what it waits for.
 struct Pass {
+    number: u64,
     begun: Instant,
     until: Instant,
     window: Instant,
@@ -99,29 +92,6 @@ impl Worker {
         self.warm_dht(|_| true);
         if self.begins_active() {
             self.set_discovery(true);
-        }
-    }
-
-    /// The bootstrap peers are in the book as such, and those taken off the list no longer are.
-    fn list_bootstrap(&mut self) {
-        let mut listed = HashSet::new();
-        for Entry { addr, peer_id } in self.run.bootstrap.entries() {
-            let Some(peer) = peer_id.filter(|peer| *peer != self.run.peer_id) else { continue };
-            listed.insert(peer);
-            // What is known already isn't heard of anew: the list says nothing of whether it lives.
-            if !self.run.book.get(&peer).is_some_and(|record| record.is_listed_at(&addr)) {
-                self.found(Source::Bootstrap, peer, vec![addr]);
-            }
-        }
-        for gone in self.discovery.listed.difference(&listed) {
-            self.run.book.off_the_list(gone);
-        }
-        self.discovery.listed = listed;
-        let entries = self.run.bootstrap.entries();
-        let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
-        self.discovery.answered.retain(|addr, _| is_listed(addr));
-        for source in SOURCES {
-            self.run.discovery.enable(source, self.has(source));
         }
     }
 
@@ -164,19 +134,6 @@ impl Worker {
         self.timers.set(at, Timer::Pass);
     }
 
-    /// The DHT has a first peer: whatever it knows is worth asking for.
-    fn dht_came_alive(&mut self) {
-        match self.discovery.pass {
-            Some(_) => self.ask_dht(),
-            // A remote decides when it takes part, so it mustn't decide how often we look around.
-            None => {
-                let last = self.discovery.last_begun.map(|begun| begun + LEAST_INTERVAL);
-                let wait = last.map_or(SOON, |at| at.saturating_duration_since(Instant::now()));
-                self.pass_soon(wait.max(SOON));
-            }
-        }
-    }
-
     /// `discover_peers`: joins the pass under way, or begins one.
     pub(super) fn discover(&mut self, limit: u64, terms: Terms<Snapshot>) {
         let goal = self.run.discovery.total() + limit;
@@ -208,7 +165,10 @@ impl Worker {
         self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
+        self.discovery.passes += 1;
+        let number = self.discovery.passes;
         self.discovery.pass = Some(Pass {
+            number,
             begun: now,
             until: now + PASS_TIMEOUT,
             window: if listens { now + WINDOW } else { now },
@@ -231,7 +191,7 @@ impl Worker {
             self.announce();
         }
         for source in [Source::Ipfs, Source::Cluster] {
-            if self.ask_configured_daemon(source)
+            if self.ask_configured_daemon(source, number)
                 && let Some(pass) = &mut self.discovery.pass
             {
                 pass.daemons.insert(source);
@@ -241,148 +201,10 @@ impl Worker {
         self.end_pass_if_over();
     }
 
-    fn ask_bootstrap(&mut self, asked: bool) {
-        let entries = self.run.bootstrap.entries();
-        self.note_bootstrap(&entries);
-        if !asked && self.peers.len() >= FEW {
-            return;
-        }
-        // What earlier runs met with doesn't keep the first dials of this one back.
-        let at_once = asked || !std::mem::replace(&mut self.discovery.begun, true);
-        for entry in self.bootstrap_due(entries, at_once) {
-            let dialled = match entry.peer_id {
-                Some(peer) => self.dial_listed(peer),
-                None => self.dial_bootstrap(None, [entry.addr]),
-            };
-            if let (Some(connection), Some(pass)) = (dialled, &mut self.discovery.pass) {
-                pass.dials.insert(connection);
-            }
-        }
-    }
-
-    fn note_bootstrap(&self, entries: &[Entry]) {
-        let connected = |peer: &PeerId| self.peers.contains_key(peer);
-        let open = entries.iter().filter(|entry| entry.peer_id.as_ref().is_some_and(connected));
-        let settings = &self.run.settings;
-        let mut note = format!(
-            "{} of {} bootstrap addresses are of connected peers",
-            open.count(),
-            entries.len()
-        );
-        let allowed = |entry: &&Entry| settings.may_dial_unasked(addr::scope(&entry.addr), true);
-        let barred = entries.len() - entries.iter().filter(allowed).count();
-        if barred > 0 {
-            note += &format!("; the profile keeps {barred} from being dialled");
-        }
-        self.run.discovery.note(Source::Bootstrap, note);
-    }
-
-    /// The entries to dial in this pass, one for each peer. `at_once`: whether or not its turn has come.
-    fn bootstrap_due(&self, mut entries: Vec<Entry>, at_once: bool) -> Vec<Entry> {
-        let now = clock::now();
-        let mut seen = HashSet::from([self.run.peer_id]);
-        entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
-        let due = entries.into_iter().filter_map(|entry| {
-            let peer = entry.peer_id.or_else(|| self.discovery.answered.get(&entry.addr).copied());
-            let record = peer.and_then(|peer| self.run.book.get(&peer));
-            let Some(record) = record else { return Some((None, entry)) };
-            let due = !record.connected() && !record.held_off && (at_once || record.may_retry(now));
-            due.then_some((record.next_retry_at, entry))
-        });
-        let mut due: Vec<_> = due.collect();
-        due.sort_by_key(|(turn, _)| *turn);
-        due.into_iter().map(|(_, entry)| entry).take(BOOTSTRAP_DIALS).collect()
-    }
-
-    fn ask_dht(&mut self) {
-        let local = self.run.peer_id;
-        let random = PeerId::random();
-        if self.routes() == Some(0) {
-            self.warm_dht(|record| record.may_retry(clock::now()));
-        }
-        if self.routes() == Some(0) {
-            let note = "no peer that takes part in this DHT is known yet".to_owned();
-            return self.run.discovery.note(Source::Dht, note);
-        }
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        // Our own neighbourhood, and a walk to somewhere else.
-        let queries = [local, random].map(|key| dht.search(key.to_bytes()));
-        let note = "the DHT told of no peer that wasn't known".to_owned();
-        self.run.discovery.note(Source::Dht, note);
-        if let Some(pass) = &mut self.discovery.pass {
-            pass.queries.extend(queries);
-        }
-    }
-
-    /// How many peers the routing table has.
-    fn routes(&mut self) -> Option<usize> {
-        self.swarm.behaviour_mut().dht.as_mut().map(Dht::len)
-    }
-
-    /// Whoever took part in the DHT is asked again: in an earlier run, or before it was out of reach.
-    fn warm_dht(&mut self, worth_it: impl Fn(&Record) -> bool) {
-        for record in self.run.book.dht_peers(&self.run.settings.discovery.dht_protocol) {
-            if worth_it(&record) {
-                let known = record.dial_addresses();
-                let addresses = known.into_iter().filter_map(|(text, _)| text.parse().ok());
-                self.route(record.id, addresses);
-            }
-        }
-    }
-
-    /// A peer has told which protocols it speaks: the routing table has those who take part, at the
-    /// addresses they tell of now and those they were reached at.
-    pub(super) fn takes_part_in_dht(&mut self, peer: PeerId, listens_at: Vec<Multiaddr>) {
-        let Some(record) = self.run.book.get(&peer) else { return };
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        let protocol = &self.run.settings.discovery.dht_protocol;
-        if !record.protocols.iter().any(|name| **name == **protocol) {
-            return dht.remove(&peer);
-        }
-        let was_empty = dht.len() == 0;
-        let state = self.peers.get(&peer);
-        let dialled = state.into_iter().flat_map(Peer::live);
-        let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
-        let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
-        self.route(peer, reached.into_iter().chain(listens_at));
-        if was_empty {
-            self.dht_came_alive();
-        }
-    }
-
-    fn route(&mut self, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
-        let settings = &self.run.settings;
-        // What stands in the table is told to everybody who asks.
-        let least = match settings.profile {
-            Profile::Internet => Scope::Public,
-            Profile::Lan | Profile::Offline => Scope::Loopback,
-        };
-        let fits = |address: &Multiaddr| {
-            let scope = addr::scope(address);
-            scope >= least && settings.may_dial_unasked(scope, false)
-        };
-        let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
-        if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            dht.add(&peer, &addresses);
-        }
-    }
-
     /// Of what a source told, this was left out.
     pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
         for (reason, count) in dropped.by_reason() {
             self.run.discovery.dropped(source, reason, count);
-        }
-    }
-
-    /// A search of the DHT ended, or came to a part of its result.
-    pub(super) fn searched(&mut self, query: QueryId, found: Vec<kad::PeerInfo>, last: bool) {
-        // Who was known before the search comes without addresses.
-        for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
-            self.found(Source::Dht, info.peer_id, info.addrs);
-        }
-        if last && let Some(pass) = &mut self.discovery.pass {
-            pass.queries.remove(&query);
-            self.end_pass_if_over();
         }
     }
 
@@ -418,9 +240,11 @@ impl Worker {
         self.end_pass_if_over();
     }
 
-    /// A daemon that a pass may wait for has answered.
-    pub(super) fn pass_daemon_over(&mut self, source: Source) {
-        if let Some(pass) = &mut self.discovery.pass {
+    /// A daemon has answered the pass of this number, which may be over by now.
+    pub(super) fn pass_daemon_over(&mut self, source: Source, number: u64) {
+        if let Some(pass) = &mut self.discovery.pass
+            && pass.number == number
+        {
             pass.daemons.remove(&source);
             self.end_pass_if_over();
         }
@@ -445,7 +269,7 @@ impl Worker {
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    pub(super) fn check_goals(&mut self) {
+    fn check_goals(&mut self) {
         let total = self.run.discovery.total();
         self.answer_discovers(|goal| goal <= total);
     }
@@ -459,14 +283,6 @@ impl Worker {
     pub(super) fn answer_discover(&mut self, id: u64) {
         if let Some(Kind::Discover { reply, .. }) = self.take_call(id).map(|call| call.kind) {
             reply.send(Ok(self.run.discovery.snapshot()));
-        }
-    }
-
-    /// The bootstrap list is another.
-    pub(super) fn bootstrap_changed(&mut self) {
-        self.list_bootstrap();
-        if !self.discovery.stopped && self.begins_active() {
-            self.set_discovery(true);
         }
     }
 
