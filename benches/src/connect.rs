@@ -100,8 +100,9 @@ fn table(contenders: &[Contender]) -> Section {
              of the reply. raw rust-libp2p: the same versions, TLS before Noise, yamux, identify and ping on \
              one current-thread runtime, from `Swarm::dial` to `identify::Event::Received`. \
              go-libp2p: its own `Connect` and `IdentifyWait`, as configured by default. With a data_dir \
-             the address dialled is committed to disk before the call returns. Targets: within 1.15x of \
-             raw; above 1.5x is a defect."
+             a commit to disk comes before the call returns, and isn't *inside*: `disconnect_peer` is the user's \
+             word that holds the peer off, and each connect here takes it back. Targets, without that commit: \
+             within 1.15x of raw; above 1.5x is a defect."
         ),
         &["remote", "dialer", "ratio to raw", "p50", "p99", "max", "inside, p50"],
     );

@@ -78,8 +78,8 @@ fn latency() -> Result<Section> {
         &format!(
             "A message of 64 bytes over gossipsub, from the moment before a raw rust-libp2p peer publishes \
              it until its hearer has it; one message every {} ms over TCP on the loopback, {ROUNDS} rounds \
-             of {MESSAGES} by each hearer in turn, ratios are medians over the rounds. All three sign and \
-             verify. peerkit: a reader's thread waits in `peerkit_events_next`, until it returns. raw \
+             of {MESSAGES} by each hearer in turn, ratios are medians over the rounds. Messages are signed, \
+             and verified by each hearer. peerkit: a reader's thread waits in `peerkit_events_next`, until it returns. raw \
              rust-libp2p: the same protocols on one current-thread runtime, until its loop has the event, \
              and until another thread has it from an unbounded crossbeam channel.",
             PAUSE_US / 1000

@@ -13,15 +13,14 @@ use crate::table::{Section, amount, duration, times};
 const SECONDS: u64 = 60;
 /// The beginning isn't idle.
 const SETTLE: Duration = Duration::from_secs(15);
-/// A profile, None for raw rust-libp2p, and its name in the table.
-type Contestant = (Option<&'static str>, &'static str);
-
-const RAW: Contestant = (None, "raw rust-libp2p, the same protocols");
-const OFFLINE: Contestant = (Some("offline"), "**peerkit, offline**");
-const LAN: Contestant = (Some("lan"), "**peerkit, lan**");
-const INTERNET: Contestant = (Some("internet"), "**peerkit, internet**");
+/// A profile, where None is raw rust-libp2p, and a name.
+type Kind = (Option<&'static str>, &'static str);
+const RAW: Kind = (None, "raw rust-libp2p, the same protocols");
+const OFFLINE: Kind = (Some("offline"), "**peerkit, offline**");
+const LAN: Kind = (Some("lan"), "**peerkit, lan**");
+const INTERNET: Kind = (Some("internet"), "**peerkit, internet**");
 /// With how many neighbours each is measured.
-const SCENES: [(usize, &[Contestant]); 3] =
+const SCENES: [(usize, &[Kind]); 3] =
     [(0, &[RAW, OFFLINE, LAN, INTERNET]), (4, &[RAW, OFFLINE, LAN, INTERNET]), (19, &[RAW, LAN])];
 
 /// A node that is measured, and its neighbours, each on a host of its own on their switch.
@@ -59,8 +58,7 @@ pub fn run() -> Result<Vec<Section>> {
              Each is on a host of its own, with one address, over TCP and QUIC; bytes are those of its interface, \
              all headers included, ARP and IGMP too. Connected: neighbours of the same kind and \
              profile on the same switch, connected over TCP; in lan and internet they connect among themselves too. \
-             In that time ping asks every 15 s, gossipsub beats every second, and a pass of discovery \
-             comes every 30 s; identify is asked anew every 5 minutes, so it isn't in here, nor is raw kad's bootstrap, as rare. \
+             In that time ping asks every 15 s and a pass of discovery comes every 30 s; identify is asked anew every 5 minutes, so it isn't in here, nor is raw kad's bootstrap, as rare. \
              Profile internet has no bootstrap address here: a node alone has nobody to ask. \
              raw rust-libp2p: identify, ping, kad as a server, gossipsub and request-response.",
             scenes.len(),
@@ -118,10 +116,7 @@ fn start(host: &Host, profile: Option<&str>) -> Result<Child> {
     };
     let ip = &host.ip;
     let listen = [format!("/ip4/{ip}/tcp/0"), format!("/ip4/{ip}/udp/0/quic-v1")];
-    let mut config = json!({ "profile": profile, "listen": listen });
-    if let Ok(d) = std::env::var("HACK") {
-        config["discovery"] = serde_json::from_str(&d)?;
-    }
+    let config = json!({ "profile": profile, "listen": listen });
     Child::node_at(Some(host), &config.to_string())
 }
 

@@ -2,9 +2,11 @@
 //!
 //! `bench` is the driver; `bench-node` is a process that embeds libpeerkit through its C ABI and
 //! nothing else, so that its memory is that of an embedding program. Everything that is measured runs
-//! in a process of its own and is told what to do by lines of JSON (`child`, `line`); `abi` is the C
-//! library, `raw` plain rust-libp2p, `reference` the bare lock and JSON; `stats` and `table` say what
-//! came of it. The parts are in `connect`, `pages`, `reads` and `memory`.
+//! in a process of its own and is told what to do by lines of JSON (`child`, `line`), on a network of
+//! its own where that can be had (`netns`, `nets`); `abi` is the C library, `load` and `readers` what
+//! programs do with it, `raw` and `member` plain rust-libp2p, `reference` the bare lock and JSON; `stats`
+//! and `table` say what came of it. The parts are in `connect`, `pages`, `reads`, `events`, `discovery`,
+//! `lookups`, `idle` and `memory`.
 
 pub mod abi;
 pub mod child;

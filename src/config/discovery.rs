@@ -13,7 +13,8 @@ use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::error::Result;
 
-/// Often enough that a new peer is known within half a minute, and a hundred bytes or so each.
+/// Often enough that a new peer is known within half a minute; benches/RESULTS.md, "Idle", has what it
+/// costs.
 const INTERVAL_S: u64 = 30;
 const MAX_INTERVAL_S: u64 = 86_400;
 /// In front of our own protocols' names.

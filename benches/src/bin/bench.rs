@@ -1,5 +1,6 @@
-//! The driver: `bench all`, or some of `connect`, `pages`, `reads`, `memory`. Tables go to standard
-//! output, progress to standard error. `raw`, `raw-hold` and `crowd` are roles it plays for itself.
+//! The driver: `bench all`, or the names of some parts. Tables go to standard output, progress to
+//! standard error. `raw`, `raw-hold`, `crowd`, `full-hold`, `full-crowd` and `member` are roles it plays
+//! for itself.
 
 use peerkit_bench::member::{self, Full};
 use peerkit_bench::raw::{self, Plain};
@@ -44,5 +45,6 @@ fn print(part: Part) -> Result<()> {
 }
 
 fn usage() -> Box<dyn std::error::Error + Send + Sync> {
-    "usage: bench [all | connect | pages | reads | memory]...".into()
+    let names: Vec<_> = PARTS.iter().map(|(name, _)| *name).collect();
+    format!("usage: bench [all | {}]...", names.join(" | ")).into()
 }
