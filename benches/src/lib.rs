@@ -20,6 +20,8 @@ pub mod load;
 pub mod lookups;
 pub mod member;
 pub mod memory;
+#[path = "../../tests/support/namespace.rs"]
+mod namespace;
 pub mod netns;
 pub mod nets;
 pub mod pages;

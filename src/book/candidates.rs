@@ -16,16 +16,12 @@ const LOOKED_AT: usize = 1024;
 const WARM_PEERS: usize = 64;
 
 impl Book {
-    /// Peers that are worth a dial now, of those that may be dialled at all. Those that were ever reached
-    /// come first: of the others anybody can make up as many as he likes.
-    pub(crate) fn dial_candidates(
-        &self,
-        now: Timestamp,
-        may_dial: impl Fn(&Record) -> bool,
-    ) -> Vec<Arc<Record>> {
+    /// Peers that are worth a dial now. Those that were ever reached come first: of the others anybody can
+    /// make up as many as he likes.
+    pub(crate) fn dial_candidates(&self, now: Timestamp) -> Vec<Arc<Record>> {
         let worth_it = |record: &Record| {
             let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
-            wanted && !record.held_off && record.may_retry(now) && may_dial(record)
+            wanted && !record.held_off && record.may_retry(now)
         };
         let mut candidates = self.recent(2 * LOOKED_AT, worth_it);
         candidates.sort_by_key(|record| !record.was_reached());
@@ -34,8 +30,7 @@ impl Book {
 
     /// Peers that took part in this DHT when they were last identified.
     pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Arc<Record>> {
-        let takes_part =
-            |record: &Record| record.dht && record.protocols.iter().any(|name| **name == *protocol);
+        let takes_part = |record: &Record| record.dht && record.speaks(protocol);
         self.recent(WARM_PEERS, takes_part)
     }
 

@@ -252,6 +252,11 @@ impl Record {
         self.addrs.iter().any(|addr| addr.last_success.is_some())
     }
 
+    /// Whether it said to speak exactly this protocol.
+    pub(crate) fn speaks(&self, protocol: &str) -> bool {
+        self.protocols.iter().any(|name| **name == *protocol)
+    }
+
     /// Whether the time for a dial that nobody asks for has come.
     pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
         self.next_retry_at.is_none_or(|at| at <= now)

@@ -75,6 +75,15 @@ impl Settings {
         self.profile == Profile::Lan
     }
 
+    /// How far an address of anybody must reach to be told to others: on the Internet a near one is of
+    /// no use to them, and says more than they need know.
+    pub(crate) fn least_told(&self) -> Scope {
+        match self.profile {
+            Profile::Internet => Scope::Public,
+            Profile::Lan | Profile::Offline => Scope::Loopback,
+        }
+    }
+
     /// Whether peerkit may dial an address of this scope without being asked to. `listed`: the user
     /// named it for that, in the bootstrap list.
     pub(crate) fn may_dial_unasked(&self, scope: Scope, listed: bool) -> bool {

@@ -17,10 +17,9 @@ use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
+use crate::worker::MAX_TOPIC_BYTES;
 use crate::worker::command::{Command, Reply, Target, Terms};
 
-/// The longest topic, in bytes.
-const MAX_TOPIC_BYTES: usize = 256;
 /// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
 const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 /// Peers dialled by one `bootstrap_from_*`.
@@ -105,7 +104,7 @@ impl PeerManager {
         timeout: Duration,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
-        let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
+        let entry = entry(params)?;
         if entry.peer_id == Some(self.run.peer_id) {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
@@ -120,8 +119,7 @@ impl PeerManager {
         timeout: Duration,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
-        let entry = Entry::parse(&required(params.multiaddr, "multiaddr")?)?;
-        let changed = self.run.bootstrap.remove(&entry)?;
+        let changed = self.run.bootstrap.remove(&entry(params)?)?;
         self.bootstrap_changed(changed, deadline)
     }
 
@@ -295,6 +293,10 @@ impl PeerManager {
         let topic = topic(params.topic)?;
         self.ask(deadline, params.cancel_token, |terms| Command::Unsubscribe { topic, terms })
     }
+}
+
+fn entry(params: BootstrapPeer) -> Result<Entry> {
+    Entry::parse(&required(params.multiaddr, "multiaddr")?)
 }
 
 fn topic(given: Option<String>) -> Result<String> {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::clock::Timestamp;
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind};
 
 /// Shared immutable text. Peer ids, addresses and protocol names are kept as text because turning
 /// them into it costs more than all the rest of a reply.
@@ -113,6 +113,12 @@ pub struct LastError {
     pub message: String,
     /// When.
     pub at: Timestamp,
+}
+
+impl LastError {
+    pub(crate) fn new(error: &Error, at: Timestamp) -> Self {
+        LastError { code: error.kind(), message: error.message().to_owned(), at }
+    }
 }
 
 /// Why the last connection to a peer ended.

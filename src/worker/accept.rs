@@ -121,12 +121,11 @@ impl Worker {
         failure: &Error,
         source: Source,
     ) {
-        let (code, message) = (failure.kind(), failure.message().to_owned());
         if let Some(peer) = peer {
-            let last_error = LastError { code, message: message.clone(), at: clock::now() };
-            self.run.book.dial_failed(&peer, failed, last_error);
+            self.run.book.dial_failed(&peer, failed, LastError::new(failure, clock::now()));
         }
-        let kind = EventKind::DialFailed { code, error: message, source };
+        let (code, error) = (failure.kind(), failure.message().to_owned());
+        let kind = EventKind::DialFailed { code, error, source };
         self.run.hub.publish(peer.map(|peer| peer.to_string().into()), kind);
     }
 

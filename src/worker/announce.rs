@@ -14,7 +14,7 @@ use libp2p::identity::{Keypair, SigningError};
 use prost::Message;
 
 use super::learnt::{Dropped, MAX_ADDRESS_BYTES, MAX_ADDRESSES, useful};
-use super::rate::TokenBucket;
+use super::rate::{Rates, TokenBucket};
 use super::recent::Recent;
 use crate::addr::Scope;
 use crate::{Multiaddr, PeerId, Timestamp, addr};
@@ -39,8 +39,6 @@ const NEIGHBOUR_BURST: u32 = 1000;
 const ALL_PER_S: u32 = 200;
 /// Announcements from all neighbours at once.
 const ALL_BURST: u32 = 2000;
-/// Neighbours whose rate is kept; connections are fewer, as a rule.
-const MAX_NEIGHBOURS: usize = 4096;
 
 /// Peers whose last announcement is remembered.
 const MAX_HEARD: usize = 4096;
@@ -180,7 +178,7 @@ struct Heard {
 /// Decides which announcements to take. Holds a bounded number of peers, whatever comes.
 pub(super) struct Announcements {
     local: PeerId,
-    neighbours: Recent<PeerId, TokenBucket>,
+    neighbours: Rates,
     all: TokenBucket,
     heard: Recent<PeerId, Heard>,
 }
@@ -189,7 +187,7 @@ impl Announcements {
     pub(super) fn new(local: PeerId) -> Self {
         Announcements {
             local,
-            neighbours: Recent::new(MAX_NEIGHBOURS),
+            neighbours: Rates::new(NEIGHBOUR_PER_S, NEIGHBOUR_BURST),
             all: TokenBucket::new(ALL_PER_S, ALL_BURST),
             heard: Recent::new(MAX_HEARD),
         }
@@ -225,15 +223,17 @@ impl Announcements {
 
     /// The peer is connected no more; its rate needn't be kept.
     pub(super) fn forget(&mut self, from: &PeerId) {
-        self.neighbours.remove(from);
+        self.neighbours.forget(from);
     }
 
     /// Whether the neighbour may hand us one more now. What it has too many doesn't count against
     /// the others.
     fn admit(&mut self, from: &PeerId, now: Instant) -> Result<(), Refused> {
-        let neighbour =
-            self.neighbours.touch(*from, || TokenBucket::new(NEIGHBOUR_PER_S, NEIGHBOUR_BURST));
-        if neighbour.take(now) && self.all.take(now) { Ok(()) } else { Err(Refused::TooMany) }
+        if self.neighbours.take(from, now) && self.all.take(now) {
+            Ok(())
+        } else {
+            Err(Refused::TooMany)
+        }
     }
 
     /// Notes an announcement that is genuine, if it is news. However large its number is, it stands

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::super::rate::MAX_PEERS;
 use super::*;
 
 const PUBLIC: &str = "/ip4/8.8.8.8/tcp/4001";
@@ -259,13 +260,13 @@ fn memory_stays_bounded_and_the_least_recent_is_forgotten() {
         node.announcements.admit(&peer, now).ok();
     }
     assert_eq!(node.announcements.heard.len(), MAX_HEARD);
-    assert_eq!(node.announcements.neighbours.len(), MAX_NEIGHBOURS);
+    assert_eq!(node.announcements.neighbours.len(), MAX_PEERS);
     assert_eq!(node.announcements.note(first, 4, now), Ok(()));
 
     let neighbour = node.neighbour;
     node.hear(b"?").unwrap_err();
     node.announcements.forget(&neighbour);
-    assert_eq!(node.announcements.neighbours.len(), MAX_NEIGHBOURS - 1);
+    assert_eq!(node.announcements.neighbours.len(), MAX_PEERS - 1);
 }
 
 proptest! {

@@ -323,9 +323,6 @@ impl Worker {
         let failed = report.iter().filter(|attempt| attempt.code.is_some());
         let failed: Vec<_> = failed.map(|attempt| attempt.address.clone()).collect();
         self.note_failure(dial.peer, &failed, &failure, dial.unasked.unwrap_or(Source::User));
-        if let (Some(peer), Some(_)) = (&dial.peer, dial.unasked) {
-            self.back_off(peer);
-        }
         if dial.unasked.is_some() {
             self.unasked_dial_failed(dial, &failure);
         }
@@ -358,10 +355,14 @@ impl Worker {
     /// The call no longer waits; a dial that nobody waits for is aborted where libp2p can, which
     /// is by peer and all its dials at once. Elsewhere it ends at its deadline, or lands unwanted.
     pub(super) fn abandon_dial(&mut self, id: u64) {
-        if let Some(peer) = self.dials.forget(id)
-            && !self.dials.any_to(&peer)
-            && !self.peers.contains_key(&peer)
-        {
+        if let Some(peer) = self.dials.forget(id) {
+            self.abort_pending(peer);
+        }
+    }
+
+    /// Aborts the dials to a peer of which none is wanted any more.
+    pub(super) fn abort_pending(&mut self, peer: PeerId) {
+        if !self.dials.any_to(&peer) && !self.peers.contains_key(&peer) {
             // An error here means "not connected"; the pending dial is aborted all the same.
             let _ = self.swarm.disconnect_peer_id(peer);
         }

@@ -9,10 +9,9 @@ use super::Worker;
 use super::calls::Kind;
 use super::command::Terms;
 use super::learnt::useful;
-use crate::clock;
 use crate::daemon::{self, Api, Found};
 use crate::error::{Error, ErrorKind, Result};
-use crate::model::{LastError, Source};
+use crate::model::Source;
 use crate::{Multiaddr, PeerId};
 
 /// Questions to daemons under way at once.
@@ -98,12 +97,7 @@ impl Worker {
         let api = if source == Source::Cluster { &settings.cluster } else { &settings.ipfs };
         let Some(api) = api.clone() else { return false };
         let asked = self.daemons.ask(source, api, Instant::now() + PATIENCE, Asker::Pass(pass));
-        asked.map_err(|error| self.note_failure_of(source, &error)).is_ok()
-    }
-
-    fn note_failure_of(&self, source: Source, error: &Error) {
-        let (code, message) = (error.kind(), error.message().to_owned());
-        self.run.discovery.failed(source, LastError { code, message, at: clock::now() });
+        asked.map_err(|error| self.source_failed(source, &error)).is_ok()
     }
 
     pub(super) fn on_daemon(&mut self, answered: Answered) {
@@ -111,7 +105,7 @@ impl Worker {
         let Answered { source, asker, outcome } = answered;
         let outcome = outcome.map(|(found, seen_at)| self.take_named(source, found, &seen_at));
         if let Err(error) = &outcome {
-            self.note_failure_of(source, error);
+            self.source_failed(source, error);
         }
         match asker {
             Asker::Pass(pass) => self.pass_daemon_over(source, pass),

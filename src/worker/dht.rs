@@ -26,7 +26,7 @@ use libp2p::swarm::{
 use super::learnt::{least_scope, useful};
 use super::providers::Providers;
 use crate::addr::{self, Scope};
-use crate::config::{DhtMode, Profile, Settings};
+use crate::config::{DhtMode, Settings};
 use crate::discovery::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
@@ -290,12 +290,8 @@ impl Dht {
     /// Whether to tell others of a listen address as our own, which libp2p-kad does by itself only with
     /// addresses that were confirmed. Without any, js-libp2p ignores who provides some content.
     fn is_told(&self, address: &Multiaddr) -> bool {
-        let least = match self.settings.profile {
-            Profile::Internet => Scope::Public,
-            Profile::Lan | Profile::Offline => Scope::Loopback,
-        };
         self.settings.discovery.dht != DhtMode::Auto
-            && addr::scope(address) >= least
+            && addr::scope(address) >= self.settings.least_told()
             && !self.settings.no_announce.contains(address)
     }
 

@@ -140,10 +140,8 @@ impl Worker {
     /// The connected peers to ask.
     fn askable(&self, peer: &PeerId) -> Vec<PeerId> {
         let protocol = self.run.settings.discovery.exchange_protocol.as_str();
-        let speaks = |peer: &PeerId| {
-            let record = self.run.book.get(peer);
-            record.is_some_and(|record| record.protocols.iter().any(|name| **name == *protocol))
-        };
+        let speaks =
+            |peer: &PeerId| self.run.book.get(peer).is_some_and(|record| record.speaks(protocol));
         let asked = self.peers.keys().filter(|known| *known != peer && speaks(known));
         asked.take(MAX_ASKED).copied().collect()
     }

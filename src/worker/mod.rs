@@ -66,6 +66,7 @@ use self::layers::DialTerms;
 use self::local::Local;
 use self::lookup::Lookups;
 use self::peer::Peer;
+pub(crate) use self::pubsub::MAX_TOPIC_BYTES;
 use self::pubsub::Pubsub;
 use self::rate::{Rates, TokenBucket};
 use self::sieve::Sieve;

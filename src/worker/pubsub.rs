@@ -22,7 +22,7 @@ use super::command::Terms;
 use super::quiet::Gossipsub;
 use super::sieve::Sieve;
 use super::{Timer, Worker, announce};
-use crate::config::{Profile, Settings};
+use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
@@ -46,7 +46,7 @@ const OFFERED_S: usize = 2;
 /// Topics one remote may subscribe to, and in one message; more than [`MAX_TOPICS`].
 const MAX_REMOTE_TOPICS: usize = 256;
 /// The longest topic, in bytes.
-const MAX_TOPIC_BYTES: usize = 256;
+pub(crate) const MAX_TOPIC_BYTES: usize = 256;
 /// Topics this node may subscribe to.
 const MAX_TOPICS: usize = 100;
 /// A node that others have just come to announces itself, but not more often than this.
@@ -264,10 +264,7 @@ impl Worker {
         let never = &self.run.settings.no_announce;
         let mut addresses: Vec<_> = self.swarm.external_addresses().cloned().collect();
         addresses.extend(self.swarm.listeners().cloned());
-        let least = match self.run.settings.profile {
-            Profile::Internet => addr::Scope::Public,
-            Profile::Lan | Profile::Offline => addr::Scope::Loopback,
-        };
+        let least = self.run.settings.least_told();
         addresses.retain(|address| !never.contains(address) && addr::scope(address) >= least);
         let order = |address: &Multiaddr| (Reverse(addr::scope(address)), address.to_string());
         addresses.sort_by_cached_key(order);

@@ -43,7 +43,7 @@ impl TokenBucket {
 }
 
 /// Peers whose rate is remembered; more than that are hardly connected.
-const MAX_PEERS: usize = 4096;
+pub(super) const MAX_PEERS: usize = 4096;
 
 /// A bucket for each peer; whoever disconnects is forgotten.
 pub(super) struct Rates {
@@ -61,6 +61,11 @@ impl Rates {
     pub(super) fn take(&mut self, peer: &PeerId, now: Instant) -> bool {
         let full = || TokenBucket::new(self.per_second, self.burst);
         self.buckets.touch(*peer, full).take(now)
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.buckets.len()
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {

@@ -13,11 +13,10 @@ use super::dial::{Dial, Plan};
 use super::layers::Begun;
 use super::peer::Connection;
 use super::{Timer, Worker};
-use crate::book::Record;
 use crate::clock;
 use crate::error::Error;
 use crate::model::event::DisconnectReason;
-use crate::model::{Direction, LastError, Source, Text};
+use crate::model::{Direction, Source, Text};
 use crate::{Multiaddr, PeerId, addr};
 
 /// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
@@ -63,16 +62,15 @@ impl Worker {
         if most == 0 {
             return;
         }
-        let may_dial = |record: &Record| {
-            let addresses = record.dial_addresses();
-            addresses.iter().any(|(text, source)| self.may_dial_unasked(text, *source))
-        };
-        for record in self.run.book.dial_candidates(clock::now(), may_dial) {
+        for record in self.run.book.dial_candidates(clock::now()) {
+            let mut addresses = record.dial_addresses();
+            if !addresses.iter().any(|(text, source)| self.may_dial_unasked(text, *source)) {
+                continue;
+            }
             let dialled = match self.run.bootstrap.names(&record.id) {
                 true => self.dial_listed(record.id),
                 false if self.dials.any_to(&record.id) => None,
                 false => {
-                    let mut addresses = record.dial_addresses();
                     if !record.was_reached() {
                         if !self.strangers.take(Instant::now()) {
                             return self.tend_again();
@@ -153,19 +151,17 @@ impl Worker {
     /// Discovery stops: what it dials isn't wanted any more. A dial by address alone ends by itself.
     pub(super) fn abandon_unasked(&mut self) {
         for peer in self.dials.take_unasked() {
-            if !self.dials.any_to(&peer) && !self.peers.contains_key(&peer) {
-                // An error here means "not connected"; the pending dial is aborted all the same.
-                let _ = self.swarm.disconnect_peer_id(peer);
-            }
+            self.abort_pending(peer);
         }
     }
 
     /// A dial that nobody asked for failed: another may take its place.
     pub(super) fn unasked_dial_failed(&mut self, dial: &Dial, failure: &Error) {
+        if let Some(peer) = &dial.peer {
+            self.back_off(peer);
+        }
         if dial.unasked == Some(Source::Bootstrap) {
-            let (code, message) = (failure.kind(), failure.message().to_owned());
-            let failure = LastError { code, message, at: clock::now() };
-            self.run.discovery.failed(Source::Bootstrap, failure);
+            self.source_failed(Source::Bootstrap, failure);
         }
         self.tend_soon();
     }

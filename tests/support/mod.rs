@@ -5,6 +5,7 @@
 
 pub mod dice;
 pub mod js_peer;
+pub mod namespace;
 pub mod netns;
 pub mod record;
 pub mod servers;

@@ -1,51 +1,31 @@
 //! A network of its own for a test: hosts, which are network namespaces, on a switch, which is a bridge in
 //! another one. What the hosts send stays there: no interface of the machine is part of it.
 //!
-//! No namespace has a name. Each lasts as long as a process that does nothing but read from the test: when the
-//! test ends, by a panic or `kill -9` too, its pipe closes and everything is gone. So nothing is left behind, and
-//! tests that run at once don't meet.
+//! So nothing is left behind (`namespace` says why), and tests that run at once don't meet.
 //!
 //! Hosts speak IPv4 only: without IPv6 the kernel sends nothing of its own accord, and what a host's counter
 //! counts was sent by its programs. (ARP counts, and so do the IGMP reports of who joins a multicast group.)
 
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader, Read, Write};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::io::Write;
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
 
+use super::namespace::{BRIDGE, Holder, QUIET};
 use super::{Peer, program};
 
-/// How namespaces are made and entered: as root, or as who may be root in a user namespace.
-type Way = (&'static [&'static str], &'static [&'static str]);
-const WAYS: [Way; 2] = [
-    (&["--net", "--mount"], &["--net", "--mount"]),
-    (
-        &["--user", "--map-root-user", "--net", "--mount"],
-        &["--user", "--preserve-credentials", "--net", "--mount"],
-    ),
-];
+/// A host has no resolver but one given later.
+const NO_RESOLVER: &str = "mount --bind /dev/null /etc/resolv.conf || exit\n";
 
-/// Every namespace: no IPv6 where the kernel has it, loopback, and no resolver but one given later.
-const ANY: &str = "
-    v6=/proc/sys/net/ipv6/conf/all/disable_ipv6
-    [ ! -e $v6 ] || echo 1 > $v6 || exit
-    ip link set lo up && mount --bind /dev/null /etc/resolv.conf || exit
-";
-
-/// The switch: multicast goes to every port, whoever joined the group. The spare interface shows here and now
-/// whether ports can be made.
-const BRIDGE: &str = "
-    ip link add bridge type bridge mcast_snooping 0 && ip link set bridge up || exit
-    ip link add spare type veth || exit
-";
+/// Shows here and now whether ports can be made.
+const SPARE_PORT: &str = "ip link add spare type veth || exit\n";
 
 /// A switch that hosts are plugged into. Gone when it and its hosts are dropped.
 pub struct Switch {
     holder: Arc<Holder>,
-    way: Way,
     ports: AtomicU32,
 }
 
@@ -53,7 +33,6 @@ pub struct Switch {
 /// whatever a program sends goes out. It has no name server but [`with_dns`](Self::with_dns)'s.
 pub struct Host {
     holder: Holder,
-    way: Way,
     switch: Arc<Holder>,
     /// The switch's end of the cable.
     port: String,
@@ -64,40 +43,31 @@ pub struct Host {
 impl Switch {
     /// None, and a printed line, where the machine doesn't permit it.
     pub fn new() -> Option<Switch> {
-        let mut reasons = Vec::new();
-        for way in WAYS {
-            let mut unshare = Command::new("unshare");
-            unshare.args(way.0);
-            match Holder::start(unshare, &[ANY, BRIDGE].concat()) {
-                Ok(holder) => {
-                    return Some(Switch { holder: Arc::new(holder), way, ports: 0.into() });
-                }
-                Err(why) => reasons.push(why),
+        match Holder::new(&[QUIET, NO_RESOLVER, BRIDGE, SPARE_PORT].concat()) {
+            Ok(holder) => Some(Switch { holder: Arc::new(holder), ports: 0.into() }),
+            Err(why) => {
+                // Not by `eprintln!`, which is heard from tests that fail only.
+                let line = format!("skipped: {why}\n");
+                let _ = std::io::stderr().write_all(line.as_bytes());
+                None
             }
         }
-        // Not by `eprintln!`, which is heard from tests that fail only.
-        let why = reasons.join("; ");
-        let line = format!("skipped: network namespaces can't be made here: {why}\n");
-        let _ = std::io::stderr().write_all(line.as_bytes());
-        None
     }
 
     /// A host with this address, such as `10.77.0.1/24`.
     #[track_caller]
     pub fn host(&self, ip: &str) -> Host {
-        let mut unshare = self.holder.enter(self.way);
-        unshare.args(["unshare", "--net", "--mount"]);
-        let holder = Holder::start(unshare, ANY).unwrap_or_else(|why| panic!("no host: {why}"));
+        let holder = self.holder.neighbour(&[QUIET, NO_RESOLVER].concat());
+        let holder = holder.unwrap_or_else(|why| panic!("no host: {why}"));
         let port = self.plug(&holder, "eth0");
         let host = Host {
             holder,
-            way: self.way,
             switch: Arc::clone(&self.holder),
             port,
             ip: Mutex::default(),
             dns: None,
         };
-        ip_commands(host.holder.enter(self.way), "link set eth0 up\n");
+        host.holder.ip("link set eth0 up\n").unwrap();
         host.set_ip(ip);
         host
     }
@@ -106,12 +76,7 @@ impl Switch {
     #[track_caller]
     fn plug(&self, host: &Holder, interface: &str) -> String {
         let port = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed) + 1);
-        let pid = host.child.id();
-        let plug = format!(
-            "link add {port} type veth peer name {interface} netns {pid}\n\
-             link set {port} master bridge up\n"
-        );
-        ip_commands(self.holder.enter(self.way), &plug);
+        self.holder.plug(&port, host, interface).unwrap();
         port
     }
 }
@@ -172,7 +137,7 @@ impl Host {
 
     /// Any program, inside; it's to be ended by whoever runs it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = self.holder.enter(self.way);
+        let mut command = self.holder.enter();
         command.arg("--").arg(program);
         command
     }
@@ -190,7 +155,7 @@ impl Host {
              address add {new} dev eth0\n\
              route replace default dev eth0\n"
         );
-        ip_commands(self.holder.enter(self.way), &commands);
+        self.holder.ip(&commands).unwrap();
         *self.ip.lock().unwrap() = new.to_owned();
     }
 
@@ -198,7 +163,7 @@ impl Host {
     #[track_caller]
     pub fn add_ip(&self, further: &str) {
         let commands = format!("address add {further} dev eth0\n");
-        ip_commands(self.holder.enter(self.way), &commands);
+        self.holder.ip(&commands).unwrap();
     }
 
     /// Puts the host on a further switch, with an address there.
@@ -206,7 +171,7 @@ impl Host {
     pub fn plug(&self, switch: &Switch, interface: &str, ip: &str) {
         switch.plug(&self.holder, interface);
         let commands = format!("link set {interface} up\naddress add {ip} dev {interface}\n");
-        ip_commands(self.holder.enter(self.way), &commands);
+        self.holder.ip(&commands).unwrap();
     }
 
     /// Switches `eth0` on or off; off, it keeps its address and can't be used.
@@ -216,82 +181,29 @@ impl Host {
             false => "link set eth0 down\n",
             true => "link set eth0 up\nroute replace default dev eth0\n",
         };
-        ip_commands(self.holder.enter(self.way), commands);
+        self.holder.ip(commands).unwrap();
     }
 
     /// Pulls the cable: the host keeps its address and hears nothing.
     #[track_caller]
     pub fn cut(&self) {
-        ip_commands(self.switch.enter(self.way), &format!("link set {} down\n", self.port));
+        self.switch.ip(&format!("link set {} down\n", self.port)).unwrap();
     }
 
     /// Plugs the cable in again.
     #[track_caller]
     pub fn mend(&self) {
-        ip_commands(self.switch.enter(self.way), &format!("link set {} up\n", self.port));
+        self.switch.ip(&format!("link set {} up\n", self.port)).unwrap();
     }
 
     /// How many packets have left by `eth0`; several segments that TCP hands down at once are one.
     pub fn packets_out(&self) -> u64 {
         const SENT_PACKETS: usize = 9;
-        let counters = format!("/proc/{}/net/dev", self.holder.child.id());
-        let counters = std::fs::read_to_string(counters).unwrap();
-        let eth0 = counters.lines().find_map(|line| line.trim_start().strip_prefix("eth0:"));
-        eth0.unwrap().split_whitespace().nth(SENT_PACKETS).unwrap().parse().unwrap()
+        self.holder.counters("eth0").unwrap()[SENT_PACKETS]
     }
 
     #[track_caller]
     fn test_peer(&self, kind: &str, options: &Value) -> Result<Peer, Value> {
         Peer::spawn(self.command(program()).arg(kind).arg(options.to_string()))
     }
-}
-
-/// A process that keeps namespaces alive for as long as the test lives.
-struct Holder {
-    child: Child,
-    /// Its end is the end of the process.
-    _pipe: ChildStdin,
-}
-
-impl Holder {
-    /// By a command that makes namespaces and runs a program there. The script sets them up; why it can't is
-    /// the error.
-    fn start(mut make: Command, script: &str) -> Result<Holder, String> {
-        make.args(["sh", "-c", &format!("{script}\necho ready && exec cat")]);
-        make.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = make.spawn().map_err(|error| format!("{make:?}: {error}"))?;
-        let pipe = child.stdin.take().unwrap();
-        let (output, mut errors) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        let mut line = String::new();
-        let _ = BufReader::new(output).read_line(&mut line);
-        if line == "ready\n" {
-            return Ok(Holder { child, _pipe: pipe });
-        }
-        let mut why = String::new();
-        let _ = errors.read_to_string(&mut why);
-        let _ = child.wait();
-        Err(why.trim().to_owned())
-    }
-
-    /// The beginning of a command that runs in its namespaces.
-    fn enter(&self, way: Way) -> Command {
-        let mut command = Command::new("nsenter");
-        command.args(way.1).arg("--wd").arg(format!("--target={}", self.child.id()));
-        command
-    }
-}
-
-impl Drop for Holder {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Gives `ip` commands, all in one run of it.
-#[track_caller]
-fn ip_commands(mut inside: Command, commands: &str) {
-    let mut ip = inside.args(["ip", "-batch", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    ip.stdin.take().unwrap().write_all(commands.as_bytes()).unwrap();
-    assert!(ip.wait().unwrap().success(), "ip: {commands}");
 }

@@ -18,19 +18,19 @@ impl Worker {
     /// The bootstrap peers are in the book as such, and those taken off the list no longer are.
     pub(super) fn list_bootstrap(&mut self) {
         let mut listed = HashSet::new();
-        for Entry { addr, peer_id } in self.run.bootstrap.entries() {
+        let entries = self.run.bootstrap.entries();
+        for Entry { addr, peer_id } in &entries {
             let Some(peer) = peer_id.filter(|peer| *peer != self.run.peer_id) else { continue };
             listed.insert(peer);
             // What is known already isn't heard of anew: the list says nothing of whether it lives.
-            if !self.run.book.get(&peer).is_some_and(|record| record.is_listed_at(&addr)) {
-                self.found(Source::Bootstrap, peer, vec![addr]);
+            if !self.run.book.get(&peer).is_some_and(|record| record.is_listed_at(addr)) {
+                self.found(Source::Bootstrap, peer, vec![addr.clone()]);
             }
         }
         for gone in self.discovery.listed.difference(&listed) {
             self.run.book.off_the_list(gone);
         }
         self.discovery.listed = listed;
-        let entries = self.run.bootstrap.entries();
         let is_listed = |addr: &Multiaddr| entries.iter().any(|entry| entry.addr == *addr);
         self.discovery.answered.retain(|addr, _| is_listed(addr));
         for source in SOURCES {

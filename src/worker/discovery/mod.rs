@@ -22,8 +22,9 @@ use crate::book::Discovered;
 use crate::clock::Timestamp;
 use crate::config::DhtMode;
 use crate::discovery::{SOURCES, Snapshot};
+use crate::error::Error;
 use crate::model::event::EventKind;
-use crate::model::{Source, Text};
+use crate::model::{LastError, Source, Text};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
@@ -201,6 +202,10 @@ impl Worker {
         self.end_pass_if_over();
     }
 
+    pub(super) fn source_failed(&self, source: Source, error: &Error) {
+        self.run.discovery.failed(source, LastError::new(error, clock::now()));
+    }
+
     /// Of what a source told, this was left out.
     pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
         for (reason, count) in dropped.by_reason() {
@@ -210,16 +215,15 @@ impl Worker {
 
     /// A dial that a pass may wait for is over; `landed`: there is a connection.
     pub(super) fn pass_dial_over(&mut self, connection: ConnectionId, landed: bool) {
-        let dht = self.swarm.behaviour_mut().dht.as_mut();
-        let lonely = dht.is_some_and(|dht| dht.len() == 0);
         let Some(pass) = &mut self.discovery.pass else { return };
-        if pass.dials.remove(&connection) {
-            if landed && lonely {
-                pass.window = pass.window.max(Instant::now() + TELLING);
-                self.timers.set(pass.window, Timer::Pass);
-            }
-            self.end_pass_if_over();
+        if !pass.dials.remove(&connection) {
+            return;
         }
+        if landed && self.swarm.behaviour_mut().dht.as_mut().is_some_and(|dht| dht.len() == 0) {
+            pass.window = pass.window.max(Instant::now() + TELLING);
+            self.timers.set(pass.window, Timer::Pass);
+        }
+        self.end_pass_if_over();
     }
 
     /// Whoever is behind a listed address that names nobody.

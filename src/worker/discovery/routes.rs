@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 use libp2p::kad::{self, QueryId};
 
 use super::Worker;
-use crate::addr::Scope;
 use crate::book::Record;
-use crate::config::Profile;
 use crate::model::{Direction, Source};
 use crate::worker::dht::Dht;
 use crate::worker::learnt::MAX_ADDRESSES;
@@ -79,7 +77,7 @@ impl Worker {
         let Some(record) = self.run.book.get(&peer) else { return };
         let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
         let protocol = &self.run.settings.discovery.dht_protocol;
-        if !record.protocols.iter().any(|name| **name == **protocol) {
+        if !record.speaks(protocol) {
             return dht.remove(&peer);
         }
         let was_empty = dht.len() == 0;
@@ -96,10 +94,7 @@ impl Worker {
     pub(super) fn route(&mut self, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
         let settings = &self.run.settings;
         // What stands in the table is told to everybody who asks.
-        let least = match settings.profile {
-            Profile::Internet => Scope::Public,
-            Profile::Lan | Profile::Offline => Scope::Loopback,
-        };
+        let least = settings.least_told();
         let fits = |address: &Multiaddr| {
             let scope = addr::scope(address);
             scope >= least && settings.may_dial_unasked(scope, false)

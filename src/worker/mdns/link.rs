@@ -10,7 +10,8 @@ use hickory_proto::rr::Name;
 use super::InterfaceReport;
 use super::pace::{Budget, Pace};
 use super::packet::{self, Instance};
-use super::socket::{self, Interface, Socket};
+use super::socket::{Interface, Socket};
+use crate::worker::layers::ip_of;
 use crate::{Multiaddr, PeerId};
 
 /// How long an answer waits at the least and at the most, so that not all peers speak at once
@@ -32,13 +33,13 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(interface: Interface, now: Instant) -> Self {
+    pub(super) fn new(interface: Interface) -> Self {
         let mut link = Link {
             interface,
             socket: None,
             error: None,
             heard: 0,
-            budget: Budget::new(now),
+            budget: Budget::new(),
             addresses: Vec::new(),
             instance: None,
             question: Pace::default(),
@@ -68,7 +69,7 @@ impl Link {
     pub(super) fn tell(&mut self, local: &PeerId, addresses: &[Multiaddr], now: Instant) {
         let mine = addresses.iter().filter(|addr| self.interface.owns(addr));
         let mut mine: Vec<_> = mine.cloned().collect();
-        mine.sort_by_key(|addr| socket::ip_of(addr).is_some_and(|ip| ip.is_ipv6()));
+        mine.sort_by_key(|addr| ip_of(addr).is_some_and(|ip| ip.is_ipv6()));
         if mine == self.addresses && (self.instance.is_some() || mine.is_empty()) {
             return;
         }

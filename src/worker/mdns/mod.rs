@@ -202,7 +202,7 @@ impl Mdns {
                     link.update(interface);
                     link
                 }
-                None => Link::new(interface, now),
+                None => Link::new(interface),
             };
             link.tell(&self.local, &self.addresses, now);
             self.links.push(link);

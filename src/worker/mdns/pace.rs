@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant};
 
 use super::Heard;
+use crate::worker::rate::TokenBucket;
 
 /// Between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -52,29 +53,17 @@ impl Pace {
     }
 }
 
-/// What may still be read on one interface: a token bucket.
-pub(super) struct Budget {
-    frames: f64,
-    at: Instant,
-}
+/// What may still be read on one interface.
+pub(super) struct Budget(TokenBucket);
 
 impl Budget {
-    pub(super) fn new(now: Instant) -> Self {
-        Budget { frames: f64::from(BURST_FRAMES), at: now }
+    pub(super) fn new() -> Self {
+        Budget(TokenBucket::new(FRAMES_PER_SECOND, BURST_FRAMES))
     }
 
     /// Whether a packet of so many bytes may be read.
     pub(super) fn take(&mut self, bytes: usize, now: Instant) -> bool {
-        let earned = now.saturating_duration_since(self.at).as_secs_f64();
-        self.frames += earned * f64::from(FRAMES_PER_SECOND);
-        self.frames = self.frames.min(f64::from(BURST_FRAMES));
-        self.at = self.at.max(now);
-        let cost = bytes.div_ceil(FRAME_BYTES).max(1) as f64;
-        let enough = self.frames >= cost;
-        if enough {
-            self.frames -= cost;
-        }
-        enough
+        self.0.take_many(bytes.div_ceil(FRAME_BYTES).max(1) as f64, now)
     }
 }
 

@@ -18,8 +18,9 @@ use hickory_proto::rr::rdata::{A, AAAA, PTR, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 use multiaddr::Protocol;
 
-use super::{Refusal, socket};
+use super::Refusal;
 use crate::addr::{self, Address};
+use crate::worker::layers::ip_of;
 use crate::{Multiaddr, PeerId};
 
 /// The longest packet read (RFC 6762 section 17).
@@ -206,7 +207,7 @@ impl Instance {
         about(&name, RData::SRV(SRV::new(0, 0, port(addresses), host.clone())));
         about(&name, RData::TXT(TXT::new(strings)));
         about(&host, RData::A(A(ip)));
-        let ipv6 = addresses.iter().find_map(|addr| match socket::ip_of(addr) {
+        let ipv6 = addresses.iter().find_map(|addr| match ip_of(addr) {
             Some(IpAddr::V6(ip)) => Some(ip),
             _ => None,
         });

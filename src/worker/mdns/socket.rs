@@ -9,12 +9,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::task::{Context, Poll};
 
 use if_addrs::IfAddr;
-use multiaddr::Protocol;
 use socket2::{Domain, SockRef, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::Multiaddr;
+use crate::worker::layers::ip_of;
 
 pub(super) const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 pub(super) const PORT: u16 = 5353;
@@ -83,15 +83,6 @@ impl Subnet {
         };
         // A prefix of 0 is how if-addrs tells that it has no netmask, not a network of everybody.
         differing == 0 || self.prefix > 0 && differing.leading_zeros() >= u32::from(self.prefix)
-    }
-}
-
-/// The IP address an address begins with.
-pub(super) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
-    match addr.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }
 

@@ -38,7 +38,7 @@ fn a_turn_wanted_at_once_comes_before_one_wanted_later() {
 #[test]
 fn a_flood_is_read_up_to_the_rate_and_a_long_packet_costs_what_it_weighs() {
     let start = Instant::now();
-    let mut budget = Budget::new(start);
+    let mut budget = Budget::new();
     let read =
         |budget: &mut Budget, bytes, now| (0..100_000).filter(|_| budget.take(bytes, now)).count();
     assert_eq!(read(&mut budget, 100, start), BURST_FRAMES as usize);
