@@ -185,6 +185,28 @@ pub fn find(name: &str) -> Result<&'static Operation> {
     })
 }
 
+/// Runs the operation of a name or alias with JSON parameters; gives the whole JSON reply, of success
+/// or failure, an unknown name among the failures.
+pub fn call(
+    manager: &PeerManager,
+    method: &str,
+    params: Map<String, Value>,
+    timeout: Duration,
+) -> String {
+    match find(method) {
+        Ok(op) => op.call(manager, params, timeout),
+        Err(error) => failure_of::<NoParams>("call", &error),
+    }
+}
+
+/// The failure reply of an operation that could not even be asked for; `method` need not exist.
+pub fn refusal(method: &str, error: &Error) -> String {
+    match find(method) {
+        Ok(op) => op.failure(error),
+        Err(_) => failure_of::<NoParams>("call", error),
+    }
+}
+
 fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;

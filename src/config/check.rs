@@ -89,7 +89,6 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
 /// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
 pub(super) fn unbuilt(config: &Config) -> Result<()> {
     let asked = [
-        ("control_socket", config.control_socket == Some(true)),
         ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
         ("pinset_sync_interval", config.pinset_sync_interval.is_some()),
     ];

@@ -1,0 +1,36 @@
+//! A node in another process, reached by its control socket.
+
+use std::time::Duration;
+
+use peerkit::control::{Client, RemoteEvents};
+use peerkit::event::EventBatch;
+use peerkit::params::EventsOptions;
+use serde_json::{Map, Value};
+
+use super::{EVENTS, EventSource, Node, Reply};
+
+impl Node for Client {
+    fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
+        match Client::call(self, method, params, timeout) {
+            Ok(json) => Reply::new(json),
+            Err(error) => Reply::refused(method, &error),
+        }
+    }
+
+    fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
+        match Client::events(self, options) {
+            Ok(events) => Ok(Box::new(events)),
+            Err(error) => Err(Reply::refused(EVENTS, &error)),
+        }
+    }
+}
+
+impl EventSource for RemoteEvents {
+    fn next(&mut self, timeout: Duration) -> peerkit::Result<EventBatch> {
+        RemoteEvents::next(self, timeout)
+    }
+
+    fn last_seq(&self) -> u64 {
+        RemoteEvents::last_seq(self)
+    }
+}

@@ -1,0 +1,219 @@
+//! The node of a program that stays up: this process's own where it can have the data directory, else that of
+//! the process which has it, else none for the moment, with the reason. A thread sees to it that this is so:
+//! it starts again what ended, and takes the directory over when its owner goes away.
+//!
+//! While there is no node, every call answers with the failure that keeps it from starting.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use peerkit::control::Client;
+use peerkit::event::EventKind;
+use peerkit::params::EventsOptions;
+use peerkit::{Config, Error, ErrorKind, PeerManager};
+use serde_json::{Map, Value};
+
+use super::Setup;
+use super::{EVENTS, EventSource, Node, Reply};
+
+/// How long a start, or attaching to an owner, may take.
+const START: Duration = Duration::from_secs(30);
+const ATTACH: Duration = Duration::from_secs(5);
+/// How long a stop may take.
+const STOP: Duration = Duration::from_secs(10);
+/// How long to wait after a start that failed: doubling from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// How often a watch of a node's events looks whether it is still wanted.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// The node of a program that stays up. Dropping it stops a node of this process.
+pub struct Host {
+    shared: Arc<Shared>,
+    keeper: Option<JoinHandle<()>>,
+}
+
+struct Shared {
+    setup: Setup,
+    state: Mutex<State>,
+    changed: Condvar,
+    ending: AtomicBool,
+}
+
+#[derive(Clone)]
+enum State {
+    /// The first start is still under way.
+    Starting,
+    Own(PeerManager),
+    Attached(Client),
+    Down(Error),
+}
+
+impl Host {
+    /// Begins to keep a node, and waits until there is one or the first try has failed.
+    pub fn start(setup: Setup) -> Result<Self, Error> {
+        let shared = Arc::new(Shared {
+            setup,
+            state: Mutex::new(State::Starting),
+            changed: Condvar::new(),
+            ending: AtomicBool::new(false),
+        });
+        let kept = Arc::clone(&shared);
+        let keeper = thread::Builder::new().name("keeper".into()).spawn(move || kept.keep());
+        let keeper = keeper.map_err(|error| {
+            Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
+        })?;
+        let host = Host { shared, keeper: Some(keeper) };
+        let mut state = host.shared.state.lock();
+        while matches!(*state, State::Starting) {
+            host.shared.changed.wait(&mut state);
+        }
+        drop(state);
+        Ok(host)
+    }
+
+    /// A handle to it that serves operations and may outlive it.
+    pub fn node(&self) -> Arc<dyn Node> {
+        Arc::<Shared>::clone(&self.shared)
+    }
+
+    /// Why there is no node at the moment.
+    pub fn failure(&self) -> Option<Error> {
+        match &*self.shared.state.lock() {
+            State::Down(error) => Some(error.clone()),
+            _ => None,
+        }
+    }
+
+    /// The process whose node it is, where it isn't this one's.
+    pub fn attached_to(&self) -> Option<u32> {
+        match &*self.shared.state.lock() {
+            State::Attached(client) => Some(client.pid()),
+            _ => None,
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // Under the lock, so that the keeper isn't just between looking and waiting.
+        let state = self.shared.state.lock();
+        self.shared.ending.store(true, Ordering::Relaxed);
+        drop(state);
+        self.shared.changed.notify_all();
+        if let Some(keeper) = self.keeper.take() {
+            let _ = keeper.join();
+        }
+    }
+}
+
+impl Shared {
+    fn ending(&self) -> bool {
+        self.ending.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, state: State) {
+        *self.state.lock() = state;
+        self.changed.notify_all();
+    }
+
+    /// The life of the keeper's thread.
+    fn keep(&self) {
+        let mut pause = FIRST_PAUSE;
+        while !self.ending() {
+            let state = self.reach();
+            self.set(state.clone());
+            match state {
+                State::Own(manager) => {
+                    pause = FIRST_PAUSE;
+                    self.watch(&manager);
+                    self.set(State::Down(between()));
+                    // Frees the slot of one that died, and the directory at the end.
+                    let _ = manager.stop(STOP);
+                }
+                State::Attached(client) => {
+                    pause = FIRST_PAUSE;
+                    self.watch(&client);
+                    self.set(State::Down(between()));
+                }
+                State::Starting | State::Down(_) => {
+                    self.wait(pause);
+                    pause = (pause * 2).min(LAST_PAUSE);
+                }
+            }
+        }
+    }
+
+    /// Starts a node, or attaches to the one that has the directory.
+    fn reach(&self) -> State {
+        let config: Config = self.setup.config.clone().control_socket(true);
+        match PeerManager::start(&config, START) {
+            Ok(manager) => State::Own(manager),
+            Err(error) if error.kind() == ErrorKind::DataDirLocked => {
+                match Client::attach(&self.setup.data_dir, ATTACH) {
+                    Ok(client) => State::Attached(client),
+                    Err(error) => State::Down(error),
+                }
+            }
+            Err(error) => State::Down(error),
+        }
+    }
+
+    /// Waits until a node has ended or nobody wants one any more.
+    fn watch(&self, node: &dyn Node) {
+        let options = EventsOptions::new().kinds(["stopped"]);
+        let Ok(mut events) = node.events(&options) else { return };
+        while !self.ending() {
+            match events.next(WATCH) {
+                Ok(batch) if batch.events.iter().any(|event| is_end(&event.kind)) => return,
+                Ok(_) => {}
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Waits so long, or until nobody wants a node any more.
+    fn wait(&self, pause: Duration) {
+        let deadline = Instant::now() + pause;
+        let mut state = self.state.lock();
+        while !self.ending() && !self.changed.wait_until(&mut state, deadline).timed_out() {}
+    }
+
+    fn now(&self) -> Result<Arc<dyn Node>, Error> {
+        match &*self.state.lock() {
+            State::Own(manager) => Ok(Arc::new(manager.clone())),
+            State::Attached(client) => Ok(Arc::new(client.clone())),
+            State::Down(error) => Err(error.clone()),
+            State::Starting => Err(between()),
+        }
+    }
+}
+
+impl Node for Shared {
+    fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
+        match self.now() {
+            Ok(node) => node.call(method, params, timeout),
+            Err(error) => Reply::refused(method, &error),
+        }
+    }
+
+    fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
+        match self.now() {
+            Ok(node) => node.events(options),
+            Err(error) => Err(Reply::refused(EVENTS, &error)),
+        }
+    }
+}
+
+fn is_end(kind: &EventKind) -> bool {
+    matches!(kind, EventKind::Stopped { .. })
+}
+
+/// What a call is told between the end of one node and the start of the next.
+fn between() -> Error {
+    Error::new(ErrorKind::NotRunning, "the node is being started")
+        .with_hint("try again in a moment")
+}

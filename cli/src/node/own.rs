@@ -1,0 +1,33 @@
+//! The node of this process.
+
+use std::time::Duration;
+
+use peerkit::event::EventBatch;
+use peerkit::params::EventsOptions;
+use peerkit::{Events, PeerManager, ops};
+use serde_json::{Map, Value};
+
+use super::{EVENTS, EventSource, Node, Reply};
+
+impl Node for PeerManager {
+    fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
+        Reply::new(ops::call(self, method, params, timeout))
+    }
+
+    fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
+        match self.events_with(options.clone()) {
+            Ok(events) => Ok(Box::new(events)),
+            Err(error) => Err(Reply::refused(EVENTS, &error)),
+        }
+    }
+}
+
+impl EventSource for Events {
+    fn next(&mut self, timeout: Duration) -> peerkit::Result<EventBatch> {
+        Events::next(self, timeout)
+    }
+
+    fn last_seq(&self) -> u64 {
+        Events::last_seq(self)
+    }
+}

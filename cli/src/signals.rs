@@ -1,0 +1,36 @@
+//! The signals that end a program which stays up: SIGINT and SIGTERM. The first one ends it in order, a second
+//! one at once.
+
+use std::io;
+
+use peerkit::{Error, ErrorKind};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag;
+use signal_hook::iterator::Signals;
+
+/// Where the first signal arrives.
+pub struct End(Signals);
+
+/// From here on the signals don't kill the program.
+pub fn wait_for_end() -> Result<End, Error> {
+    listen().map(End).map_err(|error| {
+        Error::new(ErrorKind::Unsupported, format!("signals can't be caught: {error}"))
+    })
+}
+
+fn listen() -> io::Result<Signals> {
+    let again = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal finds the flag lowered and raises it.
+        flag::register_conditional_shutdown(signal, 130, std::sync::Arc::clone(&again))?;
+        flag::register(signal, std::sync::Arc::clone(&again))?;
+    }
+    Signals::new([SIGINT, SIGTERM])
+}
+
+impl End {
+    /// Waits for the signal.
+    pub fn wait(mut self) {
+        self.0.forever().next();
+    }
+}

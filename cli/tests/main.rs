@@ -1,0 +1,1 @@
+//! Tests of the program, each of which drives `peerkit` processes.
