@@ -33,6 +33,7 @@ mod book;
 mod bootstrap;
 mod clock;
 pub mod config;
+pub mod control;
 mod daemon;
 mod discovery;
 mod error;

@@ -7,6 +7,7 @@ mod support;
 
 mod bootstrap;
 mod connecting;
+mod control;
 mod daemons;
 mod dead_peers;
 mod dht;
