@@ -176,6 +176,7 @@ mod unix {
             let (scratch, runtime) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let long = scratch.path().join("d".repeat(100));
             fs::create_dir(&long).unwrap();
+            fs::set_permissions(runtime.path(), Permissions::from_mode(0o700)).unwrap();
             assert_eq!(choose(scratch.path(), None).unwrap(), scratch.path().join(NAME));
 
             let path = choose(&long, Some(runtime.path())).unwrap();
