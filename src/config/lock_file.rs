@@ -16,7 +16,7 @@ const LOCK_FILE: &str = "lock";
 const MAX_BYTES: u64 = 8192;
 
 /// How often, and how long apart, the lock is tried: whoever asks [`is_held`] holds it for a moment.
-const TRIES: u32 = 4;
+const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the file says. Nothing where its owner has only just come, or gone in good order.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::client::{Unopened, open};
+use super::connection::{Unopened, open};
 use super::message::ServerHello;
 use super::wire::Wire;
 use crate::config::{Owner, is_held, refuse_foreign_writers, storage_error};

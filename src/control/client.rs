@@ -5,7 +5,6 @@
 //! its last byte on.
 
 use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,17 +13,15 @@ use parking_lot::{Condvar, Mutex};
 use serde_json::{Map, Value};
 
 use super::attach;
-use super::message::{
-    ClientHello, Greeting, MAX_HELLO, MAX_REPLY, MAX_REQUEST, PROTOCOL, Refusal, RequestLine,
-    ServerHello, refused, too_long,
-};
+use super::connection::{Unopened, broke, failure, gone, line, not_understood, open};
+use super::message::{MAX_REPLY, MAX_REQUEST, RequestLine, ServerHello, refused, too_long};
 use super::remote_events::RemoteEvents;
-use super::socket::connect;
 use super::wire::{Broken, Wire};
 use crate::config::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manager::check_timeout;
 use crate::model::params::EventsOptions;
+use crate::model::reply::Cancelled;
 
 /// Connections of one client at once, subscriptions not counted: a part of what the owner takes.
 const MAX_CONNECTIONS: usize = 24;
@@ -115,7 +112,7 @@ impl Client {
             call: Some(method.to_owned()),
             params: Some(params),
             timeout_ms: Some(timeout_ms),
-            events: None,
+            ..RequestLine::default()
         };
         let request = line(&request)?;
         if request.len() > MAX_REQUEST {
@@ -153,6 +150,22 @@ impl Client {
         let deadline = Instant::now() + GRACE;
         // A connection of its own: it never goes back.
         RemoteEvents::open(self.0.open(deadline)?, options, deadline)
+    }
+
+    /// Ends, with `cancelled`, all waiting calls that carry `token` as their `cancel_token`, whoever made
+    /// them: the owner's own threads and other clients too. So choose numbers that nobody else does.
+    ///
+    /// # Errors
+    /// Those of [`PeerManager::cancel`](crate::PeerManager::cancel); `closed`, `timeout`, `busy` and
+    /// `limit_reached` of the connection.
+    pub fn cancel(&self, token: u64) -> Result<Cancelled> {
+        let deadline = Instant::now() + GRACE;
+        let request = line(&RequestLine { cancel: Some(token), ..RequestLine::default() })?;
+        // The calls to be ended may have all the connections that are lent.
+        let mut wire = self.0.open(deadline)?;
+        wire.write(request, deadline).map_err(|broken| broke(&broken))?;
+        let reply = wire.read(MAX_REPLY, deadline).map_err(|broken| broke(&broken))?;
+        serde_json::from_slice(&reply).map_err(|_| failure(&reply))
     }
 
     /// When the owner must have answered.
@@ -255,108 +268,4 @@ impl Drop for Lent<'_> {
         self.inner.pool.lock().open -= 1;
         self.inner.given_back.notify_one();
     }
-}
-
-/// Why there is no connection.
-pub(super) enum Unopened {
-    /// Nobody listens there, or not any more.
-    Absent,
-    Refused(Error),
-}
-
-/// Opens a connection and greets.
-pub(super) fn open(socket: &Path, deadline: Instant) -> Result<(Wire, ServerHello), Unopened> {
-    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
-    let stream = connect(socket, left).map_err(|error| unconnected(socket, &error))?;
-    let mut wire = Wire::new(Arc::new(stream));
-    let hello = line(&ClientHello::ours()).map_err(Unopened::Refused)?;
-    // One that refuses may have closed before it read this, yet has said why.
-    let said = wire.write(hello, deadline);
-    let greeting = wire.read(MAX_HELLO, deadline).map_err(|broken| match said {
-        Err(Broken::TimedOut) => Unopened::Refused(broke(&Broken::TimedOut)),
-        _ if is_gone(&broken) => Unopened::Absent,
-        _ => Unopened::Refused(broke(&broken)),
-    })?;
-    match serde_json::from_slice(&greeting) {
-        Ok(Greeting::Hello(owner)) if owner.peerkit == PROTOCOL => Ok((wire, owner)),
-        Ok(Greeting::Hello(owner)) => {
-            Err(Unopened::Refused(stranger(owner.peerkit, &owner.version)))
-        }
-        Ok(Greeting::Refusal(refusal)) => Err(Unopened::Refused(refusal_error(&refusal))),
-        Err(_) => Err(Unopened::Refused(not_understood())),
-    }
-}
-
-fn unconnected(socket: &Path, error: &io::Error) -> Unopened {
-    match error.kind() {
-        io::ErrorKind::NotFound
-        | io::ErrorKind::ConnectionRefused
-        | io::ErrorKind::ConnectionReset => Unopened::Absent,
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-            Unopened::Refused(broke(&Broken::TimedOut))
-        }
-        io::ErrorKind::PermissionDenied => {
-            let message = format!("the control socket {} is of another user", socket.display());
-            let error = Error::new(ErrorKind::Storage, message);
-            Unopened::Refused(error.with("path", socket.display().to_string()))
-        }
-        _ => Unopened::Refused(Error::new(
-            ErrorKind::LimitReached,
-            format!("no connection to the owner to be had: {error}"),
-        )),
-    }
-}
-
-fn refusal_error(refusal: &Refusal) -> Error {
-    match refusal.code == ErrorKind::Busy.as_str() {
-        true => Error::new(ErrorKind::Busy, format!("the owner is busy: {}", refusal.error)),
-        false => stranger(refusal.peerkit, &refusal.version),
-    }
-}
-
-fn stranger(theirs: u32, version: &str) -> Error {
-    let version: String = version.chars().filter(|it| !it.is_control()).take(64).collect();
-    let message = format!(
-        "the owner, peerkit {version}, speaks version {theirs} of the control protocol; this is peerkit {} with \
-         version {PROTOCOL}",
-        crate::VERSION
-    );
-    Error::new(ErrorKind::Unsupported, message)
-        .with("protocol", PROTOCOL)
-        .with("owner_protocol", theirs)
-        .with("owner_version", version)
-        .with_hint("use the same version of peerkit as the owner")
-}
-
-/// A message as a line.
-pub(super) fn line(message: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(message).map_err(|error| {
-        Error::new(ErrorKind::InvalidArgument, format!("the request is no JSON: {error}"))
-    })
-}
-
-/// Whether the other side is gone.
-pub(super) fn is_gone(broken: &Broken) -> bool {
-    matches!(broken, Broken::Closed)
-}
-
-/// What a broken connection means to a caller.
-pub(super) fn broke(broken: &Broken) -> Error {
-    match broken {
-        Broken::TimedOut => Error::new(ErrorKind::Timeout, "the owner did not answer in time"),
-        Broken::Closed => gone(),
-        Broken::TooLong => not_understood(),
-        Broken::Failed(error) => {
-            Error::new(ErrorKind::Closed, format!("the connection to the owner broke: {error}"))
-        }
-    }
-}
-
-pub(super) fn gone() -> Error {
-    let message = "the process that owned the data directory is gone, or has stopped its manager";
-    Error::new(ErrorKind::Closed, message).with_hint("attach anew")
-}
-
-pub(super) fn not_understood() -> Error {
-    Error::new(ErrorKind::Protocol, "the owner answered what is no line of the control protocol")
 }

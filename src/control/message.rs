@@ -86,27 +86,36 @@ pub(super) struct RequestLine {
     pub timeout_ms: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<u64>,
 }
 
 /// What a client asks.
 #[derive(Debug)]
 pub(super) enum Request {
-    Call { method: String, params: Map<String, Value>, timeout: Duration },
+    Call {
+        method: String,
+        params: Map<String, Value>,
+        timeout: Duration,
+    },
     Events(Map<String, Value>),
+    /// Ends the waiting calls with this token.
+    Cancel(u64),
 }
 
 impl Request {
     pub(super) fn read(line: &[u8]) -> Result<Request> {
         let line: RequestLine = serde_json::from_slice(line)
             .map_err(|error| invalid_argument(format!("the request is not right: {error}")))?;
-        match (line.call, line.events) {
-            (Some(method), None) => Ok(Request::Call {
+        match (line.call, line.events, line.cancel) {
+            (Some(method), None, None) => Ok(Request::Call {
                 method,
                 params: line.params.unwrap_or_default(),
                 timeout: Duration::from_millis(line.timeout_ms.unwrap_or(0)),
             }),
-            (None, Some(options)) => Ok(Request::Events(options)),
-            _ => Err(invalid_argument("a request has either `call` or `events`")),
+            (None, Some(options), None) => Ok(Request::Events(options)),
+            (None, None, Some(token)) => Ok(Request::Cancel(token)),
+            _ => Err(invalid_argument("a request has one of `call`, `events` and `cancel`")),
         }
     }
 }

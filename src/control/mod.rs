@@ -38,6 +38,8 @@
 //! ```text
 //! client  {"call":"list_peers","params":{"limit":2},"timeout_ms":0}
 //! server  {"success":true,"method":"list_peers",…}
+//! client  {"cancel":7}
+//! server  {"success":true,"method":"cancel",…,"cancelled":1}
 //! client  {"events":{"since":0,"kinds":["peer_connected"]}}
 //! server  {"success":true,"last_seq":17}
 //! server  {"events":[…],"lagged":0}
@@ -51,12 +53,13 @@
 //! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
 //!
 //! To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-//! `session` serves one of them; `client` has the connections of an attached process, `attach` how it
-//! finds its owner, `remote_events` its subscriptions; `message` is what is said, `wire` how lines travel,
+//! `session` serves one of them; `client` has the connections of an attached process, `connection` opens
+//! one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said, `wire` how lines travel,
 //! and `socket` where the file is and what it may be.
 
 mod attach;
 mod client;
+mod connection;
 #[cfg(not(unix))]
 mod elsewhere;
 mod message;

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::client::{broke, gone, line, not_understood};
+use super::connection::{broke, failure, gone, line, not_understood};
 use super::message::{EventsAnswer, HEARTBEAT, MAX_REPLY, RequestLine};
 use super::wire::{Broken, Wire};
 use crate::error::{Error, ErrorKind, Result};
@@ -118,29 +118,6 @@ fn batch(line: &[u8]) -> Result<EventBatch> {
     })
 }
 
-/// The error that the owner answered.
-fn failure(line: &[u8]) -> Error {
-    #[derive(Deserialize)]
-    struct Failure {
-        code: ErrorKind,
-        error: String,
-        hint: Option<String>,
-        #[serde(default)]
-        detail: Map<String, Value>,
-    }
-
-    let Ok(failure) = serde_json::from_slice::<Failure>(line) else {
-        return not_understood();
-    };
-    let error = Error::new(failure.code, failure.error);
-    let error =
-        failure.detail.into_iter().fold(error, |error, (key, value)| error.with(&key, value));
-    match failure.hint {
-        Some(hint) => error.with_hint(hint),
-        None => error,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,13 +130,5 @@ mod tests {
         let batch = batch(line).unwrap();
         assert_eq!((batch.lagged, batch.events.len(), batch.events[0].seq), (2, 1, 2));
         assert_eq!(super::batch(b"[]").unwrap_err().kind(), ErrorKind::Protocol);
-    }
-
-    #[test]
-    fn a_failure_is_the_owners_error() {
-        let reply = r#"{"success":false,"error":"no","code":"invalid_argument","hint":"so","detail":{"last_seq":3}}"#;
-        let error = failure(reply.as_bytes());
-        assert_eq!((error.kind(), error.message()), (ErrorKind::InvalidArgument, "no"));
-        assert_eq!((error.hint(), &error.detail()["last_seq"]), (Some("so"), &Value::from(3)));
     }
 }

@@ -16,7 +16,7 @@ use super::wire::{Broken, Wire};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manager::{Events, PeerManager};
 use crate::model::params::NoParams;
-use crate::model::reply::EventsOpened;
+use crate::model::reply::{Cancelled, EventsOpened};
 use crate::ops::{self, Operation};
 
 /// How long a client may take to say what it speaks.
@@ -58,6 +58,7 @@ impl Session<'_> {
                             return self.stream(&events);
                         }
                     }
+                    Ok(Request::Cancel(token)) => self.answer(self.cancel(token))?,
                     Err(error) => self.answer(ops::failure_of::<NoParams>("call", &error))?,
                 },
                 // Where the next line begins nobody knows.
@@ -127,6 +128,12 @@ impl Session<'_> {
             self.entry.calling()
         });
         operation.call(self.manager, params, timeout)
+    }
+
+    fn cancel(&self, token: u64) -> String {
+        let cancelled = self.manager.cancel(token);
+        let reply = cancelled.and_then(|cancelled| ops::success("cancel", &cancelled));
+        reply.unwrap_or_else(|error| ops::failure_of::<Cancelled>("cancel", &error))
     }
 
     fn subscribe(&self, options: Map<String, Value>) -> Result<Option<Events>, Broken> {

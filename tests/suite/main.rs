@@ -8,6 +8,7 @@ mod support;
 mod bootstrap;
 mod connecting;
 mod control;
+mod control_bounds;
 mod daemons;
 mod dead_peers;
 mod dht;
