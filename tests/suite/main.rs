@@ -6,7 +6,10 @@
 mod support;
 
 mod bootstrap;
+mod catalogue;
 mod connecting;
+mod control;
+mod control_bounds;
 mod daemons;
 mod dead_peers;
 mod dht;
@@ -22,6 +25,7 @@ mod hostile_dht;
 mod js;
 mod lan;
 mod lifecycle;
+mod metrics;
 mod namespaces;
 mod passes;
 mod private_network;
