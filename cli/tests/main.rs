@@ -1,1 +1,6 @@
 //! Tests of the program, each of which drives `peerkit` processes.
+
+mod commands;
+mod output;
+mod support;
+mod watch;
