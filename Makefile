@@ -26,12 +26,13 @@ help:
 	@echo "make test-deps  install what the tests need and this machine lacks"
 
 demo:
-	@echo "Building libpeerkit. The first time this compiles libp2p too: about 5 minutes on two cores."
-	@$(MAKE) --no-print-directory lib
+	@echo "Building libpeerkit and the program. The first time this compiles libp2p too: about 10 minutes on two cores."
+	@$(MAKE) --no-print-directory lib program
 	@scripts/demo
 
 # The whole workspace at once: crates they share then have the same features, and are compiled once.
 test: test-deps lint lib go-peer js-peer
+	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
 	$(CARGO) test --workspace --exclude peerkit-bench --all-features
 
 test-deps:
