@@ -25,8 +25,8 @@ use crate::model::reply::Cancelled;
 
 /// Connections of one client at once, subscriptions not counted: a part of what the owner takes.
 const MAX_CONNECTIONS: usize = 24;
-/// Those kept when nothing is asked.
-const MAX_IDLE: usize = 8;
+/// Those kept when nothing is asked. They count at the owner.
+const MAX_IDLE: usize = 4;
 /// How long they are: less than the owner keeps them.
 const KEEP: Duration = Duration::from_secs(60);
 /// How much later than its deadline a call may be answered.

@@ -21,8 +21,9 @@ use crate::ops::{self, Operation};
 
 /// How long a client may take to say what it speaks.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long a connection may stand unused. Clients give theirs up before.
-const IDLE: Duration = Duration::from_secs(300);
+/// How long a connection may stand unused; clients give theirs up before. An attached process that
+/// asks nothing isn't to keep others out.
+const IDLE: Duration = Duration::from_secs(120);
 /// How long a client may take to read a reply.
 const REPLY: Duration = Duration::from_secs(60);
 
