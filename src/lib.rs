@@ -53,6 +53,7 @@ mod worker;
 pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
+pub use self::daemon::is_loopback_api;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::manager::{EventIter, Events, PeerManager};
 pub use self::model::{

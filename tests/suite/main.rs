@@ -6,6 +6,7 @@
 mod support;
 
 mod bootstrap;
+mod catalogue;
 mod connecting;
 mod daemons;
 mod dead_peers;

@@ -301,6 +301,10 @@ fn the_schemas_of_the_catalogue_are_kept() {
         .map(|operation| {
             let schemas = json!({
                 "aliases": operation.aliases,
+                "effect": format!("{:?}", operation.effect),
+                "destructive": operation.destructive,
+                "idempotent": operation.idempotent,
+                "open_world": operation.open_world,
                 "params": without_words(operation.params_schema()),
                 "reply": without_words(operation.reply_schema()),
             });
