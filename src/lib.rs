@@ -71,8 +71,3 @@ pub const ABI_VERSION: u32 = 1;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeIsTested;
-
-/// TEMPORARY, until branch `metrics` is merged.
-pub fn is_loopback_api(_: &str) -> bool {
-    false
-}
