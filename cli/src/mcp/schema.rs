@@ -129,6 +129,9 @@ pub fn output(tool: &Tool, operations: &[&Operation]) -> JsonObject {
     required.push("source".to_owned());
     let mut all = envelope();
     for (name, mut schema) in replies.into_iter().flatten() {
+        if name == "recent_events" {
+            schema["items"] = json!({"type": "object", "description": "As in get_events."});
+        }
         simplify(&mut schema, Side::Output);
         all.entry(name).or_insert(schema);
     }
