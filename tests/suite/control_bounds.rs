@@ -196,6 +196,22 @@ fn a_stop_waits_for_no_client() {
     eventually(SOON, "every thread has ended", || sessions(&owner) == 0);
 }
 
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_node_that_dies_of_a_bug_takes_its_socket_along() {
+    let (owner, silent) = (Owner::start(), SilentServer::new());
+    let mut waiting = Bare::greeted(&owner.socket());
+    waiting.say(&long_call(&silent, None));
+    let _dial = silent.accept();
+    owner.peer.ok("inject_panic", json!({}));
+    failed(waiting.hear(), "dead");
+    assert!(waiting.is_over());
+    eventually(SOON, "nobody is left", || sessions(&owner) == 0);
+    let attached = Client::attach(owner.dir.path(), SOON);
+    assert_eq!(attached.unwrap_err().kind(), ErrorKind::NotRunning);
+    assert!(!owner.socket().exists());
+}
+
 #[test]
 fn restarts_with_clients_leak_no_thread_and_no_descriptor() {
     let owner = Owner::start();
