@@ -195,6 +195,8 @@ operations! {
         "The statistics of this node.";
     Reads get_peers_summary []() -> Summary,
         "Totals, protocols, the last events and the statistics.";
+    Reads get_metrics []() -> Metrics,
+        "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 
 /// All operations.

@@ -25,7 +25,7 @@ use crate::model::Text;
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::command::{Command, CommandQueue};
-use crate::worker::{self, Listening, Node, Traffic};
+use crate::worker::{self, Listening, Node, Recorder, Traffic};
 use crate::{Multiaddr, PeerId, addr, clock, control, log, os};
 
 /// The peer book's file in the data directory.
@@ -47,6 +47,7 @@ pub(crate) struct Run {
     pub commands: CommandQueue,
     pub traffic: Arc<Traffic>,
     pub discovery: Arc<DiscoveryLog>,
+    pub metrics: Arc<Recorder>,
     pub bootstrap: BootstrapList,
     started: Instant,
     warnings: Vec<String>,
@@ -138,6 +139,11 @@ impl Run {
     /// Whether the address is one this node listens on.
     pub(crate) fn listens_on(&self, address: &Multiaddr) -> bool {
         self.listen_addrs.read().contains(address)
+    }
+
+    /// How many addresses this node listens on.
+    pub(crate) fn listen_addresses(&self) -> usize {
+        self.listen_addrs.read().len()
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -236,6 +242,7 @@ fn live(
         traffic: Arc::default(),
         book: Arc::clone(&book),
         discovery: Arc::default(),
+        metrics: Arc::default(),
     };
     let begun = |run: &Arc<Run>| {
         control.iter().for_each(|control| control.begin(run));
@@ -287,6 +294,7 @@ fn serve(
             commands: queue,
             traffic: Arc::clone(&node.traffic),
             discovery: Arc::clone(&node.discovery),
+            metrics: Arc::clone(&node.metrics),
             bootstrap,
             started: Instant::now(),
             warnings: [node.settings.warnings.clone(), warnings, listening.warnings].concat(),

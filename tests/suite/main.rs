@@ -25,6 +25,7 @@ mod hostile_dht;
 mod js;
 mod lan;
 mod lifecycle;
+mod metrics;
 mod namespaces;
 mod passes;
 mod private_network;
