@@ -227,6 +227,7 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 //   remove_peer {peer_id}: peer_id, removed
 //   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
 //     protocols {name: count}, recent_events[], stats
+//   get_metrics* {}: metrics (OpenMetrics text), content_type
 // The bootstrap list; `changed` says whether the call changed it:
 //   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
 //     bootstrap_peers[], changed

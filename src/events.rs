@@ -115,6 +115,13 @@ impl Hub {
         Ok(subscription)
     }
 
+    /// How many events were published in this run, and how many subscriptions are open.
+    pub(crate) fn counts(&self) -> (u64, usize) {
+        let inner = self.inner.lock();
+        let open = inner.subscriptions.iter().filter(|weak| weak.strong_count() > 0);
+        (inner.last_seq, open.count())
+    }
+
     /// The last events, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<Event>> {
         let inner = self.inner.lock();

@@ -53,6 +53,7 @@ mod worker;
 pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
+pub use self::daemon::is_loopback_api;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::manager::{EventIter, Events, PeerManager};
 pub use self::model::{
@@ -70,8 +71,3 @@ pub const ABI_VERSION: u32 = 1;
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeIsTested;
-
-/// TEMPORARY, until branch `metrics` is merged.
-pub fn is_loopback_api(_: &str) -> bool {
-    false
-}

@@ -38,6 +38,15 @@ pub struct Operation {
     pub summary: &'static str,
     /// What calling it does to the world.
     pub effect: Effect,
+    /// Whether calling it may undo or delete something: close a connection, forget a peer, end a
+    /// subscription, stop what runs. One that only adds is not destructive.
+    pub destructive: bool,
+    /// Whether a second call with the same arguments leaves everything as the first has left it, so
+    /// that a caller in doubt may call again. It may well ask the network again.
+    pub idempotent: bool,
+    /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
+    /// node is not, even where discovery later acts on what it changed.
+    pub open_world: bool,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
     run: fn(&PeerManager, Map<String, Value>, Duration) -> Result<String>,
@@ -72,15 +81,37 @@ impl Operation {
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
     }
+
+    // The words that may stand behind an effect in the catalogue, each a fact about the operation.
+
+    const fn destructive(mut self) -> Self {
+        self.destructive = true;
+        self
+    }
+
+    const fn idempotent(mut self) -> Self {
+        self.idempotent = true;
+        self
+    }
+
+    const fn open_world(mut self) -> Self {
+        self.open_world = true;
+        self
+    }
 }
 
 macro_rules! operations {
-    ($( $effect:ident $name:ident [$($alias:literal),*] ($($params:ty)?) -> $reply:ty, $summary:literal; )+) => {
+    ($( $effect:ident $(($($fact:ident),+))? $name:ident [$($alias:literal),*] ($($params:ty)?) -> $reply:ty,
+        $summary:literal; )+) => {
         const CATALOGUE: &[Operation] = &[ $( Operation {
             name: stringify!($name),
             aliases: &[$($alias),*],
             summary: $summary,
             effect: Effect::$effect,
+            destructive: false,
+            // What reads changes nothing however often it is called.
+            idempotent: matches!(Effect::$effect, Effect::Reads),
+            open_world: false,
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
             run: |manager, params, timeout| {
@@ -88,7 +119,7 @@ macro_rules! operations {
                 let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
                 success(stringify!($name), &reply)
             },
-        }, )+ ];
+        } $($(.$fact())+)?, )+ ];
     };
     (@params) => { NoParams };
     (@params $params:ty) => { $params };
@@ -120,50 +151,52 @@ operations! {
         "Everything known of a peer.";
     Reads search_peers [](SearchPeers) -> SearchResult,
         "Peers whose id, addresses, protocols or agent contain a text.";
-    Acts connect_peer [](ConnectPeer) -> Connected,
+    Acts(idempotent, open_world) connect_peer [](ConnectPeer) -> Connected,
         "Connects to a peer by id, address or both, and waits until it has accepted.";
-    Acts disconnect_peer [](DisconnectPeer) -> Disconnected,
+    Acts(destructive, idempotent, open_world) disconnect_peer [](DisconnectPeer) -> Disconnected,
         "Closes all connections to a peer.";
-    Acts ping_peer [](PingPeer) -> Pinged,
+    Acts(idempotent, open_world) ping_peer [](PingPeer) -> Pinged,
         "Measures the round trip time to a connected peer.";
-    Acts add_peer [](AddPeer) -> PeerReply,
+    Acts(idempotent) add_peer [](AddPeer) -> PeerReply,
         "Makes a peer known, or adds addresses to one.";
-    Acts remove_peer [](RemovePeer) -> Removed,
+    Acts(destructive, idempotent, open_world) remove_peer [](RemovePeer) -> Removed,
         "Disconnects a peer and forgets everything about it.";
     Reads list_bootstrap_peers []() -> BootstrapPeers,
         "The bootstrap list.";
-    Acts add_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
+    Acts(idempotent, open_world) add_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
         "Adds an address to the bootstrap list.";
-    Acts remove_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
+    Acts(destructive, idempotent, open_world) remove_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
         "Takes an address off the bootstrap list.";
-    Acts bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon,
         "Adds the peers of the Kubo daemon beside this node, and connects to them.";
-    Acts bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon,
         "Adds the members of the ipfs-cluster beside this node, and connects to them.";
-    Acts discover_peers [](DiscoverPeers) -> Discovery,
+    Acts(open_world) discover_peers [](DiscoverPeers) -> Discovery,
         "Looks for peers now, by every source that is on.";
-    Acts start_discovery []() -> Discovery,
+    Acts(idempotent, open_world) start_discovery []() -> Discovery,
         "Lets discovery run by itself.";
-    Acts stop_discovery []() -> Discovery,
+    Acts(destructive, idempotent, open_world) stop_discovery []() -> Discovery,
         "Stops discovery: nothing is asked, announced or dialled by itself until it is started again.";
     Reads get_discovery []() -> Discovery,
         "What discovery has found, by source.";
-    Acts find_peer [](FindPeer) -> PeerFound,
+    Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
-    Acts provide [](Provide) -> Provided,
+    Acts(idempotent, open_world) provide [](Provide) -> Provided,
         "Tells the DHT that this node has some content.";
-    Acts find_providers [](FindProviders) -> Providers,
+    Acts(idempotent, open_world) find_providers [](FindProviders) -> Providers,
         "Asks the DHT who has some content.";
-    Acts publish [](Publish) -> Published,
+    Acts(open_world) publish [](Publish) -> Published,
         "Publishes a message on a topic.";
-    Acts subscribe [](Topic) -> Topics,
+    Acts(idempotent, open_world) subscribe [](Topic) -> Topics,
         "Subscribes to a topic; its messages come as events.";
-    Acts unsubscribe [](Topic) -> Topics,
+    Acts(destructive, idempotent, open_world) unsubscribe [](Topic) -> Topics,
         "Ends the subscription to a topic.";
     Reads get_peer_stats []() -> StatsReply,
         "The statistics of this node.";
     Reads get_peers_summary []() -> Summary,
         "Totals, protocols, the last events and the statistics.";
+    Reads get_metrics []() -> Metrics,
+        "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 
 /// All operations.

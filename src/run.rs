@@ -25,7 +25,7 @@ use crate::model::Text;
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::command::{Command, CommandQueue};
-use crate::worker::{self, Listening, Node, Traffic};
+use crate::worker::{self, Listening, Node, Recorder, Traffic};
 use crate::{Multiaddr, PeerId, addr, clock, log, os};
 
 /// The peer book's file in the data directory.
@@ -47,6 +47,7 @@ pub(crate) struct Run {
     pub commands: CommandQueue,
     pub traffic: Arc<Traffic>,
     pub discovery: Arc<DiscoveryLog>,
+    pub metrics: Arc<Recorder>,
     pub bootstrap: BootstrapList,
     started: Instant,
     warnings: Vec<String>,
@@ -140,6 +141,11 @@ impl Run {
         self.listen_addrs.read().contains(address)
     }
 
+    /// How many addresses this node listens on.
+    pub(crate) fn listen_addresses(&self) -> usize {
+        self.listen_addrs.read().len()
+    }
+
     pub(crate) fn status(&self) -> Status {
         let listen_addrs = self.listen_addrs.read();
         let listen_addrs = listen_addrs
@@ -225,6 +231,7 @@ fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<St
         traffic: Arc::default(),
         book: Arc::clone(&book),
         discovery: Arc::default(),
+        metrics: Arc::default(),
     };
     let served = serve(host, started, &node, store.clone(), bootstrap, warnings);
 
@@ -270,6 +277,7 @@ fn serve(
             commands: queue,
             traffic: Arc::clone(&node.traffic),
             discovery: Arc::clone(&node.discovery),
+            metrics: Arc::clone(&node.metrics),
             bootstrap,
             started: Instant::now(),
             warnings: [node.settings.warnings.clone(), warnings, listening.warnings].concat(),

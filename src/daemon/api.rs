@@ -74,18 +74,32 @@ impl Api {
     /// An address of who answers there, by which to judge what it can know; of a name that has
     /// several the one that reaches farthest. Looks the name up, and so may block.
     pub(crate) fn seen_at(&self) -> Multiaddr {
-        let uri: Option<Uri> = self.origin.parse().ok();
-        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
-        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        let bare = self.host();
         let family = |ip: &IpAddr| match self.family {
             IpFamily::Ipv4Only => ip.is_ipv4(),
             IpFamily::Ipv6Only => ip.is_ipv6(),
             IpFamily::Any => true,
         };
-        let found = (bare, 0).to_socket_addrs().into_iter().flatten();
+        let found = (bare.as_str(), 0).to_socket_addrs().into_iter().flatten();
         let found = found.map(|address| address.ip()).filter(family).map(Multiaddr::from);
-        let name = || Multiaddr::from(Protocol::Dns(bare.into()));
+        let name = || Multiaddr::from(Protocol::Dns(bare.as_str().into()));
         found.max_by_key(scope).unwrap_or_else(name)
+    }
+
+    /// Whether it is on this machine by the text alone: a loopback address, written as addresses are, or
+    /// `localhost`. Whatever a resolver would first have to make something of isn't, `127.1` and
+    /// `localhost.` included.
+    pub(super) fn is_loopback(&self) -> bool {
+        let host = self.host();
+        let ip: Option<IpAddr> = host.parse().ok();
+        host == "localhost" || ip.is_some_and(|ip| ip.to_canonical().is_loopback())
+    }
+
+    /// The host that requests go to, an IPv6 address without its brackets.
+    fn host(&self) -> String {
+        let uri: Option<Uri> = self.origin.parse().ok();
+        let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
+        host.trim_start_matches('[').trim_end_matches(']').to_owned()
     }
 
     pub(super) fn is_tls(&self) -> bool {

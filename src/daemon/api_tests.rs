@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use super::Api;
 use super::tests::shown;
+use super::{Api, is_loopback_api};
 use crate::error::ErrorKind;
 
 const PEER: &str = "12D3KooWAf34NtJmjhKfKBxN9vL2KctPwwEh3zUpga88o7jfewGs";
@@ -87,4 +87,107 @@ fn where_a_daemon_is_decides_how_far_it_is_believed() {
     assert_eq!(seen_at("/dns4/localhost/tcp/5001"), "/ip4/127.0.0.1");
     // Nobody answers there; only what the whole Internet can reach would be believed.
     assert_eq!(seen_at("http://nowhere.invalid"), "/dns/nowhere.invalid");
+}
+
+#[test]
+fn only_what_names_this_machine_by_its_text_counts_as_loopback() {
+    let loopback = [
+        "http://127.0.0.1:5001",
+        "https://127.255.255.254",
+        "HTTP://LOCALHOST:5001/api/v0",
+        "http://user:pw@localhost",
+        "http://example.com@127.0.0.1:5001",
+        r"http://example.com\@localhost",
+        "http://[::1]:5001",
+        "http://[0:0:0:0:0:0:0:1]",
+        "http://[::ffff:127.0.0.1]:5001",
+        "http://[::ffff:7f00:1]",
+        "/ip4/127.0.0.1/tcp/5001/http",
+        "/ip6/::1/tcp/5001",
+        "/ip6/::ffff:127.0.0.1/tcp/5001",
+        "/dns/localhost/tcp/5001",
+        "/dns4/LocalHost/tcp/5001",
+        "/dns6/localhost/tcp/443/tls/http",
+        // Asked there and nowhere else, though no name looks like that.
+        "/dns4/127.0.0.1/tcp/5001",
+    ];
+    for text in loopback {
+        assert!(is_loopback_api(text), "{text}");
+        // What it says is what the call goes by.
+        let reached = Api::parse(text).unwrap().seen_at();
+        assert_eq!(crate::addr::scope(&reached), crate::addr::Scope::Loopback, "{text}");
+    }
+    let elsewhere = [
+        // Another host than it seems.
+        "http://127.0.0.1:5001@example.com",
+        "http://localhost@example.com:5001",
+        "http://localhost%00@example.com",
+        r"http://127.0.0.1\@example.com",
+        "http://127.0.0.1@localhost@example.com",
+        "http://127.0.0.1.example.com",
+        "http://localhost.example.com",
+        "http://example.com/@127.0.0.1",
+        "http://example.com#@127.0.0.1",
+        "http://example.com?@127.0.0.1",
+        // Names, to a resolver: it may say what it likes.
+        "http://localhost.",
+        "http://api.localhost",
+        "http://localhost.localdomain",
+        "http://127.0.0.1.",
+        "http://127.1",
+        "http://127.0.1",
+        "http://2130706433",
+        "http://0x7f000001",
+        "http://0x7f.0.0.1",
+        "http://0177.0.0.1",
+        "http://127.0.0.01",
+        "http://127.0.0.256",
+        "http://127%2e0.0.1",
+        "/dns/127.1/tcp/5001",
+        "/dns4/localhost./tcp/5001",
+        // Not loopback, though some of it leads there on some systems.
+        "http://0.0.0.0:5001",
+        "http://0:5001",
+        "http://[::]:5001",
+        "http://[::127.0.0.1]",
+        "http://[::ffff:10.0.0.1]",
+        "http://[::ffff:0:127.0.0.1]",
+        "http://[64:ff9b::127.0.0.1]",
+        "http://[fe80::1]",
+        "http://192.168.1.1:5001",
+        "http://169.254.169.254",
+        "/ip4/128.0.0.1/tcp/5001",
+        "/ip6/::2/tcp/5001",
+        // Nothing the call would take.
+        "",
+        "localhost",
+        "localhost:5001",
+        "127.0.0.1:5001",
+        "//localhost:5001",
+        " http://localhost",
+        "http://localhost ",
+        "http://local\nhost",
+        "http://local\u{200b}host",
+        "http://１２７.0.0.1",
+        "http://127。0。0。1",
+        "http://[::1%25lo]:5001",
+        "http://[::1]example.com",
+        "http://::1",
+        "http:/localhost",
+        "http:localhost",
+        "http://localhost:5001/../x",
+        "http://localhost:5001\r\nHost: example.com",
+        "http://localhost:80:80@example.com",
+        "ftp://localhost",
+        "file:///etc/passwd",
+        "unix:///run/ipfs.sock",
+        "/unix/run/ipfs.sock",
+        "/dnsaddr/localhost/tcp/5001",
+        "/ip4/127.0.0.1/udp/5001",
+        "/ip4/127.0.0.1/tcp/5001/ip4/10.0.0.1/tcp/5001",
+        "/ip4/127.1/tcp/5001",
+    ];
+    for text in elsewhere {
+        assert!(!is_loopback_api(text), "{text}");
+    }
 }

@@ -42,6 +42,24 @@ const MAX_ENTRIES: usize = 4 * MAX_PEERS;
 /// for each other transport on each interface, and for each relay.
 const MAX_ADDRESSES_READ: usize = 8 * MAX_ADDRESSES;
 
+/// Whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it in
+/// `api`, names this machine: `localhost`, or a loopback address in its usual notation. False for
+/// everything else, and for what can't be read.
+///
+/// It reads the text as the call does, so a program that passes on `api` from somebody it doesn't
+/// trust asks this first, and nobody makes it send requests to others. Redirects are never followed.
+///
+/// ```
+/// use peerkit::is_loopback_api;
+///
+/// assert!(is_loopback_api("http://user:password@127.0.0.1:5001"));
+/// assert!(is_loopback_api("/dns4/localhost/tcp/5001"));
+/// assert!(!is_loopback_api("http://127.0.0.1:5001@example.com"));
+/// ```
+pub fn is_loopback_api(api: &str) -> bool {
+    Api::parse(api).is_ok_and(|api| api.is_loopback())
+}
+
 /// A peer that a daemon told of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundPeer {

@@ -321,3 +321,12 @@ pub struct Summary {
     /// The statistics.
     pub stats: Stats,
 }
+
+/// Reply of `get_metrics`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metrics {
+    /// The text, from its first line to `# EOF`.
+    pub metrics: String,
+    /// What an HTTP server says of it in `Content-Type`.
+    pub content_type: String,
+}

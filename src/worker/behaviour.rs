@@ -56,7 +56,7 @@ pub(super) fn swarm(
     sieve: &Sieve,
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
-    let Node { keypair, settings, traffic, book, discovery } = node;
+    let Node { keypair, settings, traffic, book, discovery, metrics } = node;
     let local = keypair.public().to_peer_id();
     let transport = transport::build(keypair, settings, terms.clone(), Arc::clone(traffic))?;
     let reachability = settings.discovery.dht == DhtMode::Auto;
@@ -74,7 +74,7 @@ pub(super) fn swarm(
                 .with_hide_listen_addrs(!settings.no_announce.is_empty()),
         ),
         ping: ping::Behaviour::default(),
-        dht: Dht::new(local, settings, Arc::clone(discovery))?.into(),
+        dht: Dht::new(local, settings, Arc::clone(discovery), Arc::clone(metrics))?.into(),
         gossipsub: pubsub::behaviour(keypair, sieve)?,
         exchange: exchange::behaviour(settings)?,
         autonat: reachability.then(autonat::v2::client::Behaviour::default).into(),

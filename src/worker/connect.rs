@@ -189,6 +189,7 @@ impl Worker {
         self.dial_terms.clear();
         match started {
             Ok(()) => {
+                self.run.metrics.record_dial(dial.peer, connection);
                 self.dials.insert(connection, dial);
                 Some(connection)
             }

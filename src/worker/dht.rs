@@ -23,6 +23,7 @@ use libp2p::swarm::{
     THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
+use super::Recorder;
 use super::learnt::{least_scope, useful};
 use super::providers::Providers;
 use crate::addr::{self, Scope};
@@ -68,6 +69,7 @@ pub(super) struct Dht {
     wanted: HashMap<QueryId, PeerId>,
     located: Vec<(PeerId, Vec<Multiaddr>)>,
     log: Arc<DiscoveryLog>,
+    metrics: Arc<Recorder>,
 }
 
 impl Dht {
@@ -76,6 +78,7 @@ impl Dht {
         local: PeerId,
         settings: &Settings,
         log: Arc<DiscoveryLog>,
+        metrics: Arc<Recorder>,
     ) -> Result<Option<Self>> {
         let mode = match settings.discovery.dht {
             DhtMode::Off => return Ok(None),
@@ -108,6 +111,7 @@ impl Dht {
             wanted: HashMap::new(),
             located: Vec::new(),
             log,
+            metrics,
         }))
     }
 
@@ -297,6 +301,7 @@ impl Dht {
 
     /// What the worker hears of an event.
     fn tell(&mut self, event: kad::Event) -> DhtEvent {
+        self.metrics.record_kad(&event);
         match event {
             kad::Event::OutboundQueryProgressed { id, result, step, stats } => {
                 if step.last {

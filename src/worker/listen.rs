@@ -11,7 +11,7 @@ use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
 
 use super::behaviour::{Behaviour, BehaviourEvent};
-use super::{Listening, layers};
+use super::{Listening, Node, Recorder, layers};
 use crate::Multiaddr;
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
@@ -24,9 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// What else the swarm tells meanwhile, of peers that connect at once, goes into `early`.
 pub(super) async fn listen(
     swarm: &mut Swarm<Behaviour>,
-    settings: &Settings,
+    node: &Node,
     early: &mut Vec<SwarmEvent<BehaviourEvent>>,
 ) -> Result<Listening> {
+    let Node { settings, metrics, .. } = node;
     for address in &settings.advertise {
         swarm.add_external_address(address.clone());
     }
@@ -48,7 +49,7 @@ pub(super) async fn listen(
     let waiting = async {
         while pending.values().any(&expected) {
             let event = swarm.select_next_some().await;
-            let other = take_event(event, &mut pending, &mut addresses, &mut failures);
+            let other = take_event(event, metrics, &mut pending, &mut addresses, &mut failures);
             early.extend(other);
         }
     };
@@ -58,7 +59,7 @@ pub(super) async fn listen(
     }
     // A listener tells of the first of its addresses and has the others ready.
     while let Some(event) = swarm.select_next_some().now_or_never() {
-        early.extend(take_event(event, &mut pending, &mut addresses, &mut failures));
+        early.extend(take_event(event, metrics, &mut pending, &mut addresses, &mut failures));
     }
     for address in &addresses {
         announce(swarm, settings, address);
@@ -88,23 +89,25 @@ fn expected() -> impl Fn(&Multiaddr) -> bool {
 /// Takes what an event says of listeners; gives back any other event.
 fn take_event(
     event: SwarmEvent<BehaviourEvent>,
+    metrics: &Recorder,
     pending: &mut HashMap<ListenerId, Multiaddr>,
     addresses: &mut Vec<Multiaddr>,
     failures: &mut Vec<Error>,
 ) -> Option<SwarmEvent<BehaviourEvent>> {
-    match event {
+    match &event {
         SwarmEvent::NewListenAddr { listener_id, address } => {
-            pending.remove(&listener_id);
-            addresses.push(address);
+            pending.remove(listener_id);
+            addresses.push(address.clone());
         }
         SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }
         | SwarmEvent::ListenerError { listener_id, error } => {
-            if let Some(address) = pending.remove(&listener_id) {
-                failures.push(failed(&address, &error));
+            if let Some(address) = pending.remove(listener_id) {
+                failures.push(failed(&address, error));
             }
         }
-        other => return Some(other),
+        _ => return Some(event),
     }
+    metrics.record(&event);
     None
 }
 

@@ -29,6 +29,7 @@ mod listen;
 mod local;
 mod lookup;
 mod mdns;
+mod metrics;
 mod outcome;
 mod peer;
 mod peers;
@@ -65,6 +66,7 @@ use self::discovery::Discovery;
 use self::layers::DialTerms;
 use self::local::Local;
 use self::lookup::Lookups;
+pub(crate) use self::metrics::Recorder;
 use self::peer::Peer;
 pub(crate) use self::pubsub::MAX_TOPIC_BYTES;
 use self::pubsub::Pubsub;
@@ -104,7 +106,7 @@ pub(crate) fn run(
         let sieve = Sieve::new(Arc::clone(&node.discovery));
         let mut swarm = behaviour::swarm(node, terms.clone(), &sieve, Arc::clone(&crashed))?;
         let mut early = Vec::new();
-        let listening = listen::listen(&mut swarm, &node.settings, &mut early).await?;
+        let listening = listen::listen(&mut swarm, node, &mut early).await?;
         if let Some(run) = ready(listening) {
             let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
@@ -125,6 +127,7 @@ pub(crate) struct Node {
     pub traffic: Arc<Traffic>,
     pub book: Arc<Book>,
     pub discovery: Arc<DiscoveryLog>,
+    pub metrics: Arc<Recorder>,
 }
 
 /// What became of the listen addresses.
@@ -286,6 +289,7 @@ impl Worker {
     }
 
     fn on_swarm_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        self.run.metrics.record(&event);
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.on_identify(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.on_ping(event),

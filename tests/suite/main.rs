@@ -6,6 +6,7 @@
 mod support;
 
 mod bootstrap;
+mod catalogue;
 mod connecting;
 mod daemons;
 mod dead_peers;
@@ -22,6 +23,7 @@ mod hostile_dht;
 mod js;
 mod lan;
 mod lifecycle;
+mod metrics;
 mod namespaces;
 mod passes;
 mod private_network;

@@ -224,6 +224,7 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     note("disconnect_peer", "disconnect_peer", json!({ "peer_id": b.id() }));
     note("get_peer (disconnected)", "get_peer", json!({ "peer_id": b.id() }));
     note("get_peers_summary", "get_peers_summary", json!({}));
+    note("get_metrics", "get_metrics", json!({}));
     // What the peers speak and what happened isn't the shape of a reply.
     for reply in replies.values_mut().filter(|reply| reply["success"] == "boolean") {
         put_aside(reply);
@@ -301,6 +302,10 @@ fn the_schemas_of_the_catalogue_are_kept() {
         .map(|operation| {
             let schemas = json!({
                 "aliases": operation.aliases,
+                "effect": format!("{:?}", operation.effect),
+                "destructive": operation.destructive,
+                "idempotent": operation.idempotent,
+                "open_world": operation.open_world,
                 "params": without_words(operation.params_schema()),
                 "reply": without_words(operation.reply_schema()),
             });

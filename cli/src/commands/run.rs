@@ -7,7 +7,7 @@ use peerkit::Error;
 use serde_json::Map;
 
 use crate::args::Global;
-use crate::node::{Host, Node, Setup};
+use crate::node::{Host, Setup};
 use crate::{show, signals};
 
 /// Runs the node until a signal ends it.
