@@ -49,7 +49,7 @@
       return this.status === 401;
     }
   };
-  var access = signal({ reads: true, acts: false, reason: "Asking the node what is allowed …", readOnly: false });
+  var access = signal({ reads: true, acts: false, reason: "Asking the node what is allowed …", readOnly: false, refused: false });
   var token = takeFromAddress() ?? sessionStorage.getItem(KEY);
   function takeFromAddress() {
     const given = new URLSearchParams(location.hash.slice(1)).get("token");
@@ -87,18 +87,23 @@
     return await read(response);
   }
   async function loadAccess() {
-    const response = await ask("/api/access", { headers: headers() });
-    const told = await read(response);
-    access.set({
-      reads: told.reads,
-      acts: told.acts,
-      readOnly: told.read_only,
-      reason: told.acts ? null : why(told.read_only, told.token)
-    });
+    let told = await askAccess();
+    const refused = told.token === "wrong";
+    if (refused) {
+      setToken("");
+      told = await askAccess();
+    }
+    const before = access.value;
+    const reason = told.acts ? null : why(told.read_only, refused || before.refused && token === null);
+    const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
+    if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
   }
-  function why(readOnly, given) {
+  async function askAccess() {
+    return await read(await ask("/api/access", { headers: headers() }));
+  }
+  function why(readOnly, refused) {
     if (readOnly) return "This server is read-only: it was started with --read-only";
-    if (given === "wrong") return "The token was refused: enter the right one to act";
+    if (refused) return "The token was refused: enter the right one to act";
     return "Acting needs the token: enter it first";
   }
   async function ask(path, init) {
@@ -498,7 +503,8 @@
         visible(failure2.message),
         after !== void 0 && el("span", { class: "after" }, ` after ${ms(after)}`)
       ),
-      failure2.hint !== null && el("p", { class: "hint" }, visible(failure2.hint)),
+      // A hint that only points at what stands below is for readers of JSON.
+      failure2.hint !== null && !failure2.hint.startsWith("detail.") && el("p", { class: "hint" }, visible(failure2.hint)),
       ...more
     );
   }
@@ -730,8 +736,8 @@
       (attempt) => el(
         "tr",
         {},
-        el("td", {}, code(attempt.address, 200), el("span", { class: "from" }, ` from ${words(attempt.source)}`)),
-        el("td", {}, attempt.stage === null ? "connected" : words(attempt.stage)),
+        el("td", { class: "where" }, code(attempt.address, 200), el("span", { class: "from" }, ` from ${words(attempt.source)}`)),
+        el("td", { class: "stage" }, attempt.stage === null ? "connected" : words(attempt.stage)),
         el("td", { class: "why" }, ...why2(attempt)),
         el("td", { class: "number" }, ms(attempt.duration_ms))
       )
@@ -740,7 +746,7 @@
     return el(
       "div",
       { class: "scroll", tabindex: 0, role: "region", "aria-label": "What became of each address" },
-      el("table", { class: "plain attempts" }, el("caption", {}, `${plural(attempts.length, "address", "addresses")} tried`), el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows2))
+      el("table", { class: "plain attempts" }, el("caption", {}, `${plural(attempts.length, "address", "addresses")}`), el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows2))
     );
   }
   function why2(attempt) {
@@ -814,7 +820,9 @@
     body.addEventListener("keydown", keys);
     body.addEventListener("click", (event) => {
       const row2 = event.target.closest("tr[data-id]");
-      if (row2 && getSelection()?.isCollapsed !== false) select(row2.dataset["id"] ?? null);
+      if (!row2 || getSelection()?.isCollapsed === false) return;
+      select(row2.dataset["id"] ?? null);
+      if (detailsCover()) byId("details-title").focus();
     });
   }
   function show(now) {
@@ -876,7 +884,7 @@
     agent.title = visible(peer2.agent_version ?? "");
     return [
       cell("status", state(peer2.connected)),
-      cell("peer", short, copy),
+      cell("peer", el("span", { class: "with-copy" }, short, copy)),
       cell("agent", agent),
       cell("transport", ...way(peer2)),
       cell("latency", ms(peer2.latency_ms)),
@@ -949,6 +957,9 @@
         return;
     }
     event.preventDefault();
+  }
+  function detailsCover() {
+    return getComputedStyle(byId("details")).position === "fixed";
   }
   function focusRow(id) {
     (rows.get(id)?.element ?? byId("rows").querySelector("tr") ?? byId("search")).focus();
@@ -1483,7 +1494,7 @@
     }
   }
   async function open(since, abort) {
-    const response = await fetch(`/api/events?since=${since}`, {
+    const response = await fetch("/api/events", {
       headers: headers({ Accept: "text/event-stream", "Last-Event-ID": String(since) }),
       credentials: "omit",
       cache: "no-store",
@@ -1521,12 +1532,9 @@
       this.#kind = "";
       if (data === "") return;
       const message = JSON.parse(data);
-      if (kind2 === "lagged" || message["event"] === void 0) {
-        const lost2 = Number(message["lagged"] ?? 0);
-        if (lost2 > 0) this.reader.lagged(lost2);
-      } else {
-        this.reader.event(message);
-      }
+      if (kind2 === "lagged") this.reader.lagged(Number(message["lagged"] ?? 0));
+      else if (kind2 === "reset") this.reader.reset();
+      else if (typeof message["event"] === "string") this.reader.event(message);
     }
   };
 
@@ -1697,11 +1705,14 @@
       },
       opened: () => refresh(),
       event(event) {
-        lastSeq = event.seq;
+        lastSeq = event.event === "stopped" ? 0 : event.seq;
         show2(event);
         heard(event);
       },
-      lagged: lost
+      lagged: lost,
+      reset() {
+        lastSeq = 0;
+      }
     });
   }
   start();

@@ -41,9 +41,11 @@ export interface Access {
   acts: boolean;
   reason: string | null;
   readOnly: boolean;
+  /** The token that was tried last isn't the right one. */
+  refused: boolean;
 }
 
-export const access = signal<Access>({ reads: true, acts: false, reason: "Asking the node what is allowed …", readOnly: false });
+export const access = signal<Access>({ reads: true, acts: false, reason: "Asking the node what is allowed …", readOnly: false, refused: false });
 
 let token = takeFromAddress() ?? sessionStorage.getItem(KEY);
 
@@ -95,21 +97,35 @@ export async function call<T>(method: string, params: object = {}, options: Call
   return (await read(response)) as T;
 }
 
-/** Asks what this page may do. The server says so in an answer, not by refusing. */
-export async function loadAccess(): Promise<void> {
-  const response = await ask("/api/access", { headers: headers() });
-  const told = (await read(response)) as { reads: boolean; acts: boolean; read_only: boolean; token: string };
-  access.set({
-    reads: told.reads,
-    acts: told.acts,
-    readOnly: told.read_only,
-    reason: told.acts ? null : why(told.read_only, told.token),
-  });
+interface ToldAccess {
+  token: "right" | "wrong" | "none" | "not_needed";
+  reads: boolean;
+  acts: boolean;
+  read_only: boolean;
 }
 
-function why(readOnly: boolean, given: string): string {
+/** Asks what this page may do. The server says so in an answer, not by refusing. */
+export async function loadAccess(): Promise<void> {
+  let told = await askAccess();
+  const refused = told.token === "wrong";
+  if (refused) {
+    // It would be refused with every call, also with those that need none.
+    setToken("");
+    told = await askAccess();
+  }
+  const before = access.value;
+  const reason = told.acts ? null : why(told.read_only, refused || (before.refused && token === null));
+  const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
+  if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
+}
+
+async function askAccess(): Promise<ToldAccess> {
+  return (await read(await ask("/api/access", { headers: headers() }))) as unknown as ToldAccess;
+}
+
+function why(readOnly: boolean, refused: boolean): string {
   if (readOnly) return "This server is read-only: it was started with --read-only";
-  if (given === "wrong") return "The token was refused: enter the right one to act";
+  if (refused) return "The token was refused: enter the right one to act";
   return "Acting needs the token: enter it first";
 }
 

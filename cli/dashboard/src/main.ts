@@ -71,11 +71,14 @@ function start(): void {
     },
     opened: () => refresh(),
     event(event) {
-      lastSeq = event.seq;
+      lastSeq = event.event === "stopped" ? 0 : event.seq;
       show(event);
       heard(event);
     },
     lagged: lost,
+    reset() {
+      lastSeq = 0;
+    },
   });
 }
 

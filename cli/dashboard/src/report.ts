@@ -20,8 +20,8 @@ export function attemptsTable(attempts: Attempt[]): Child {
     el(
       "tr",
       {},
-      el("td", {}, code(attempt.address, 200), el("span", { class: "from" }, ` from ${words(attempt.source)}`)),
-      el("td", {}, attempt.stage === null ? "connected" : words(attempt.stage)),
+      el("td", { class: "where" }, code(attempt.address, 200), el("span", { class: "from" }, ` from ${words(attempt.source)}`)),
+      el("td", { class: "stage" }, attempt.stage === null ? "connected" : words(attempt.stage)),
       el("td", { class: "why" }, ...why(attempt)),
       el("td", { class: "number" }, ms(attempt.duration_ms)),
     ),
@@ -30,7 +30,7 @@ export function attemptsTable(attempts: Attempt[]): Child {
   return el(
     "div",
     { class: "scroll", tabindex: 0, role: "region", "aria-label": "What became of each address" },
-    el("table", { class: "plain attempts" }, el("caption", {}, `${plural(attempts.length, "address", "addresses")} tried`), el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows)),
+    el("table", { class: "plain attempts" }, el("caption", {}, `${plural(attempts.length, "address", "addresses")}`), el("thead", {}, el("tr", {}, ...heads)), el("tbody", {}, ...rows)),
   );
 }
 

@@ -64,7 +64,8 @@ export function failureBox(failure: Failure, more: Child[] = [], after?: number)
       visible(failure.message),
       after !== undefined && el("span", { class: "after" }, ` after ${ms(after)}`),
     ),
-    failure.hint !== null && el("p", { class: "hint" }, visible(failure.hint)),
+    // A hint that only points at what stands below is for readers of JSON.
+    failure.hint !== null && !failure.hint.startsWith("detail.") && el("p", { class: "hint" }, visible(failure.hint)),
     ...more,
   );
 }

@@ -12,7 +12,7 @@ export type Link =
 
 export const link = signal<Link>({ state: "connecting" });
 
-/** The server sends something at least every 15 s; silence for longer than this means that nobody is there. */
+/** The server sends something at least every 10 s; silence for longer than this means that nobody is there. */
 const SILENCE_MS = 40_000;
 const FIRST_PAUSE_MS = 500;
 const LAST_PAUSE_MS = 10_000;
@@ -22,6 +22,8 @@ export interface Reader {
   prepare(): Promise<number>;
   event(event: PeerEvent): void;
   lagged(events: number): void;
+  /** The node counts its events from one again. */
+  reset(): void;
   /** Begins once the stream is open. */
   opened(): void;
 }
@@ -83,8 +85,8 @@ async function once(reader: Reader): Promise<Failure> {
 }
 
 async function open(since: number, abort: AbortSignal): Promise<ReadableStream<BufferSource>> {
-  // Last-Event-ID is what an EventSource would send; `since` says the same on the first try, for 0 means all there are.
-  const response = await fetch(`/api/events?since=${since}`, {
+  // As an EventSource would say it; 0 asks for all there are.
+  const response = await fetch("/api/events", {
     headers: headers({ Accept: "text/event-stream", "Last-Event-ID": String(since) }),
     credentials: "omit",
     cache: "no-store",
@@ -100,7 +102,7 @@ export class Parser {
   #data: string[] = [];
   #kind = "";
 
-  constructor(readonly reader: Pick<Reader, "event" | "lagged">) {}
+  constructor(readonly reader: Pick<Reader, "event" | "lagged" | "reset">) {}
 
   push(text: string): void {
     const lines = (this.#rest + text).split(/\r\n|\n|\r(?!$)/);
@@ -125,11 +127,9 @@ export class Parser {
     this.#kind = "";
     if (data === "") return;
     const message = JSON.parse(data) as Record<string, unknown>;
-    if (kind === "lagged" || message["event"] === undefined) {
-      const lost = Number(message["lagged"] ?? 0);
-      if (lost > 0) this.reader.lagged(lost);
-    } else {
-      this.reader.event(message as unknown as PeerEvent);
-    }
+    // What the server itself has to say isn't an event of the node.
+    if (kind === "lagged") this.reader.lagged(Number(message["lagged"] ?? 0));
+    else if (kind === "reset") this.reader.reset();
+    else if (typeof message["event"] === "string") this.reader.event(message as unknown as PeerEvent);
   }
 }

@@ -29,7 +29,9 @@ export function table(): void {
   body.addEventListener("click", (event) => {
     const row = (event.target as Element).closest<HTMLElement>("tr[data-id]");
     // Whoever is marking text to copy it isn't choosing a row.
-    if (row && getSelection()?.isCollapsed !== false) select(row.dataset["id"] ?? null);
+    if (!row || getSelection()?.isCollapsed === false) return;
+    select(row.dataset["id"] ?? null);
+    if (detailsCover()) byId("details-title").focus();
   });
 }
 
@@ -99,7 +101,7 @@ function cells(peer: PeerRow): HTMLElement[] {
   agent.title = visible(peer.agent_version ?? "");
   return [
     cell("status", state(peer.connected)),
-    cell("peer", short, copy),
+    cell("peer", el("span", { class: "with-copy" }, short, copy)),
     cell("agent", agent),
     cell("transport", ...way(peer)),
     cell("latency", ms(peer.latency_ms)),
@@ -179,6 +181,11 @@ function keys(event: KeyboardEvent): void {
       return;
   }
   event.preventDefault();
+}
+
+/** Where there's little room the pane lies over the table. */
+function detailsCover(): boolean {
+  return getComputedStyle(byId("details")).position === "fixed";
 }
 
 /** Puts the focus back where the user chose from. */

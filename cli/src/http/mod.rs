@@ -4,6 +4,7 @@
 //! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
 //! `metrics`, `openapi` and `pages` answer what is no operation. `app` is what they share.
 
+mod access;
 mod app;
 mod calls;
 mod events;
