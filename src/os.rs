@@ -1,6 +1,6 @@
 //! What peerkit needs of the operating system that the standard library doesn't give: threads
-//! that leave the host program's signals alone, a stamp that a fork wipes, and a descriptor that
-//! can be polled. The only `unsafe` outside `ffi`.
+//! that leave the host program's signals alone, a stamp that a fork wipes, a descriptor that can be
+//! polled, and polling. The only `unsafe` outside `ffi`.
 #![allow(unsafe_code)]
 
 use std::io;
@@ -21,6 +21,13 @@ pub(crate) fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Jo
         OURS.set(true);
         body();
     })
+}
+
+/// As [`spawn`], for a thread that does what callers' threads do: it may call into peerkit and wait,
+/// and nothing of peerkit's own ever waits for it without a deadline.
+pub(crate) fn spawn_caller(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+    let _mask = SignalMask::block_asynchronous();
+    Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
 /// Whether the calling thread is one of ours; a blocking call from it would wait for itself.
@@ -66,6 +73,49 @@ struct SignalMask;
 impl SignalMask {
     fn block_asynchronous() -> Self {
         SignalMask
+    }
+}
+
+/// The user whose rights this process has.
+#[cfg(unix)]
+pub(crate) fn effective_uid() -> u32 {
+    // SAFETY: takes nothing, and always succeeds.
+    unsafe { libc::geteuid() }
+}
+
+/// A descriptor that [`poll`] looks at.
+#[cfg(unix)]
+#[repr(transparent)]
+pub(crate) struct Polled(libc::pollfd);
+
+#[cfg(unix)]
+impl Polled {
+    /// For something to read, or its end.
+    pub(crate) fn readable(fd: i32) -> Self {
+        Polled(libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
+    }
+
+    /// For nothing but its end: the other side has closed both directions.
+    pub(crate) fn hung_up(fd: i32) -> Self {
+        Polled(libc::pollfd { fd, events: 0, revents: 0 })
+    }
+
+    /// Whether it has come about.
+    pub(crate) fn happened(&self) -> bool {
+        self.0.revents != 0
+    }
+}
+
+/// Waits until something has come about at one of the descriptors, or the time is over; none: for
+/// ever.
+#[cfg(unix)]
+pub(crate) fn poll(polled: &mut [Polled], timeout: Option<std::time::Duration>) -> io::Result<()> {
+    let millis = timeout.map_or(-1, |left| i32::try_from(left.as_millis()).unwrap_or(i32::MAX));
+    let count = polled.len() as libc::nfds_t;
+    // SAFETY: `Polled` is a pollfd in memory, and the slice holds `count` of them.
+    match unsafe { libc::poll(polled.as_mut_ptr().cast(), count, millis) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
     }
 }
 

@@ -26,7 +26,7 @@ use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::command::{Command, CommandQueue};
 use crate::worker::{self, Listening, Node, Recorder, Traffic};
-use crate::{Multiaddr, PeerId, addr, clock, log, os};
+use crate::{Multiaddr, PeerId, addr, clock, control, log, os};
 
 /// The peer book's file in the data directory.
 const BOOK_FILE: &str = "book.redb";
@@ -195,9 +195,9 @@ pub(crate) struct Host {
 /// Starts the thread of a run.
 pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
     let body = move || {
-        let started = OnceCell::new();
+        let (started, guests) = (OnceCell::new(), OnceCell::new());
         // Whatever a panic leaves half done is dropped by the unwinding or told as dead.
-        let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started)));
+        let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started, &guests)));
         match (life, started.get()) {
             (Ok(Ok(state)), Some(run)) => run.end(state),
             (Ok(Err(error)), None) => drop(host.ready.send(Err(error))),
@@ -205,6 +205,8 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
             (_, Some(run)) => run.end(State::Dead),
             (Ok(Ok(_)), None) => {}
         }
+        // They have heard of the end as everybody has; now they go.
+        guests.get().inspect(|guests: &&Arc<control::Sessions>| guests.finish());
         (host.ended)(host.handle);
     };
     let spawned = os::spawn("peerkit", Box::new(body));
@@ -214,8 +216,17 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
 }
 
 /// The life of a run, from opening its directory to giving it back. Gives the state to end in.
-fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<State> {
+fn live(
+    config: &Config,
+    host: &Host,
+    started: &OnceCell<Arc<Run>>,
+    guests: &OnceCell<Arc<control::Sessions>>,
+) -> Result<State> {
     let Opened { settings, data_dir, keypair } = config::open(config)?;
+    // Before anything that takes long: whoever connects meanwhile waits for the start to be over.
+    let found_by = data_dir.as_ref().filter(|_| settings.control_socket);
+    let control = found_by.map(control::Server::open).transpose()?;
+    control.iter().for_each(|control| drop(guests.set(control.sessions())));
     let _log = log::start(&settings)?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
@@ -233,7 +244,12 @@ fn live(config: &Config, host: &Host, started: &OnceCell<Arc<Run>>) -> Result<St
         discovery: Arc::default(),
         metrics: Arc::default(),
     };
-    let served = serve(host, started, &node, store.clone(), bootstrap, warnings);
+    let begun = |run: &Arc<Run>| {
+        control.iter().for_each(|control| control.begin(run));
+        drop(host.ready.send(Ok(Arc::clone(run))));
+    };
+    let served = serve(host, started, &node, store.clone(), bootstrap, warnings, begun);
+    drop(control);
 
     book.disconnect_all(clock::now(), DisconnectReason::Shutdown);
     let closed = store.close(Instant::now() + CLOSE_TIMEOUT);
@@ -263,6 +279,7 @@ fn serve(
     store: StoreHandle,
     bootstrap: BootstrapList,
     warnings: Vec<String>,
+    begun: impl FnOnce(&Arc<Run>),
 ) -> Result<State> {
     let peer_id = node.keypair.public().to_peer_id();
     let (queue, commands) = CommandQueue::new();
@@ -297,8 +314,7 @@ fn serve(
         started.get_or_init(|| Arc::clone(&run));
         Some(run)
     };
-    let on_begun = |run: &Arc<Run>| drop(host.ready.send(Ok(Arc::clone(run))));
-    let life = AssertUnwindSafe(|| worker::run(node, commands, on_ready, on_begun));
+    let life = AssertUnwindSafe(|| worker::run(node, commands, on_ready, begun));
     let outcome = catch_unwind(life);
     let run = started.get();
     if outcome.is_err() {

@@ -679,7 +679,8 @@
       svg("line", { x1: PAD, x2: WIDTH - PAD, y1: HEIGHT - PAD, y2: HEIGHT - PAD, class: "axis" }),
       svg("polygon", { points: area, class: "area" }),
       svg("polyline", { points: points.join(" "), class: "line" }),
-      svg("circle", { cx: x(values.length - 1), cy: y(latest), r: 2.5, class: "latest" })
+      // A line of no length with round ends: a dot that stays round however wide the drawing is stretched.
+      svg("line", { x1: x(values.length - 1), x2: x(values.length - 1), y1: y(latest), y2: y(latest), class: "latest" })
     );
     return el(
       "div",
@@ -906,9 +907,9 @@
     if (first2 === void 0) return [el("span", { class: "none" }, "none known")];
     const shown2 = code(first2, 160);
     shown2.title = visible(first2);
-    if (all.length === 1) return [shown2];
     const more = all.slice(1).map((address) => visible(address, 160));
-    return [shown2, el("span", { class: "more", title: more.join("\n") }, `+${all.length - 1}`)];
+    const badge = more.length > 0 && el("span", { class: "more", title: more.join("\n") }, `+${more.length}`);
+    return [el("span", { class: "with-more" }, shown2, badge)];
   }
   function mark() {
     let stop;

@@ -107,4 +107,8 @@ impl Node for Guarded {
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
         self.node.events(options).map_err(|reply| self.without_paths(reply))
     }
+
+    fn cancel(&self, token: u64) {
+        self.node.cancel(token);
+    }
 }

@@ -9,6 +9,7 @@ use multiaddr::Protocol;
 
 use super::keys::{Config, Limits};
 use super::read::invalid;
+use super::settings::Settings;
 use super::values::Profile;
 use crate::Multiaddr;
 use crate::addr::{parse_address, transport_of};
@@ -89,6 +90,7 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
 /// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
 pub(super) fn unbuilt(config: &Config) -> Result<()> {
     let asked = [
+        ("control_socket", cfg!(not(unix)) && config.control_socket == Some(true)),
         ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
         ("pinset_sync_interval", config.pinset_sync_interval.is_some()),
     ];
@@ -100,6 +102,15 @@ pub(super) fn unbuilt(config: &Config) -> Result<()> {
     Err(Error::new(ErrorKind::Unsupported, message)
         .with("key", key)
         .with_hint(format!("leave `{key}` out")))
+}
+
+/// Refuses a control socket without a directory in which it could be found.
+pub(super) fn control_socket(settings: &Settings) -> Result<()> {
+    match settings.control_socket && settings.data_dir.is_none() {
+        true => Err(invalid("control_socket", "it needs a `data_dir`, by which others find it")
+            .with_hint("give a data_dir, or leave `control_socket` out")),
+        false => Ok(()),
+    }
 }
 
 /// The addresses a profile listens at when none are given: each of TCP and, without a swarm key,

@@ -36,7 +36,7 @@ impl Settings {
         let (ours, other) = (&self.discovery, &theirs.discovery);
         let mut keys = Vec::new();
         keys.extend(differing!("", given, self, theirs,
-            advertise, agent_version, listen, no_announce, profile, swarm_key));
+            advertise, agent_version, control_socket, listen, no_announce, profile, swarm_key));
         keys.extend(differing!("limits.", limits, self.limits, theirs.limits,
             high_water, low_water, max_connections, max_inbound_per_s, max_peers, max_pending, max_per_peer));
         keys.extend(differing!("discovery.", discovery, self.discovery, theirs.discovery,

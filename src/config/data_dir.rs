@@ -3,16 +3,16 @@
 //! One live peerkit owns it at a time, by an OS lock on its file `lock`, which the system drops when
 //! the process dies. What the files in it mean is for `read`, `identity` and the book's store.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{self, Read, Seek, Write};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use super::lock_file::{self, Owner};
 use super::read::FileConfig;
 use crate::error::{Error, ErrorKind, Result};
 
-const LOCK_FILE: &str = "lock";
 const CONFIG_FILE: &str = "config.json";
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
@@ -36,26 +36,30 @@ impl DataDir {
     pub(crate) fn open(path: &Path) -> Result<DataDir> {
         create(path)?;
         refuse_foreign_writers(path)?;
-        let mut lock = open_lock(&path.join(LOCK_FILE))
-            .map_err(|error| storage_error(path, "the data directory can't be written", &error))?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(locked(path, &mut lock)),
-            Err(TryLockError::Error(error)) => {
+        let lock = lock_file::open(path).map_err(|error| unwritable(path, &error))?;
+        match lock_file::take(&lock) {
+            Ok(true) => {}
+            Ok(false) => return Err(locked(path)),
+            Err(error) => {
                 return Err(storage_error(path, "the data directory can't be locked", &error));
             }
         }
         let owner = std::process::id();
         let data_dir = DataDir { path: path.to_owned(), lock, owner };
         // Only now: until the lock is ours, the number in it is somebody else's.
-        write_pid(&data_dir.lock, owner)
-            .map_err(|error| storage_error(path, "the data directory can't be written", &error))?;
+        lock_file::write_pid(&data_dir.lock, owner).map_err(|error| unwritable(path, &error))?;
         Ok(data_dir)
     }
 
     /// Where it is.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Tells other processes where this one serves a control socket.
+    #[cfg(unix)]
+    pub(crate) fn tell_socket(&self, socket: &Path) -> Result<()> {
+        lock_file::write_socket(&self.lock, socket).map_err(|error| unwritable(&self.path, &error))
     }
 
     /// Reads `config.json`; None where there is none.
@@ -114,8 +118,9 @@ fn create(path: &Path) -> Result<()> {
         .map_err(|error| storage_error(path, "the data directory can't be made", &error))
 }
 
+/// Refuses a directory in which others may put what they like.
 #[cfg(unix)]
-fn refuse_foreign_writers(path: &Path) -> Result<()> {
+pub(crate) fn refuse_foreign_writers(path: &Path) -> Result<()> {
     use std::os::unix::fs::MetadataExt;
 
     let metadata = fs::metadata(path)
@@ -134,26 +139,13 @@ fn refuse_foreign_writers(path: &Path) -> Result<()> {
 }
 
 #[cfg(not(unix))]
-fn refuse_foreign_writers(_: &Path) -> Result<()> {
+pub(crate) fn refuse_foreign_writers(_: &Path) -> Result<()> {
     Ok(())
 }
 
-fn open_lock(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
-    lock.set_len(0)?;
-    lock.write_all(format!("{pid}\n").as_bytes())
-}
-
 /// The error for a directory that somebody else has locked.
-fn locked(path: &Path, lock: &mut File) -> Error {
-    let pid = holder(lock);
+fn locked(path: &Path) -> Error {
+    let pid = holder(path);
     let who = match pid {
         Some(pid) if pid == std::process::id() => {
             "another copy of peerkit in this process".to_owned()
@@ -168,21 +160,20 @@ fn locked(path: &Path, lock: &mut File) -> Error {
 }
 
 /// The pid in the lock file. Its holder writes it just after locking, so one look may be too early.
-fn holder(lock: &mut File) -> Option<u32> {
-    const MAX_PID_BYTES: u64 = 32;
-
+fn holder(path: &Path) -> Option<u32> {
     for attempt in 0..PID_READS {
         if attempt > 0 {
             sleep(PID_READ_PAUSE);
         }
-        let mut text = String::new();
-        lock.rewind().ok()?;
-        lock.take(MAX_PID_BYTES).read_to_string(&mut text).ok()?;
-        if text.ends_with('\n') {
-            return text.trim().parse().ok();
+        if let Some(Owner { pid: Some(pid), .. }) = Owner::read(path).ok()? {
+            return Some(pid);
         }
     }
     None
+}
+
+fn unwritable(path: &Path, error: &io::Error) -> Error {
+    storage_error(path, "the data directory can't be written", error)
 }
 
 /// The error for what the disk or its permissions refuse.

@@ -2,8 +2,8 @@
 //!
 //! `keys` is the user's side, with `values` and `secret` for what keys hold and `read` for their JSON.
 //! `settings` puts defaults, profile, file and call together; `check` holds what it asks of single
-//! values, `conflicts` what a second start is compared by. `data_dir` and `identity` are what start
-//! finds on disk. `open` runs them in order, for `run`. Nothing here knows the network.
+//! values, `conflicts` what a second start is compared by. `data_dir` with `lock_file`, and `identity`
+//! are what start finds on disk. `open` runs them in order, for `run`. Nothing here knows the network.
 
 mod check;
 mod conflicts;
@@ -11,6 +11,7 @@ mod data_dir;
 mod discovery;
 mod identity;
 mod keys;
+mod lock_file;
 mod read;
 mod secret;
 mod settings;
@@ -25,10 +26,11 @@ pub use secret::KeySource;
 pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
-pub(crate) use data_dir::{DataDir, storage_error};
+pub(crate) use data_dir::{DataDir, refuse_foreign_writers, storage_error};
+pub(crate) use lock_file::{Owner, is_held};
 
 use identity::{Identity, load_identity};
-pub(crate) use settings::Settings;
+pub(crate) use settings::{DEFAULT_TIMEOUT, Settings};
 
 use crate::error::Result;
 
@@ -48,6 +50,7 @@ pub(crate) struct Opened {
 pub(crate) fn open(config: &Config) -> Result<Opened> {
     // Once without the file, so that a bad call is refused before it leaves a directory behind.
     let mut settings = Settings::resolve(config, None)?;
+    check::control_socket(&settings)?;
     let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;
     if let Some(file) = data_dir.as_ref().map(DataDir::read_config).transpose()?.flatten() {
         let path = file.path.display().to_string();

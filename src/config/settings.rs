@@ -19,7 +19,7 @@ use crate::error::Result;
 use crate::model::reply::LimitsInForce;
 
 /// The deadline of calls that name none, where the configuration names none either.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest deadline a call may have.
 pub const MAX_TIMEOUT: Duration = Duration::from_millis(3_600_000);
 /// A year; much more would overflow a deadline.
@@ -30,6 +30,8 @@ const MAX_IDLE_TIMEOUT_S: u64 = 31_536_000;
 pub(crate) struct Settings {
     /// Where things are kept, absolute; None: nothing is written.
     pub data_dir: Option<PathBuf>,
+    /// Whether other processes of the user are served.
+    pub control_socket: bool,
     /// The private key, if the configuration gives one.
     pub identity: Option<KeySource>,
     /// The profile in force.
@@ -111,6 +113,7 @@ impl Settings {
         };
         Ok(Settings {
             data_dir: absolute_path("data_dir", config.data_dir.as_deref())?,
+            control_socket: config.control_socket.unwrap_or(false),
             identity: config.identity.clone(),
             profile,
             listen,

@@ -90,6 +90,11 @@ impl PeerManager {
         Ok(PeerManager { run: process::find(handle)? })
     }
 
+    #[cfg(unix)]
+    pub(crate) fn of_run(run: &Arc<Run>) -> Self {
+        PeerManager { run: Arc::clone(run) }
+    }
+
     /// The number by which C knows this run.
     pub fn handle(&self) -> u64 {
         self.run.handle
@@ -123,6 +128,19 @@ impl PeerManager {
         self.run.commands.send(command).map_err(|error| self.why_gone(error))?;
         let cancelled = answer.recv_deadline(deadline).map_err(|_| no_word())??;
         Ok(Cancelled { cancelled })
+    }
+
+    /// As [`cancel`](Self::cancel), without waiting to hear what became of it.
+    #[cfg(unix)]
+    pub(crate) fn cancel_unheard(&self, token: u64) {
+        let (reply, _) = Reply::channel();
+        let _ = self.run.commands.send(Command::Cancel { token, reply });
+    }
+
+    /// The deadline of calls that name none.
+    #[cfg(unix)]
+    pub(crate) fn default_timeout(&self) -> Duration {
+        self.run.settings.default_timeout
     }
 
     /// Subscribes to everything that happens from now on.

@@ -8,6 +8,8 @@ mod support;
 mod bootstrap;
 mod catalogue;
 mod connecting;
+mod control;
+mod control_bounds;
 mod daemons;
 mod dead_peers;
 mod dht;

@@ -35,6 +35,11 @@ impl SilentServer {
     pub fn address(&self) -> String {
         tcp(self.0.local_addr().unwrap())
     }
+
+    /// Waits for a connection, of which it only takes notice.
+    pub fn accept(&self) -> TcpStream {
+        self.0.accept().unwrap().0
+    }
 }
 
 /// An HTTP server, which answers everything with 400. Gives its address; it lasts as long as the

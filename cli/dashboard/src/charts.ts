@@ -27,7 +27,8 @@ export function sparkline(values: readonly number[]): HTMLElement {
     svg("line", { x1: PAD, x2: WIDTH - PAD, y1: HEIGHT - PAD, y2: HEIGHT - PAD, class: "axis" }),
     svg("polygon", { points: area, class: "area" }),
     svg("polyline", { points: points.join(" "), class: "line" }),
-    svg("circle", { cx: x(values.length - 1), cy: y(latest), r: 2.5, class: "latest" }),
+    // A line of no length with round ends: a dot that stays round however wide the drawing is stretched.
+    svg("line", { x1: x(values.length - 1), x2: x(values.length - 1), y1: y(latest), y2: y(latest), class: "latest" }),
   );
   return el(
     "div",

@@ -127,9 +127,9 @@ function addresses(all: string[]): (Node | string)[] {
   if (first === undefined) return [el("span", { class: "none" }, "none known")];
   const shown = code(first, 160);
   shown.title = visible(first);
-  if (all.length === 1) return [shown];
   const more = all.slice(1).map((address) => visible(address, 160));
-  return [shown, el("span", { class: "more", title: more.join("\n") }, `+${all.length - 1}`)];
+  const badge = more.length > 0 && el("span", { class: "more", title: more.join("\n") }, `+${more.length}`);
+  return [el("span", { class: "with-more" }, shown, badge)];
 }
 
 /** Marks the chosen row; one row at a time is where Tab stops. */

@@ -1,7 +1,8 @@
 //! What all requests share: the node, who may come, and how much goes on at once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use peerkit::{Error, ErrorKind};
 use tokio::sync::{Semaphore, watch};
@@ -14,8 +15,11 @@ use crate::node::{Node, Setup};
 
 /// Requests that are answered at once; event streams count until they have begun.
 pub const MAX_REQUESTS: usize = 256;
-/// Calls that act at once. Each has a thread for as long as it takes, which may be an hour.
-pub const MAX_ACTING: usize = 64;
+/// Calls that act at once; further ones wait a little. Each has a thread for as long as it takes, which may be an
+/// hour, and where the node is another process' one of the two dozen connections to it.
+pub const MAX_ACTING: usize = 16;
+/// How long a call that acts waits for its turn.
+pub const TURN: Duration = Duration::from_secs(5);
 /// Event streams at once. Each has a thread.
 pub const MAX_STREAMS: usize = 64;
 /// Threads that are left for calls which read, whatever else goes on.
@@ -32,6 +36,8 @@ pub struct App {
     pub streams: Arc<Semaphore>,
     /// Turns true when the server ends.
     pub ending: watch::Receiver<bool>,
+    /// The OpenAPI document, once somebody has asked for it.
+    pub document: OnceLock<String>,
 }
 
 /// Who must show the token.
@@ -75,6 +81,7 @@ impl App {
             acting: Arc::new(Semaphore::new(MAX_ACTING)),
             streams: Arc::new(Semaphore::new(MAX_STREAMS)),
             ending,
+            document: OnceLock::new(),
         })
     }
 }

@@ -15,11 +15,13 @@ use peerkit::ops::{Effect, Operation};
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
+use tokio::time::timeout;
 
-use super::app::App;
+use super::app::{App, TURN};
 use super::gate::Caller;
 use super::params::{Query, join, schema};
 use super::status::{self, Refusal, too_busy};
+use crate::guard::Guarded;
 use crate::node::{Node, Reply};
 
 /// The largest body, as for the library's own input.
@@ -60,7 +62,7 @@ async fn prepare(
     let (parts, body) = request.into_parts();
     may_call(app, op, &parts)?;
     let mut query = Query::parse(parts.uri.query())?;
-    let timeout = query.take_timeout()?;
+    let time = query.take_timeout()?;
     let mut params = path;
     let no_schema = Value::Null;
     let query = query.typed(if loose { schema(op) } else { &no_schema })?;
@@ -72,7 +74,7 @@ async fn prepare(
     if parts.method == Method::POST {
         join(&mut params, object(&parts.headers, body).await?)?;
     }
-    Ok(Call { op, params, timeout })
+    Ok(Call { op, params, timeout: time })
 }
 
 /// What acts needs the token, and a server that acts.
@@ -85,23 +87,58 @@ fn may_call(app: &App, op: &Operation, parts: &Parts) -> Result<(), Refusal> {
 }
 
 impl Call {
-    async fn run(self, app: &Arc<App>) -> Result<Reply, Response> {
-        let Call { op, params, timeout } = self;
+    async fn run(mut self, app: &Arc<App>) -> Result<Reply, Response> {
         // One that acts may wait long; were all threads taken by such calls, nobody could look.
-        let acting = match op.effect {
+        let turn = match self.op.effect {
             Effect::Reads => None,
-            _ => match Arc::clone(&app.acting).try_acquire_owned() {
-                Ok(permit) => Some(permit),
-                Err(_) => return Err(too_busy("calls that act").into_response(op.name)),
-            },
+            _ => {
+                let turn = timeout(TURN, Arc::clone(&app.acting).acquire_owned()).await;
+                let busy = || too_busy("calls that act").into_response(self.op.name);
+                Some(turn.ok().and_then(Result::ok).ok_or_else(busy)?)
+            }
         };
+        // The connection's end drops this future, and with it the wish.
+        let mut wish = Wish { node: Arc::clone(&app.node), token: self.cancellable() };
         let node = Arc::clone(&app.node);
-        blocking(move || {
-            let reply = node.call(op.name, params, timeout);
-            drop(acting);
+        let answered = blocking(move || {
+            let reply = node.call(self.op.name, self.params, self.timeout);
+            drop(turn);
             reply
         })
-        .await
+        .await;
+        wish.token = None;
+        answered
+    }
+
+    /// Gives the call a token by which it can be cancelled, where it takes one and the caller gave none.
+    fn cancellable(&mut self) -> Option<u64> {
+        const NAME: &str = "cancel_token";
+        let takes = schema(self.op)["properties"].get(NAME).is_some();
+        if !takes || self.params.contains_key(NAME) {
+            return None;
+        }
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).ok()?;
+        // Numbers in JSON are exact below 2^53.
+        let token = u64::from_le_bytes(bytes) >> 11;
+        self.params.insert(NAME.to_owned(), token.into());
+        Some(token)
+    }
+}
+
+/// Somebody waits for a call's answer; when nobody does any more, the call is cancelled.
+struct Wish {
+    node: Arc<Guarded>,
+    token: Option<u64>,
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            let node = Arc::clone(&self.node);
+            // At a node of another process this takes a round trip.
+            drop(spawn_blocking(move || node.cancel(token)));
+        }
     }
 }
 
@@ -114,7 +151,7 @@ pub async fn blocking<T: Send + 'static>(
 
 /// The JSON object in a body; empty where there is no body.
 async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
-    let bytes = tokio::time::timeout(BODY_TIME, gather(body)).await.map_err(|_| {
+    let bytes = timeout(BODY_TIME, gather(body)).await.map_err(|_| {
         let error = Error::new(ErrorKind::Timeout, "the request's body took too long to arrive");
         Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
     })??;

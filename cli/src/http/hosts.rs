@@ -90,19 +90,9 @@ impl Hosts {
         Ok(Hosts { bound, allowed })
     }
 
-    /// Those names as `Host` headers, for others that check.
-    pub fn names(&self) -> Vec<String> {
-        let port = self.bound.port();
-        let own = ["127.0.0.1", "[::1]", "localhost"].map(|name| format!("{name}:{port}"));
-        let allowed = self.allowed.iter().map(|authority| {
-            let port = authority.port.map(|port| format!(":{port}")).unwrap_or_default();
-            match &authority.host {
-                Host::Address(IpAddr::V6(address)) => format!("[{address}]{port}"),
-                Host::Address(address) => format!("{address}{port}"),
-                Host::Name(name) => format!("{name}{port}"),
-            }
-        });
-        own.into_iter().chain([self.bound.to_string()]).chain(allowed).collect()
+    /// One of the names, as a `Host` header: what others behind the gate are told that this server is called.
+    pub fn name(&self) -> String {
+        format!("localhost:{}", self.bound.port())
     }
 
     /// Whether a request may come in by its target, `Host`, `Origin` and the browser's word on who sent it.

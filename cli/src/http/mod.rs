@@ -2,9 +2,10 @@
 //!
 //! `server` accepts connections; `gate` lets requests in (`hosts`, `token`); `routes` is the table of what they can
 //! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
-//! `metrics`, `openapi` and `pages` answer what is no operation. `app` is what they share.
+//! `metrics`, `openapi`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
 
 mod access;
+mod agents;
 mod app;
 mod calls;
 mod events;
@@ -52,15 +53,17 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone())?;
     let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    let (router, end_agents) = router(&app)?;
     let server = {
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener);
         let listener = listener.map_err(|error| no_listener(args.http, &error))?;
-        runtime.spawn(server::serve(listener, router(&app), ending))
+        runtime.spawn(server::serve(listener, router, ending))
     };
     tell(global, &app, &host, bound);
     end.wait();
     let _ = stop.send(true);
+    end_agents();
     let _ = runtime.block_on(server);
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
@@ -68,11 +71,14 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything there is, behind the gate.
-fn router(app: &Arc<App>) -> Router {
-    routes::router(app)
+/// Everything there is, behind the gate; and what ends the streams of agents.
+fn router(app: &Arc<App>) -> Result<(Router, Box<dyn Fn() + Send + Sync>), Error> {
+    let (agents, end_agents) = agents::route(app)?;
+    let router = routes::router(app)
+        .merge(agents)
         .layer(CatchPanicLayer::custom(|_| status::panicked()))
-        .layer(from_fn_with_state(Arc::clone(app), gate::pass))
+        .layer(from_fn_with_state(Arc::clone(app), gate::pass));
+    Ok((router, end_agents))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, Error> {

@@ -216,7 +216,7 @@ fn a_bad_config_json_is_refused_by_its_path() {
         ("{\"profile\": 1}", ErrorKind::ConfigInvalid),
         ("{\"limits\": {\"max_peers\": 0}}", ErrorKind::ConfigInvalid),
         ("{\"bootstrap\": [\"x\"]}", ErrorKind::ConfigInvalid),
-        ("{\"control_socket\": true}", ErrorKind::Unsupported),
+        ("{\"metadata_cache_ttl\": 1}", ErrorKind::Unsupported),
         (&long, ErrorKind::ConfigInvalid),
     ] {
         fs::write(&path, text).unwrap();

@@ -120,7 +120,6 @@ fn numbers_out_of_bounds_are_refused_by_their_key() {
 #[test]
 fn a_key_whose_feature_is_not_built_is_refused_and_its_off_value_taken() {
     for (value, key) in [
-        (json!({"control_socket": true}), "control_socket"),
         (json!({"metadata_cache_ttl": 1}), "metadata_cache_ttl"),
         (json!({"pinset_sync_interval": 1}), "pinset_sync_interval"),
     ] {
@@ -129,7 +128,16 @@ fn a_key_whose_feature_is_not_built_is_refused_and_its_off_value_taken() {
         assert_eq!(error.detail()["key"], json!(key), "{value}");
         assert!(error.message().contains(key));
     }
-    settings(json!({"control_socket": false, "metadata_cache_ttl": null}));
+    settings(json!({"metadata_cache_ttl": null}));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_control_socket_needs_a_directory_to_be_found_by() {
+    let error = open(&config(json!({"control_socket": true}))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+    assert_eq!(error.detail()["key"], "control_socket");
+    assert!(error.hint().unwrap().contains("data_dir"));
 }
 
 #[test]
@@ -188,6 +196,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
     let conflicts = |value| ours.conflicts(&config(value), &running()).unwrap();
     assert!(conflicts(base).is_empty());
     assert!(conflicts(json!({})).is_empty());
+    assert!(conflicts(json!({"control_socket": false})).is_empty());
     assert!(
         conflicts(json!({"limits": {"max_connections": 512}, "discovery": {"mdns": true}}))
             .is_empty()
@@ -204,7 +213,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
             "low_water": 0, "high_water": 9},
         "discovery": {"mdns": false, "dht": "off", "gossip": false, "gossip_topic": "u", "interval_s": 8},
         "bootstrap": [], "bootstrap_from_ipfs": false, "bootstrap_from_cluster": "http://u:other@h:1",
-        "protocol_prefix": "/theirs",
+        "protocol_prefix": "/theirs", "control_socket": true,
     }));
     assert_eq!(
         all,
@@ -214,6 +223,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
             "bootstrap",
             "bootstrap_from_cluster",
             "bootstrap_from_ipfs",
+            "control_socket",
             "data_dir",
             "default_timeout_ms",
             "discovery.dht",

@@ -1,0 +1,149 @@
+//! The data directory's file `lock`: the OS lock that makes its holder the directory's owner, and what
+//! the owner says of itself in it.
+//!
+//! Line 1 is the owner's pid; line 2, where it serves a control socket, is the socket's path. What the
+//! file says counts only while the lock is held: a dead owner's words stay behind. `data_dir` writes
+//! it, `control` reads it.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
+
+const LOCK_FILE: &str = "lock";
+/// More than a pid and a path take.
+const MAX_BYTES: u64 = 8192;
+
+/// How often, and how long apart, the lock is tried: whoever asks [`is_held`] holds it for a moment.
+const TRIES: u32 = 8;
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What the file says. Nothing where its owner has only just come, or gone in good order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Owner {
+    /// Who it is.
+    pub pid: Option<u32>,
+    /// Where it serves a control socket.
+    pub socket: Option<PathBuf>,
+}
+
+impl Owner {
+    /// Reads what the directory's lock file says; none where there is no such file.
+    pub(crate) fn read(data_dir: &Path) -> io::Result<Option<Owner>> {
+        let Some(file) = open_to_read(data_dir)? else {
+            return Ok(None);
+        };
+        let mut bytes = Vec::new();
+        file.take(MAX_BYTES).read_to_end(&mut bytes)?;
+        Ok(Some(Owner::parse(&bytes)))
+    }
+
+    /// A line counts once its end is there.
+    fn parse(bytes: &[u8]) -> Owner {
+        let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
+        let mut line = || lines.next().and_then(|line| line.strip_suffix(b"\n"));
+        let pid = line().and_then(|line| std::str::from_utf8(line).ok()?.trim().parse().ok());
+        Owner { pid, socket: line().filter(|line| !line.is_empty()).and_then(path_of) }
+    }
+}
+
+/// Whether somebody owns the directory.
+pub(crate) fn is_held(data_dir: &Path) -> io::Result<bool> {
+    let Some(file) = open_to_read(data_dir)? else {
+        return Ok(false);
+    };
+    match file.try_lock_shared() {
+        // Let go in so many words: a child forked at this moment has the descriptor too.
+        Ok(()) => file.unlock().map(|()| false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open_to_read(data_dir: &Path) -> io::Result<Option<File>> {
+    match File::open(data_dir.join(LOCK_FILE)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Opens the file for its owner to be.
+pub(super) fn open(data_dir: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(data_dir.join(LOCK_FILE))
+}
+
+/// Takes the lock. False where another has it.
+pub(super) fn take(lock: &File) -> io::Result<bool> {
+    for attempt in 0..TRIES {
+        if attempt > 0 {
+            sleep(PAUSE);
+        }
+        match lock.try_lock() {
+            Ok(()) => return Ok(true),
+            Err(TryLockError::WouldBlock) => {}
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(false)
+}
+
+/// Line 1.
+pub(super) fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
+    lock.set_len(0)?;
+    lock.write_all(format!("{pid}\n").as_bytes())
+}
+
+/// Line 2. The path has no line break in it.
+#[cfg(unix)]
+pub(super) fn write_socket(mut lock: &File, socket: &Path) -> io::Result<()> {
+    let path = std::os::unix::ffi::OsStrExt::as_bytes(socket.as_os_str());
+    lock.write_all(&[path, b"\n"].concat())
+}
+
+#[cfg(unix)]
+fn path_of(line: &[u8]) -> Option<PathBuf> {
+    let path: &std::ffi::OsStr = std::os::unix::ffi::OsStrExt::from_bytes(line);
+    Some(path.into())
+}
+
+#[cfg(not(unix))]
+fn path_of(line: &[u8]) -> Option<PathBuf> {
+    std::str::from_utf8(line).ok().map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_counts_once_it_is_whole() {
+        let owner = |pid, socket: Option<&str>| Owner { pid, socket: socket.map(PathBuf::from) };
+        for (text, read) in [
+            ("", owner(None, None)),
+            ("12", owner(None, None)),
+            ("12\n", owner(Some(12), None)),
+            ("12\n/a/b.so", owner(Some(12), None)),
+            ("12\n/a/b.sock\n", owner(Some(12), Some("/a/b.sock"))),
+            ("12\n\n", owner(Some(12), None)),
+            ("x\n/a\nmore\n", owner(None, Some("/a"))),
+        ] {
+            assert_eq!(Owner::parse(text.as_bytes()), read, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn asking_whether_it_is_held_leaves_it_free() {
+        let scratch = tempfile::tempdir().unwrap();
+        assert!(!is_held(scratch.path()).unwrap(), "there is no file");
+        let lock = open(scratch.path()).unwrap();
+        assert!(!is_held(scratch.path()).unwrap());
+        assert!(take(&lock).unwrap());
+        assert!(is_held(scratch.path()).unwrap());
+    }
+}

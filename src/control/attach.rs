@@ -1,0 +1,105 @@
+//! How a process finds the owner of a data directory: by what the file `lock` says, and by whether
+//! anybody holds its lock.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::connection::{Unopened, open};
+use super::message::ServerHello;
+use super::wire::Wire;
+use crate::config::{Owner, is_held, refuse_foreign_writers, storage_error};
+use crate::error::{Error, ErrorKind, Result};
+
+/// How long an owner may take from its lock to its socket. It opens the socket before anything that
+/// takes long.
+const SILENCE: Duration = Duration::from_secs(2);
+/// How often the lock file is looked at: nothing tells of a change in it.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The owner's socket and a connection to it.
+pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wire, ServerHello)> {
+    let unreadable =
+        |error: io::Error| storage_error(data_dir, "the data directory can't be read", &error);
+    let mut silent = Silent::default();
+    loop {
+        let Some(owner) = Owner::read(data_dir).map_err(unreadable)? else {
+            return Err(nobody(data_dir));
+        };
+        // What stands in the file is followed only where nobody else can have written it.
+        refuse_foreign_writers(data_dir)?;
+        if let Some(socket) = &owner.socket {
+            match open(socket, deadline) {
+                Ok((wire, hello)) => return Ok((socket.clone(), wire, hello)),
+                Err(Unopened::Refused(error)) => return Err(error),
+                Err(Unopened::Absent) => {}
+            }
+        }
+        if !is_held(data_dir).map_err(unreadable)? {
+            return Err(nobody(data_dir));
+        }
+        let late = Instant::now() >= deadline;
+        if silent.since(&owner).is_some_and(|since| late || since.elapsed() >= SILENCE) {
+            return Err(serves_nobody(data_dir, owner.pid));
+        }
+        if late {
+            let message = format!("the owner of {} did not answer in time", data_dir.display());
+            return Err(Error::new(ErrorKind::Timeout, message).with("pid", owner.pid));
+        }
+        sleep(LOOK);
+    }
+}
+
+/// The owner that was seen to name no socket, and when first.
+#[derive(Default)]
+struct Silent(Option<(Option<u32>, Instant)>);
+
+impl Silent {
+    /// Since when this owner has named none; none where it names one.
+    fn since(&mut self, owner: &Owner) -> Option<Instant> {
+        let now = Instant::now();
+        self.0 = match self.0 {
+            _ if owner.socket.is_some() => None,
+            Some((pid, since)) if pid == owner.pid => Some((pid, since)),
+            _ => Some((owner.pid, now)),
+        };
+        self.0.map(|(_, since)| since)
+    }
+}
+
+fn nobody(data_dir: &Path) -> Error {
+    let message = format!("nobody runs a node on the data directory {}", data_dir.display());
+    Error::new(ErrorKind::NotRunning, message)
+        .with("path", data_dir.display().to_string())
+        .with_hint("start a node with this data_dir")
+}
+
+fn serves_nobody(data_dir: &Path, pid: Option<u32>) -> Error {
+    let who = pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"));
+    let message = format!(
+        "the data directory {} is in use by {who}, which serves no control socket",
+        data_dir.display()
+    );
+    Error::new(ErrorKind::DataDirLocked, message)
+        .with("path", data_dir.display().to_string())
+        .with("pid", pid)
+        .with_hint("start that process with `control_socket: true`, or stop it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_silent_since_it_was_first_seen_to_name_no_socket() {
+        let owner = |pid, socket: bool| Owner { pid, socket: socket.then(|| "/s".into()) };
+        let mut silent = Silent::default();
+        let first = silent.since(&owner(Some(1), false)).unwrap();
+        assert_eq!(silent.since(&owner(Some(1), false)), Some(first));
+        assert_eq!(silent.since(&owner(Some(1), true)), None);
+        let again = silent.since(&owner(Some(1), false)).unwrap();
+        assert!(again > first);
+        assert!(silent.since(&owner(Some(2), false)).unwrap() > again, "it is another");
+    }
+}

@@ -1,0 +1,271 @@
+//! The side of a process that attached to an owner: a pool of connections, and calls over them.
+//!
+//! How the owner is found is for `attach`; this module opens connections, lends them, and takes them
+//! back. A call is sent a second time only where the first surely wasn't taken: a request counts from
+//! its last byte on.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+use serde_json::{Map, Value};
+
+use super::attach;
+use super::connection::{Unopened, broke, failure, gone, line, not_understood, open};
+use super::message::{MAX_REPLY, MAX_REQUEST, RequestLine, ServerHello, refused, too_long};
+use super::remote_events::RemoteEvents;
+use super::wire::{Broken, Wire};
+use crate::config::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manager::check_timeout;
+use crate::model::params::EventsOptions;
+use crate::model::reply::Cancelled;
+
+/// Connections of one client at once, subscriptions not counted: a part of what the owner takes.
+const MAX_CONNECTIONS: usize = 24;
+/// Those kept when nothing is asked.
+const MAX_IDLE: usize = 8;
+/// How long they are: less than the owner keeps them.
+const KEEP: Duration = Duration::from_secs(60);
+/// How much later than its deadline a call may be answered.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// A connection to the process that owns a data directory. A cheap handle: clones share their
+/// connections. Any number of threads may use it at once.
+///
+/// It stays with the owner it attached to. When that one ends, everything answers `closed`.
+#[derive(Clone)]
+pub struct Client(Arc<Inner>);
+
+struct Inner {
+    socket: PathBuf,
+    owner: ServerHello,
+    pool: Mutex<Pool>,
+    given_back: Condvar,
+}
+
+#[derive(Default)]
+struct Pool {
+    /// The one used last is last.
+    idle: Vec<Idle>,
+    /// Idle and lent.
+    open: usize,
+}
+
+struct Idle {
+    wire: Wire,
+    since: Instant,
+}
+
+impl Client {
+    /// Attaches to whoever owns the directory. Where an owner is still starting it waits until that is
+    /// up; zero is 30 s.
+    ///
+    /// # Errors
+    /// `not_running`: nobody owns it. `data_dir_locked`: somebody does, `detail.pid`, who serves no control
+    /// socket. `unsupported`: the owner speaks another version of the protocol. `busy`: it has all the
+    /// connections it takes. `timeout`: it didn't answer. `storage`: the directory can't be read, or
+    /// others may write it.
+    pub fn attach(data_dir: &Path, timeout: Duration) -> Result<Client> {
+        let timeout = match check_timeout(timeout)? {
+            Duration::ZERO => DEFAULT_TIMEOUT,
+            timeout => timeout,
+        };
+        let (socket, wire, owner) = attach::attach(data_dir, Instant::now() + timeout)?;
+        let idle = vec![Idle { wire, since: Instant::now() }];
+        let pool = Mutex::new(Pool { idle, open: 1 });
+        Ok(Client(Arc::new(Inner { socket, owner, pool, given_back: Condvar::new() })))
+    }
+
+    /// The id of the owner's node.
+    pub fn peer_id(&self) -> &str {
+        &self.0.owner.peer_id
+    }
+
+    /// The owner's process.
+    pub fn pid(&self) -> u32 {
+        self.0.owner.pid
+    }
+
+    /// The version of the owner's library.
+    pub fn version(&self) -> &str {
+        &self.0.owner.version
+    }
+
+    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. Zero
+    /// is the owner's default timeout. 24 calls are under way at most; further ones wait, and fail with
+    /// `busy` where none ends in time.
+    ///
+    /// # Errors
+    /// `closed`: the owner is gone, and may have done what it was asked or not. `timeout`: it didn't
+    /// answer in time. `limit_reached`: this process has no descriptor left.
+    pub fn call(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Result<String> {
+        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+        let request = RequestLine {
+            call: Some(method.to_owned()),
+            params: Some(params),
+            timeout_ms: Some(timeout_ms),
+            ..RequestLine::default()
+        };
+        let request = line(&request)?;
+        if request.len() > MAX_REQUEST {
+            return Ok(refused(method, &too_long()));
+        }
+        match self.exchange(&request, self.deadline(timeout)) {
+            Ok(reply) => String::from_utf8(reply).map_err(|_| not_understood()),
+            // It wasn't called, so this is a failure like any other.
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(refused(method, &error)),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn exchange(&self, request: &str, deadline: Instant) -> Result<Vec<u8>> {
+        let mut lent = self.0.lend(deadline)?;
+        match lent.send(request, deadline) {
+            Err(Broken::Closed) if lent.reused => {
+                lent.renew(deadline)?;
+                lent.send(request, deadline).map_err(|broken| broke(&broken))?;
+            }
+            sent => sent.map_err(|broken| broke(&broken))?,
+        }
+        let reply = lent.receive(deadline).map_err(|broken| broke(&broken))?;
+        lent.give_back();
+        Ok(reply)
+    }
+
+    /// Subscribes to what happens at the owner, as [`PeerManager::events_with`] does there.
+    ///
+    /// # Errors
+    /// Those of that method; `closed`, `timeout`, `busy` and `limit_reached` of the connection.
+    ///
+    /// [`PeerManager::events_with`]: crate::PeerManager::events_with
+    pub fn events(&self, options: &EventsOptions) -> Result<RemoteEvents> {
+        let deadline = Instant::now() + GRACE;
+        // A connection of its own: it never goes back.
+        RemoteEvents::open(self.0.open(deadline)?, options, deadline)
+    }
+
+    /// Ends, with `cancelled`, all waiting calls that carry `token` as their `cancel_token`, whoever made
+    /// them: the owner's own threads and other clients too. So choose numbers that nobody else does.
+    ///
+    /// # Errors
+    /// Those of [`PeerManager::cancel`](crate::PeerManager::cancel); `closed`, `timeout`, `busy` and
+    /// `limit_reached` of the connection.
+    pub fn cancel(&self, token: u64) -> Result<Cancelled> {
+        let deadline = Instant::now() + GRACE;
+        let request = line(&RequestLine { cancel: Some(token), ..RequestLine::default() })?;
+        // The calls to be ended may have all the connections that are lent.
+        let mut wire = self.0.open(deadline)?;
+        wire.write(request, deadline).map_err(|broken| broke(&broken))?;
+        let reply = wire.read(MAX_REPLY, deadline).map_err(|broken| broke(&broken))?;
+        serde_json::from_slice(&reply).map_err(|_| failure(&reply))
+    }
+
+    /// When the owner must have answered.
+    fn deadline(&self, timeout: Duration) -> Instant {
+        let timeout = match timeout {
+            Duration::ZERO => Duration::from_millis(self.0.owner.default_timeout_ms),
+            timeout => timeout,
+        };
+        Instant::now() + timeout.min(MAX_TIMEOUT) + GRACE
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("owner", &self.0.owner).finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// A connection that was used before, or a new one where there is room, or one that another call
+    /// gives back.
+    fn lend(&self, deadline: Instant) -> Result<Lent<'_>> {
+        let mut pool = self.pool.lock();
+        loop {
+            while let Some(Idle { mut wire, since }) = pool.idle.pop() {
+                if since.elapsed() < KEEP && wire.is_quiet() {
+                    return Ok(Lent { inner: self, wire: Some(wire), reused: true });
+                }
+                pool.open -= 1;
+            }
+            if pool.open < MAX_CONNECTIONS {
+                pool.open += 1;
+                drop(pool);
+                let mut lent = Lent { inner: self, wire: None, reused: false };
+                lent.renew(deadline)?;
+                return Ok(lent);
+            }
+            if self.given_back.wait_until(&mut pool, deadline).timed_out() {
+                let message = format!("{MAX_CONNECTIONS} calls to the owner are under way already");
+                return Err(Error::new(ErrorKind::Busy, message));
+            }
+        }
+    }
+
+    /// A new connection to the owner this client attached to.
+    fn open(&self, deadline: Instant) -> Result<Wire> {
+        let (wire, owner) = open(&self.socket, deadline).map_err(|error| match error {
+            Unopened::Absent => gone(),
+            Unopened::Refused(error) => error,
+        })?;
+        match (owner.pid, &owner.peer_id) == (self.owner.pid, &self.owner.peer_id) {
+            true => Ok(wire),
+            false => Err(gone()),
+        }
+    }
+}
+
+/// A connection on loan. Dropped, it is closed: what comes on it would be no answer to the next call.
+struct Lent<'a> {
+    inner: &'a Inner,
+    wire: Option<Wire>,
+    /// It was used before, so the owner may have closed it since.
+    reused: bool,
+}
+
+impl Lent<'_> {
+    fn renew(&mut self, deadline: Instant) -> Result<()> {
+        self.wire = None;
+        self.wire = Some(self.inner.open(deadline)?);
+        self.reused = false;
+        Ok(())
+    }
+
+    fn send(&self, request: &str, deadline: Instant) -> Result<(), Broken> {
+        let wire = self.wire.as_ref().ok_or(Broken::Closed)?;
+        wire.write(request.to_owned(), deadline)
+    }
+
+    fn receive(&mut self, deadline: Instant) -> Result<Vec<u8>, Broken> {
+        let wire = self.wire.as_mut().ok_or(Broken::Closed)?;
+        wire.read(MAX_REPLY, deadline)
+    }
+
+    /// Keeps the connection for the next call.
+    fn give_back(mut self) {
+        let mut pool = self.inner.pool.lock();
+        if pool.idle.len() < MAX_IDLE
+            && let Some(wire) = self.wire.take()
+        {
+            pool.idle.push(Idle { wire, since: Instant::now() });
+            // It stays open: undoes what the drop is about to do.
+            pool.open += 1;
+        }
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.wire = None;
+        self.inner.pool.lock().open -= 1;
+        self.inner.given_back.notify_one();
+    }
+}

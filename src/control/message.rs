@@ -1,0 +1,183 @@
+//! What client and server say to each other, and the limits of it. How the lines travel is for `wire`.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::params::NoParams;
+use crate::ops;
+
+/// The version of the protocol.
+pub(super) const PROTOCOL: u32 = 1;
+/// The most the parameters of a call may take, as in the C interface.
+const MAX_PARAMS: usize = 1 << 20;
+/// The longest line a client may send: parameters and what is around them.
+pub(super) const MAX_REQUEST: usize = MAX_PARAMS + 4096;
+/// The longest line a server sends.
+pub(super) const MAX_REPLY: usize = ops::MAX_REPLY + 65_536;
+/// The longest line before either side knows the other.
+pub(super) const MAX_HELLO: usize = 4096;
+/// At least so often the server of a subscription says something.
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// How a client begins.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ClientHello {
+    /// The version of the protocol it speaks.
+    pub peerkit: u32,
+    #[serde(default)]
+    pub version: String,
+}
+
+impl ClientHello {
+    pub(super) fn ours() -> Self {
+        ClientHello { peerkit: PROTOCOL, version: crate::VERSION.to_owned() }
+    }
+}
+
+/// How a server answers whom it serves.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct ServerHello {
+    pub peerkit: u32,
+    pub version: String,
+    pub peer_id: String,
+    pub pid: u32,
+    /// What a call's `timeout_ms` of 0 stands for.
+    pub default_timeout_ms: u64,
+}
+
+/// How a server answers whom it doesn't serve.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Refusal {
+    pub peerkit: u32,
+    #[serde(default)]
+    pub version: String,
+    pub error: String,
+    /// A text: another version may have codes that we don't know.
+    #[serde(default)]
+    pub code: String,
+}
+
+impl Refusal {
+    pub(super) fn new(code: ErrorKind, error: impl Into<String>) -> Self {
+        let (version, code) = (crate::VERSION.to_owned(), code.as_str().to_owned());
+        Refusal { peerkit: PROTOCOL, version, error: error.into(), code }
+    }
+}
+
+/// What the first line of a server may be.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Greeting {
+    Refusal(Refusal),
+    Hello(ServerHello),
+}
+
+/// What a client asks, as it stands on the line.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct RequestLine {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub events: Option<Map<String, Value>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cancel: Option<u64>,
+}
+
+/// What a client asks.
+#[derive(Debug)]
+pub(super) enum Request {
+    Call {
+        method: String,
+        params: Map<String, Value>,
+        timeout: Duration,
+    },
+    Events(Map<String, Value>),
+    /// Ends the waiting calls with this token.
+    Cancel(u64),
+}
+
+impl Request {
+    pub(super) fn read(line: &[u8]) -> Result<Request> {
+        let line: RequestLine = serde_json::from_slice(line)
+            .map_err(|error| invalid_argument(format!("the request is not right: {error}")))?;
+        match (line.call, line.events, line.cancel) {
+            (Some(method), None, None) => Ok(Request::Call {
+                method,
+                params: line.params.unwrap_or_default(),
+                timeout: Duration::from_millis(line.timeout_ms.unwrap_or(0)),
+            }),
+            (None, Some(options), None) => Ok(Request::Events(options)),
+            (None, None, Some(token)) => Ok(Request::Cancel(token)),
+            _ => Err(invalid_argument("a request has one of `call`, `events` and `cancel`")),
+        }
+    }
+}
+
+/// The answer to a subscription that is open.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct EventsAnswer {
+    pub success: bool,
+    pub last_seq: u64,
+}
+
+/// The reply that says why a call failed of which no operation could say it.
+pub(super) fn refused(method: &str, error: &Error) -> String {
+    match ops::find(method) {
+        Ok(operation) => operation.failure(error),
+        Err(_) => ops::failure_of::<NoParams>("call", error),
+    }
+}
+
+/// The error for a line that is too long.
+pub(super) fn too_long() -> Error {
+    invalid_argument(format!("the request is too long: the parameters may take {MAX_PARAMS} bytes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_a_call_or_a_subscription() {
+        let call = Request::read(br#"{"call":"status","later":1}"#).unwrap();
+        assert!(matches!(call, Request::Call { method, params, timeout }
+            if method == "status" && params.is_empty() && timeout.is_zero()));
+        let events = Request::read(br#"{"events":{"since":3}}"#).unwrap();
+        assert!(matches!(events, Request::Events(options) if options["since"] == 3));
+        for line in ["", "1", "{}", r#"{"call":"status","events":{}}"#, r#"{"call":1}"#, "\u{fffd}"]
+        {
+            let error = Request::read(line.as_bytes()).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidArgument, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_greeting_is_told_from_a_refusal() {
+        let hello = ServerHello {
+            peerkit: 1,
+            version: "0.1.0".to_owned(),
+            peer_id: "12D3".to_owned(),
+            pid: 7,
+            default_timeout_ms: 30_000,
+        };
+        let line = serde_json::to_vec(&hello).unwrap();
+        assert!(
+            matches!(serde_json::from_slice(&line), Ok(Greeting::Hello(read)) if read == hello)
+        );
+        let line = serde_json::to_vec(&Refusal::new(ErrorKind::Busy, "no")).unwrap();
+        assert!(
+            matches!(serde_json::from_slice(&line), Ok(Greeting::Refusal(read)) if read.code == "busy")
+        );
+        let line = br#"{"peerkit":2,"error":"version 2 only"}"#;
+        assert!(
+            matches!(serde_json::from_slice(line), Ok(Greeting::Refusal(read)) if read.peerkit == 2)
+        );
+    }
+}

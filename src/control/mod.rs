@@ -1,0 +1,83 @@
+//! The control socket: a running manager serves other processes of the same user, and [`Client`] is
+//! their side of it.
+//!
+//! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only its
+//! own user can connect to: `control.sock` in the data directory, or where that path is too long for a
+//! socket, a file in `$XDG_RUNTIME_DIR`. The second line of the file `lock` in the directory says where.
+//!
+//! ```no_run
+//! # fn main() -> peerkit::Result<()> {
+//! use std::path::Path;
+//! use std::time::Duration;
+//! use peerkit::control::Client;
+//! use peerkit::params::EventsOptions;
+//!
+//! let owner = Client::attach(Path::new("/home/me/.peerkit"), Duration::from_secs(5))?;
+//! println!("process {} runs {}", owner.pid(), owner.peer_id());
+//! println!("{}", owner.call("list_peers", serde_json::Map::new(), Duration::ZERO)?);
+//! let events = owner.events(&EventsOptions::new().kinds(["peer_connected"]))?;
+//! for event in events.next(Duration::from_secs(60))?.events {
+//!     println!("{:?} is connected", event.peer_id);
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Protocol, version 1
+//! Lines of JSON in UTF-8, each ended by a line feed. The client speaks first:
+//!
+//! ```text
+//! client  {"peerkit":1,"version":"0.1.0"}
+//! server  {"peerkit":1,"version":"0.1.0","peer_id":"12D3…","pid":123,"default_timeout_ms":30000}
+//! ```
+//!
+//! A server that won't serve it answers `{"peerkit":1,"version":…,"error":…,"code":…}` and closes: `unsupported` where it
+//! doesn't speak that number, `busy` where 64 connections are open. Then the client asks, one question
+//! at a time, and opens further connections to ask several at once:
+//!
+//! ```text
+//! client  {"call":"list_peers","params":{"limit":2},"timeout_ms":0}
+//! server  {"success":true,"method":"list_peers",…}
+//! client  {"cancel":7}
+//! server  {"success":true,"method":"cancel",…,"cancelled":1}
+//! client  {"events":{"since":0,"kinds":["peer_connected"]}}
+//! server  {"success":true,"last_seq":17}
+//! server  {"events":[…],"lagged":0}
+//! ```
+//!
+//! A call's reply is that of `peerkit_call`. A request may take 1 MiB and 4 KiB for what is around the
+//! parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second, with no
+//! events in it where none happened, until either side closes. A subscription that can't be had is answered
+//! by a failure, and the connection goes on. A client that closes while its call waits has the call
+//! cancelled, unless it gave a `cancel_token` of its own; a call that others might share isn't one
+//! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
+//!
+//! To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
+//! `session` serves one of them; `client` has the connections of an attached process, `connection` opens
+//! one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said, `wire` how lines travel,
+//! and `socket` where the file is and what it may be.
+
+mod attach;
+mod client;
+mod connection;
+#[cfg(not(unix))]
+mod elsewhere;
+mod message;
+mod remote_events;
+#[cfg(unix)]
+mod server;
+#[cfg(unix)]
+mod session;
+#[cfg(unix)]
+mod sessions;
+mod socket;
+mod wire;
+
+pub use self::client::Client;
+#[cfg(not(unix))]
+pub(crate) use self::elsewhere::{Server, Sessions};
+pub use self::remote_events::RemoteEvents;
+#[cfg(unix)]
+pub(crate) use self::server::Server;
+#[cfg(unix)]
+pub(crate) use self::sessions::Sessions;

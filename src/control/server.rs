@@ -1,0 +1,160 @@
+//! The owner's side: the socket's life, and the thread that accepts connections and notices clients
+//! that hang up while their call waits.
+//!
+//! `run` opens it before the node starts, so that whatever is wrong with it fails the start, and begins
+//! it once the node is up: who connects in between waits for that. Each connection has a thread of its
+//! own (`session`).
+
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::message::Refusal;
+use super::sessions::{MAX_SESSIONS, Sessions};
+use super::socket::{Bound, Stream};
+use super::{session, wire};
+use crate::config::DataDir;
+use crate::error::{Error, ErrorKind, Result};
+use crate::manager::PeerManager;
+use crate::os::{self, Flag, Polled};
+use crate::run::Run;
+
+/// How often a call whose client has hung up is cancelled: it may be between two of its steps.
+const CANCEL_AGAIN: Duration = Duration::from_millis(250);
+/// How long nothing is accepted after the system refused to: it lacks descriptors.
+const REST: Duration = Duration::from_millis(100);
+/// How long a connection that is one too many may take to take in that it is.
+const REFUSAL: Duration = Duration::from_millis(10);
+
+/// The control socket of a run. Dropping it ends it: nobody is accepted, nothing more is read.
+pub(crate) struct Server {
+    /// None once it has begun, or never will.
+    begin: Option<Sender<PeerManager>>,
+    acceptor: Option<JoinHandle<()>>,
+    sessions: Arc<Sessions>,
+    bound: Bound,
+}
+
+impl Server {
+    /// Opens the socket of this directory and says in its lock file where it is.
+    ///
+    /// # Errors
+    /// `config_invalid`, `storage`, `limit_reached`.
+    pub(crate) fn open(data_dir: &DataDir) -> Result<Server> {
+        let (bound, listener) = Bound::open(data_dir.path())?;
+        let sessions = Sessions::new(Flag::new().map_err(|error| none_to_be_had(&error))?);
+        let (begin, begun) = bounded(1);
+        let theirs = Arc::clone(&sessions);
+        let body = move || accept_until_closed(&listener, &theirs, &begun);
+        let acceptor = os::spawn("peerkit-control", Box::new(body));
+        let acceptor = Some(acceptor.map_err(|error| none_to_be_had(&error))?);
+        let server = Server { begin: Some(begin), acceptor, sessions, bound };
+        data_dir.tell_socket(server.bound.path())?;
+        Ok(server)
+    }
+
+    /// Serves whoever has connected and will.
+    pub(crate) fn begin(&self, run: &Arc<Run>) {
+        if let Some(begin) = &self.begin {
+            let _ = begin.try_send(PeerManager::of_run(run));
+        }
+    }
+
+    /// The connections, which outlast the server.
+    pub(crate) fn sessions(&self) -> Arc<Sessions> {
+        Arc::clone(&self.sessions)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.begin = None;
+        self.sessions.close();
+        // It waits for nothing but its descriptors, of which the flag is one.
+        let _ = self.acceptor.take().map(JoinHandle::join);
+    }
+}
+
+fn none_to_be_had(error: &io::Error) -> Error {
+    let message = format!("no thread or descriptor to be had for the control socket: {error}");
+    Error::new(ErrorKind::LimitReached, message)
+}
+
+fn accept_until_closed(
+    listener: &UnixListener,
+    sessions: &Arc<Sessions>,
+    begun: &Receiver<PeerManager>,
+) {
+    let Ok(manager) = begun.recv() else { return };
+    let mut rests = false;
+    while !sessions.closing() {
+        let watched = sessions.watched();
+        let unwanted = sessions.unwanted();
+        unwanted.iter().for_each(|token| manager.cancel_unheard(*token));
+        let mut polled = vec![Polled::readable(sessions.attention.raw())];
+        polled.extend(watched.iter().map(|it| Polled::hung_up(it.stream.as_raw_fd())));
+        if !rests {
+            polled.push(Polled::readable(listener.as_raw_fd()));
+        }
+        let until = match (rests, unwanted.is_empty()) {
+            (true, _) => Some(REST),
+            (false, false) => Some(CANCEL_AGAIN),
+            (false, true) => None,
+        };
+        if os::poll(&mut polled, until).is_err() {
+            // Interrupted, or out of memory for a moment: nothing was looked at.
+            std::thread::sleep(Duration::from_millis(1));
+            continue;
+        }
+        sessions.attention.lower();
+        let hung_up = watched.iter().zip(&polled[1..]).filter(|(_, polled)| polled.happened());
+        hung_up.for_each(|(watched, _)| sessions.hung_up(watched.id));
+        let may_accept = !rests && polled.last().is_some_and(Polled::happened);
+        rests = may_accept && accept(listener, sessions, &manager).is_err();
+    }
+}
+
+/// Accepts one. Fails where the system can't, for now.
+fn accept(
+    listener: &UnixListener,
+    sessions: &Arc<Sessions>,
+    manager: &PeerManager,
+) -> io::Result<()> {
+    let stream = match listener.accept() {
+        Ok((stream, _)) => stream,
+        Err(error) if is_passing(&error) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    // On some systems it has this from the listener.
+    stream.set_nonblocking(false)?;
+    match sessions.enter(stream) {
+        Err(stream) => refuse(&stream),
+        Ok(entry) => {
+            let manager = manager.clone();
+            // Without a thread the entry is dropped, and the client finds the connection closed.
+            let _ =
+                os::spawn_caller("peerkit-session", Box::new(move || session::run(entry, manager)));
+        }
+    }
+    Ok(())
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted
+    )
+}
+
+fn refuse(stream: &Stream) {
+    let refusal =
+        Refusal::new(ErrorKind::Busy, format!("{MAX_SESSIONS} connections are open already"));
+    if let Ok(line) = serde_json::to_string(&refusal) {
+        let _ = wire::write(stream, line, Some(Instant::now() + REFUSAL));
+    }
+}

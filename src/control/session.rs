@@ -1,0 +1,192 @@
+//! One connection, from the owner's side: the greeting, then calls one after another, or a
+//! subscription for good. Each has a thread, which does what a thread of the host program would.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::message::{
+    ClientHello, EventsAnswer, HEARTBEAT, MAX_HELLO, MAX_REQUEST, PROTOCOL, Refusal, Request,
+    ServerHello, refused, too_long,
+};
+use super::sessions::Entry;
+use super::wire::{Broken, Wire};
+use crate::error::{Error, ErrorKind, Result};
+use crate::manager::{Events, PeerManager};
+use crate::model::params::NoParams;
+use crate::model::reply::{Cancelled, EventsOpened};
+use crate::ops::{self, Operation};
+
+/// How long a client may take to say what it speaks.
+const GREETING: Duration = Duration::from_secs(10);
+/// How long a connection may stand unused. Clients give theirs up before.
+const IDLE: Duration = Duration::from_secs(300);
+/// How long a client may take to read a reply.
+const REPLY: Duration = Duration::from_secs(60);
+
+/// The whole life of a connection.
+pub(super) fn run(entry: Entry, manager: PeerManager) {
+    // Why a connection ends is its client's affair.
+    let _ = Session { entry: &entry, manager: &manager, wire: Wire::new(entry.stream()) }.serve();
+    // The run waits for its entries, so nothing of it may be held longer.
+    drop(manager);
+    drop(entry);
+}
+
+struct Session<'a> {
+    entry: &'a Entry,
+    manager: &'a PeerManager,
+    wire: Wire,
+}
+
+impl Session<'_> {
+    fn serve(mut self) -> Result<(), Broken> {
+        if !self.greet()? {
+            return Ok(());
+        }
+        loop {
+            match self.wire.read(MAX_REQUEST, Instant::now() + IDLE) {
+                Ok(line) => match Request::read(&line) {
+                    Ok(Request::Call { method, params, timeout }) => {
+                        let reply = self.call(&method, params, timeout);
+                        self.answer(reply)?;
+                    }
+                    Ok(Request::Events(options)) => {
+                        if let Some(events) = self.subscribe(options)? {
+                            return self.stream(&events);
+                        }
+                    }
+                    Ok(Request::Cancel(token)) => self.answer(self.cancel(token))?,
+                    Err(error) => self.answer(ops::failure_of::<NoParams>("call", &error))?,
+                },
+                // Where the next line begins nobody knows.
+                Err(Broken::TooLong) => {
+                    return self.answer(ops::failure_of::<NoParams>("call", &too_long()));
+                }
+                Err(broken) => return Err(broken),
+            }
+        }
+    }
+
+    /// False where the client isn't served.
+    fn greet(&mut self) -> Result<bool, Broken> {
+        let line = self.wire.read(MAX_HELLO, Instant::now() + GREETING)?;
+        let said = serde_json::from_slice::<ClientHello>(&line);
+        let why_not = match said {
+            Ok(client) if client.peerkit == PROTOCOL => None,
+            Ok(client) => Some(format!(
+                "peerkit {} speaks version {PROTOCOL} of the control protocol, not {}",
+                crate::VERSION,
+                client.peerkit
+            )),
+            Err(_) => Some("a client begins with {\"peerkit\":1,\"version\":…}".to_owned()),
+        };
+        if let Some(why) = why_not {
+            self.say(&Refusal::new(ErrorKind::Unsupported, why))?;
+            return Ok(false);
+        }
+        self.say(&ServerHello {
+            peerkit: PROTOCOL,
+            version: crate::VERSION.to_owned(),
+            peer_id: self.manager.peer_id().to_string(),
+            pid: std::process::id(),
+            default_timeout_ms: self.manager.default_timeout().as_millis() as u64,
+        })?;
+        Ok(true)
+    }
+
+    fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> String {
+        let operation = match ops::find(method) {
+            Ok(operation) => operation,
+            Err(error) => return refused(method, &error),
+        };
+        if self.entry.closing() {
+            let message = "the manager has stopped";
+            return operation.failure(&Error::new(ErrorKind::Closed, message));
+        }
+        let call = || self.watched_call(operation, params, timeout);
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+            self.manager.condemn();
+            let message = "peerkit panicked in this call; the manager is dead";
+            operation.failure(&Error::new(ErrorKind::Panic, message))
+        })
+    }
+
+    /// Calls; a call that can be cancelled is, where the client hangs up. A token of the client's own
+    /// may be on other calls too, which that must not end; such a call ends at its deadline.
+    fn watched_call(
+        &self,
+        operation: &Operation,
+        mut params: Map<String, Value>,
+        timeout: Duration,
+    ) -> String {
+        let ours = takes_token(operation) && params.get("cancel_token").is_none_or(Value::is_null);
+        let _calling = ours.then(|| {
+            params.insert("cancel_token".to_owned(), self.entry.token().into());
+            self.entry.calling()
+        });
+        operation.call(self.manager, params, timeout)
+    }
+
+    fn cancel(&self, token: u64) -> String {
+        let cancelled = self.manager.cancel(token);
+        let reply = cancelled.and_then(|cancelled| ops::success("cancel", &cancelled));
+        reply.unwrap_or_else(|error| ops::failure_of::<Cancelled>("cancel", &error))
+    }
+
+    fn subscribe(&self, options: Map<String, Value>) -> Result<Option<Events>, Broken> {
+        match ops::parse(options).and_then(|options| self.manager.events_with(options)) {
+            Ok(events) => {
+                self.say(&EventsAnswer { success: true, last_seq: events.last_seq() })?;
+                Ok(Some(events))
+            }
+            Err(error) => {
+                self.answer(ops::failure_of::<EventsOpened>("events_open", &error))?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells what happens until the client is gone or the run has ended. A client that doesn't read
+    /// stops this thread and no other; what it misses it is told of in `lagged`.
+    fn stream(&self, events: &Events) -> Result<(), Broken> {
+        while let Ok(batch) = events.next(HEARTBEAT) {
+            self.wire.write_patiently(json(&batch)?)?;
+        }
+        Ok(())
+    }
+
+    fn say(&self, message: &impl Serialize) -> Result<(), Broken> {
+        self.answer(json(message)?)
+    }
+
+    fn answer(&self, reply: String) -> Result<(), Broken> {
+        self.wire.write(reply, Instant::now() + REPLY)
+    }
+}
+
+fn json(message: &impl Serialize) -> Result<String, Broken> {
+    serde_json::to_string(message).map_err(|error| Broken::Failed(error.into()))
+}
+
+/// Whether a call of the operation can be cancelled.
+fn takes_token(operation: &Operation) -> bool {
+    let acts = matches!(operation.effect, ops::Effect::Acts);
+    let schema = acts.then(|| operation.params_schema());
+    let properties = schema.as_ref().and_then(|schema| schema.get("properties"));
+    properties.is_some_and(|properties| properties.get("cancel_token").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_that_wait_for_the_network_can_be_cancelled() {
+        let takes = |name| takes_token(ops::find(name).unwrap());
+        assert!(takes("connect_peer") && takes("discover_peers") && takes("find_providers"));
+        assert!(!takes("list_peers") && !takes("start_discovery"));
+    }
+}

@@ -1,0 +1,191 @@
+//! Who is connected: at most 64, each with its socket, and with the token of the call it waits for.
+//!
+//! The acceptor enters connections and watches those that wait; the connections' threads take
+//! themselves off; the end of a run shuts the rest down and waits until they are gone.
+
+use std::collections::HashMap;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use super::socket::Stream;
+use crate::os::Flag;
+
+/// Connections at once.
+pub(super) const MAX_SESSIONS: usize = 64;
+/// How long the end of a run waits for clients to take what they are still to be told, and then for
+/// the threads of those that don't.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Every connection of a run.
+pub(crate) struct Sessions {
+    table: Mutex<Table>,
+    changed: Condvar,
+    /// Raised when the acceptor has something to look at.
+    pub(super) attention: Flag,
+}
+
+#[derive(Default)]
+struct Table {
+    last: u64,
+    open: HashMap<u64, Connection>,
+    closing: bool,
+}
+
+struct Connection {
+    stream: Arc<Stream>,
+    /// The call it waits for.
+    call: Option<Call>,
+}
+
+struct Call {
+    token: u64,
+    /// The client has hung up.
+    hung_up: bool,
+}
+
+/// A connection whose client may hang up during its call.
+pub(super) struct Watched {
+    pub id: u64,
+    pub stream: Arc<Stream>,
+}
+
+impl Sessions {
+    pub(super) fn new(attention: Flag) -> Arc<Self> {
+        Arc::new(Sessions { table: Mutex::default(), changed: Condvar::new(), attention })
+    }
+
+    /// Enters a connection; none where it's one too many or the run ends.
+    pub(super) fn enter(self: &Arc<Self>, stream: Stream) -> Result<Entry, Stream> {
+        let mut table = self.table.lock();
+        if table.closing || table.open.len() >= MAX_SESSIONS {
+            return Err(stream);
+        }
+        table.last += 1;
+        let (id, stream) = (table.last, Arc::new(stream));
+        table.open.insert(id, Connection { stream: Arc::clone(&stream), call: None });
+        Ok(Entry { sessions: Arc::clone(self), id, stream })
+    }
+
+    /// Whether the run is over.
+    pub(super) fn closing(&self) -> bool {
+        self.table.lock().closing
+    }
+
+    /// Those who wait for a call and were there when last looked at.
+    pub(super) fn watched(&self) -> Vec<Watched> {
+        let table = self.table.lock();
+        let waiting = table
+            .open
+            .iter()
+            .filter(|(_, connection)| connection.call.as_ref().is_some_and(|call| !call.hung_up));
+        waiting.map(|(id, it)| Watched { id: *id, stream: Arc::clone(&it.stream) }).collect()
+    }
+
+    /// Notes that a client has hung up.
+    pub(super) fn hung_up(&self, id: u64) {
+        let mut table = self.table.lock();
+        let call = table.open.get_mut(&id).and_then(|connection| connection.call.as_mut());
+        if let Some(call) = call {
+            call.hung_up = true;
+        }
+    }
+
+    /// The tokens of the calls whose clients have hung up.
+    pub(super) fn unwanted(&self) -> Vec<u64> {
+        let table = self.table.lock();
+        let calls = table.open.values().filter_map(|connection| connection.call.as_ref());
+        calls.filter(|call| call.hung_up).map(|call| call.token).collect()
+    }
+
+    /// Nobody is entered any more, and nothing more is read. What is being answered still is.
+    pub(super) fn close(&self) {
+        let mut table = self.table.lock();
+        table.closing = true;
+        for connection in table.open.values() {
+            let _ = connection.stream.shutdown(Shutdown::Read);
+        }
+        drop(table);
+        self.attention.raise();
+    }
+
+    /// Waits until every connection's thread is done, and makes those done that take too long.
+    pub(crate) fn finish(&self) {
+        if self.gone_within(FAREWELL) {
+            return;
+        }
+        for connection in self.table.lock().open.values() {
+            let _ = connection.stream.shutdown(Shutdown::Both);
+        }
+        self.gone_within(FAREWELL);
+    }
+
+    fn gone_within(&self, time: Duration) -> bool {
+        let deadline = Instant::now() + time;
+        let mut table = self.table.lock();
+        while !table.open.is_empty() {
+            if self.changed.wait_until(&mut table, deadline).timed_out() {
+                return table.open.is_empty();
+            }
+        }
+        true
+    }
+}
+
+/// A connection's place in the table, which it leaves when this is dropped.
+pub(super) struct Entry {
+    sessions: Arc<Sessions>,
+    id: u64,
+    stream: Arc<Stream>,
+}
+
+impl Entry {
+    pub(super) fn stream(&self) -> Arc<Stream> {
+        Arc::clone(&self.stream)
+    }
+
+    /// Whether the run is over.
+    pub(super) fn closing(&self) -> bool {
+        self.sessions.closing()
+    }
+
+    /// A token for a call of this connection. Users' are below 2^53, as they travel in JSON.
+    pub(super) fn token(&self) -> u64 {
+        1 << 63 | self.id
+    }
+
+    /// From here on, until the value is dropped, the connection's call is cancelled if the client hangs
+    /// up.
+    pub(super) fn calling(&self) -> Calling<'_> {
+        self.set(Some(Call { token: self.token(), hung_up: false }));
+        self.sessions.attention.raise();
+        Calling(self)
+    }
+
+    fn set(&self, call: Option<Call>) {
+        if let Some(connection) = self.sessions.table.lock().open.get_mut(&self.id) {
+            connection.call = call;
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        // The acceptor may still hold the socket, so that dropping it tells the client nothing.
+        let _ = self.stream.shutdown(Shutdown::Both);
+        self.sessions.table.lock().open.remove(&self.id);
+        self.sessions.changed.notify_all();
+        self.sessions.attention.raise();
+    }
+}
+
+/// A call under way that is watched.
+pub(super) struct Calling<'a>(&'a Entry);
+
+impl Drop for Calling<'_> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}

@@ -1,0 +1,159 @@
+//! Lines over a connection: each read within a limit of length and, where it has one, a deadline.
+//!
+//! Nothing here knows what a line says.
+
+use std::fmt;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::socket::{Stream, send};
+
+/// What is read at once.
+const READ: usize = 16 * 1024;
+
+/// Why a line could not be read or written.
+#[derive(Debug)]
+pub(super) enum Broken {
+    /// The deadline passed. What came of the line stays for the next try.
+    TimedOut,
+    /// The other side is gone.
+    Closed,
+    /// The line is longer than it may be.
+    TooLong,
+    Failed(io::Error),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::TimedOut => f.write_str("nothing came in time"),
+            Broken::Closed => f.write_str("the connection was closed"),
+            Broken::TooLong => f.write_str("the line is too long"),
+            Broken::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => Broken::TimedOut,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::BrokenPipe
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::NotConnected => Broken::Closed,
+            _ => Broken::Failed(error),
+        }
+    }
+}
+
+/// One end of a connection.
+pub(super) struct Wire {
+    reader: BufReader<Reader>,
+    /// What has come of the line under way.
+    line: Vec<u8>,
+}
+
+struct Reader(Arc<Stream>);
+
+impl Read for Reader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        (&*self.0).read(buffer)
+    }
+}
+
+impl Wire {
+    pub(super) fn new(stream: Arc<Stream>) -> Self {
+        Wire { reader: BufReader::with_capacity(READ, Reader(stream)), line: Vec::new() }
+    }
+
+    fn stream(&self) -> &Stream {
+        &self.reader.get_ref().0
+    }
+
+    /// Reads a line of at most `limit` bytes, without what ends it.
+    pub(super) fn read(&mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, Broken> {
+        loop {
+            if self.reader.buffer().is_empty() {
+                self.stream().set_read_timeout(Some(left_until(deadline)))?;
+            }
+            let come = match self.reader.fill_buf() {
+                Ok([]) => return Err(Broken::Closed),
+                Ok(come) => come,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error.into()),
+            };
+            let end = come.iter().position(|byte| *byte == b'\n');
+            let taken = &come[..end.unwrap_or(come.len())];
+            if self.line.len() + taken.len() > limit {
+                return Err(Broken::TooLong);
+            }
+            self.line.extend_from_slice(taken);
+            let used = taken.len() + usize::from(end.is_some());
+            self.reader.consume(used);
+            if end.is_some() {
+                return Ok(std::mem::take(&mut self.line));
+            }
+        }
+    }
+
+    /// Whether nothing has come and the other side is still there, as it should be between a reply and
+    /// the next request.
+    pub(super) fn is_quiet(&mut self) -> bool {
+        if !self.line.is_empty() || !self.reader.buffer().is_empty() {
+            return false;
+        }
+        let stream = self.stream();
+        let look = stream.set_nonblocking(true).and_then(|()| {
+            let read = (&*stream).read(&mut [0]);
+            stream.set_nonblocking(false)?;
+            read
+        });
+        look.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Writes a line.
+    pub(super) fn write(&self, line: String, deadline: Instant) -> Result<(), Broken> {
+        write(self.stream(), line, Some(deadline))
+    }
+
+    /// Writes a line, however long the other side takes to read it.
+    pub(super) fn write_patiently(&self, line: String) -> Result<(), Broken> {
+        write(self.stream(), line, None)
+    }
+}
+
+impl Drop for Wire {
+    fn drop(&mut self) {
+        // Others may hold the descriptor, a forked child among them.
+        let _ = self.stream().shutdown(Shutdown::Both);
+    }
+}
+
+/// A zero would be refused; and the least wait that isn't one is a look.
+fn left_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
+}
+
+/// Writes a line to a connection nobody reads from.
+pub(super) fn write(
+    stream: &Stream,
+    line: String,
+    deadline: Option<Instant>,
+) -> Result<(), Broken> {
+    let mut bytes = line.into_bytes();
+    bytes.push(b'\n');
+    let mut rest = &bytes[..];
+    while !rest.is_empty() {
+        stream.set_write_timeout(deadline.map(left_until))?;
+        match send(stream, rest) {
+            Ok(sent) => rest = &rest[sent..],
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
+}
