@@ -6,6 +6,8 @@ TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(abspath $(TARGET))/release
 GO_DIR := tests/interop/go
 JS_DIR := tests/interop/js
+CLI_JS_DIR := cli/tests/js
+CLI_PYTHON_DIR := cli/tests/python
 SONAME := libpeerkit.so.0
 LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 
@@ -13,7 +15,7 @@ LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 export PEERKIT_LIB_DIR = $(LIB_DIR)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib program header go-peer js-peer bench clean
+.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
@@ -26,12 +28,13 @@ help:
 	@echo "make test-deps  install what the tests need and this machine lacks"
 
 demo:
-	@echo "Building libpeerkit. The first time this compiles libp2p too: about 5 minutes on two cores."
-	@$(MAKE) --no-print-directory lib
+	@echo "Building libpeerkit and the program. The first time this compiles libp2p too: about 10 minutes on two cores."
+	@$(MAKE) --no-print-directory lib program
 	@scripts/demo
 
 # The whole workspace at once: crates they share then have the same features, and are compiled once.
-test: test-deps lint lib go-peer js-peer
+test: test-deps lint lib go-peer js-peer js-tools python-tools
+	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
 	$(CARGO) test --workspace --exclude peerkit-bench --all-features
 
 test-deps:
@@ -66,9 +69,23 @@ $(JS_DIR)/node_modules/.installed: $(JS_DIR)/package-lock.json
 	cd $(JS_DIR) && npm ci --ignore-scripts --loglevel=error
 	@touch $@
 
+# What the program's tests drive it with: the official clients of MCP. No scripts of theirs are run.
+js-tools: $(CLI_JS_DIR)/node_modules/.installed
+
+$(CLI_JS_DIR)/node_modules/.installed: $(CLI_JS_DIR)/package-lock.json
+	cd $(CLI_JS_DIR) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+python-tools: $(CLI_PYTHON_DIR)/.venv/.installed
+
+$(CLI_PYTHON_DIR)/.venv/.installed: $(CLI_PYTHON_DIR)/requirements.txt
+	python3 -m venv $(CLI_PYTHON_DIR)/.venv
+	$(CLI_PYTHON_DIR)/.venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
+
 bench: lib go-peer
 	@scripts/bench
 
 clean:
 	$(CARGO) clean
-	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules
+	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules $(CLI_JS_DIR)/node_modules $(CLI_PYTHON_DIR)/.venv

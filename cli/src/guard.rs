@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use peerkit::config::ApiAddress;
-use peerkit::ops::{self, Effect};
+use peerkit::ops::{self, Effect, Operation};
 use peerkit::params::EventsOptions;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
@@ -42,12 +42,17 @@ impl Guarded {
         self.read_only
     }
 
-    fn check(&self, method: &str, params: &Map<String, Value>) -> Result<(), Error> {
-        let op = ops::find(method)?;
-        if self.read_only && op.effect == Effect::Acts {
+    /// Refuses what acts, where that isn't served.
+    pub fn check_effect(&self, op: &Operation) -> Result<(), Error> {
+        if self.read_only && op.effect != Effect::Reads {
             let message = format!("`{}` acts, and this server is read-only", op.name);
             return Err(Error::new(ErrorKind::Blocked, message));
         }
+        Ok(())
+    }
+
+    fn check(&self, method: &str, params: &Map<String, Value>) -> Result<(), Error> {
+        self.check_effect(ops::find(method)?)?;
         // The one parameter by which a caller could make this machine fetch something.
         match params.get("api") {
             Some(Value::String(api)) if !self.may_ask(api) => Err(Error::new(
@@ -101,5 +106,9 @@ impl Node for Guarded {
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
         self.node.events(options).map_err(|reply| self.without_paths(reply))
+    }
+
+    fn cancel(&self, token: u64) {
+        self.node.cancel(token);
     }
 }

@@ -30,7 +30,8 @@ fn each_kind_of_failure_has_its_exit_code() {
         let ran = node.run(words);
         assert_eq!(ran.code, code, "{words:?}: {ran:?}");
         // What `call` answers is JSON, of success or failure.
-        let (said, silent) = if words[0] == "call" { (&ran.out, &ran.err) } else { (&ran.err, &ran.out) };
+        let (said, silent) =
+            if words[0] == "call" { (&ran.out, &ran.err) } else { (&ran.err, &ran.out) };
         assert!(code == 0 || silent.is_empty() && !said.is_empty(), "{words:?}: {ran:?}");
     }
     for words in [&["status"][..], &["discover", "start"], &["events"], &["unsubscribe", "x"]] {
@@ -141,4 +142,17 @@ fn the_end_of_an_id_is_enough_where_it_is_one_peers() {
     for end in ["C6IDEP", "6iDEp", "J3hJwQBoa"] {
         assert_ne!(node.run(&["peer", end]).code, 0, "{end}");
     }
+    // Somebody who can choose an id's end isn't taken for another: nobody is chosen where two fit.
+    let alike = [
+        "QmToJbSqzCcob5bNWv9LnXTJCW9G1TjgNh1Z6fdiVUobvD",
+        "QmToJbSqzCcob5bNWv9LnXTJCW9G1TjgNh1ZDfdiVUobvD",
+    ];
+    for id in alike {
+        assert_eq!(node.run(&["add", id, "/ip4/127.0.0.1/tcp/1"]).code, 0);
+    }
+    let ran = node.run(&["remove", "fdiVUobvD"]);
+    assert_eq!(ran.code, 2, "{ran:?}");
+    assert!(alike.iter().all(|id| ran.err.contains(id)), "both are listed: {ran:?}");
+    assert_eq!(node.run(&["remove", "Z6fdiVUobvD"]).code, 0);
+    assert_eq!(node.run(&["peer", "fdiVUobvD", "--json"]).json()["peer_info"]["peer_id"], alike[1]);
 }

@@ -151,7 +151,8 @@ keys! {
         exact {
             /// A set of defaults for other keys ("lan").
             profile: Profile,
-            /// Serve `peerkit` commands of the same user through a Unix socket (false).
+            /// Serve other processes of the same user, such as `peerkit` commands, through a Unix socket in
+            /// data_dir (false).
             control_socket: bool,
             /// Close a connection that nothing has used for so many seconds; 0: never (0). The messages
             /// of topics subscribed to are use; announcements and pings aren't. With such a limit discovery

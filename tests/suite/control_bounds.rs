@@ -46,7 +46,7 @@ fn many_threads_share_few_connections() {
             scope.spawn(|| (0..20).for_each(|_| drop(ok(&client, "status", json!({})))));
         }
     });
-    eventually(SOON, "few are kept", || sessions(&owner) <= 8);
+    eventually(SOON, "few are kept", || sessions(&owner) <= 4);
     drop(client);
     eventually(SOON, "none is left", || sessions(&owner) == 0);
 }
@@ -194,6 +194,22 @@ fn a_stop_waits_for_no_client() {
     failed(waiting.hear(), "closed");
     assert!(waiting.is_over());
     eventually(SOON, "every thread has ended", || sessions(&owner) == 0);
+}
+
+#[cfg(feature = "fault-injection")]
+#[test]
+fn a_node_that_dies_of_a_bug_takes_its_socket_along() {
+    let (owner, silent) = (Owner::start(), SilentServer::new());
+    let mut waiting = Bare::greeted(&owner.socket());
+    waiting.say(&long_call(&silent, None));
+    let _dial = silent.accept();
+    owner.peer.ok("inject_panic", json!({}));
+    failed(waiting.hear(), "dead");
+    assert!(waiting.is_over());
+    eventually(SOON, "nobody is left", || sessions(&owner) == 0);
+    let attached = Client::attach(owner.dir.path(), SOON);
+    assert_eq!(attached.unwrap_err().kind(), ErrorKind::NotRunning);
+    assert!(!owner.socket().exists());
 }
 
 #[test]

@@ -1,17 +1,161 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
+//!
+//! `server` accepts connections; `gate` lets requests in (`hosts`, `token`); `routes` is the table of what they can
+//! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
+//! `metrics`, `openapi`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
 
+mod access;
+mod agents;
+mod app;
+mod calls;
+mod events;
+mod gate;
+mod hosts;
+mod metrics;
+mod openapi;
+mod pages;
+mod params;
+mod routes;
+mod server;
+mod shape;
+mod status;
+mod token;
+
+use std::io::IsTerminal;
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
 
-use peerkit::Error;
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use peerkit::{Error, ErrorKind};
+use serde_json::{Map, Value, json};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+use tower_http::catch_panic::CatchPanicLayer;
 
+use self::app::App;
 use crate::args::{Global, Serve};
 use crate::node::{Host, Setup};
-use crate::signals;
+use crate::{show, signals};
+
+/// How long what still blocks may take at the very end.
+const LAST: Duration = Duration::from_secs(1);
 
 /// `peerkit serve`: runs the node and serves it until a signal ends it.
-pub fn serve(_global: &Global, _args: &Serve, setup: Setup) -> Result<ExitCode, Error> {
+pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
-    let _host = Host::start(setup)?;
+    // First of all, so that a port which is taken is told before a node starts.
+    let listener = bind(args.http)?;
+    let bound = listener.local_addr().map_err(|error| no_listener(args.http, &error))?;
+    let runtime = runtime()?;
+    let (stop, ending) = watch::channel(false);
+    let host = Host::start(setup.clone())?;
+    let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    let (router, end_agents) = router(&app)?;
+    let server = {
+        let _inside = runtime.enter();
+        let listener = tokio::net::TcpListener::from_std(listener);
+        let listener = listener.map_err(|error| no_listener(args.http, &error))?;
+        runtime.spawn(server::serve(listener, router, ending))
+    };
+    tell(global, &app, &host, bound);
     end.wait();
+    let _ = stop.send(true);
+    end_agents();
+    let _ = runtime.block_on(server);
+    // Calls that still wait are answered `closed` by the node's end.
+    drop(host);
+    runtime.shutdown_timeout(LAST);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Everything there is, behind the gate; and what ends the streams of agents.
+fn router(app: &Arc<App>) -> Result<(Router, Box<dyn Fn() + Send + Sync>), Error> {
+    let (agents, end_agents) = agents::route(app)?;
+    let router = routes::router(app)
+        .merge(agents)
+        .layer(CatchPanicLayer::custom(|_| status::panicked()))
+        .layer(from_fn_with_state(Arc::clone(app), gate::pass));
+    Ok((router, end_agents))
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
+    let listener = TcpListener::bind(address);
+    let listener = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    listener.map_err(|error| no_listener(address, &error))
+}
+
+fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
+    Error::new(ErrorKind::ListenFailed, format!("can't listen on {address}: {error}"))
+        .with("address", address.to_string())
+        .with_hint("give another address with --http; port 0 lets the system choose a port")
+}
+
+fn runtime() -> Result<Runtime, Error> {
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS;
+    let runtime = Builder::new_multi_thread()
+        .enable_io()
+        .enable_time()
+        .max_blocking_threads(threads)
+        .thread_name("http")
+        .build();
+    runtime.map_err(|error| {
+        Error::new(ErrorKind::LimitReached, format!("no threads for the server: {error}"))
+    })
+}
+
+/// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
+fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
+    let status = host.node().call("status", Map::new(), Duration::ZERO);
+    let token = app.token.get();
+    if global.json {
+        let mut line = Map::new();
+        let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
+        let fields = status.object();
+        let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
+        put("http", format!("http://{bound}").into());
+        put("mcp", format!("http://{bound}/mcp").into());
+        put("token_file", app.token.file().display().to_string().into());
+        put("peer_id", field("peer_id"));
+        let addresses = field("listen_addrs");
+        put("listen_addrs", if addresses.is_null() { json!([]) } else { addresses });
+        put("attached_to", host.attached_to().into());
+        if !status.is_success() {
+            for name in ["error", "code", "hint"] {
+                put(name, field(name));
+            }
+        } else if let Err(error) = &token {
+            put("error", error.message().into());
+            put("code", error.kind().as_str().into());
+            put("hint", error.hint().into());
+        }
+        show::line(&Value::Object(line).to_string());
+        return;
+    }
+    if status.is_success() {
+        show::started(&status, host.attached_to());
+    } else {
+        let fields = status.object();
+        let text =
+            |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        show::line(&format!("the node can't start yet: {} ({})", text("error"), text("code")));
+    }
+    match token {
+        Ok(token) if std::io::stdout().is_terminal() => {
+            show::line(&format!("open http://{bound}/#token={token}"));
+        }
+        Ok(_) => {
+            show::line(&format!("open http://{bound}/"));
+            show::line(&format!("the token is in {}", app.token.file().display()));
+        }
+        Err(error) => {
+            show::line(&format!("open http://{bound}/"));
+            show::line(&format!("nobody can act: {error}"));
+        }
+    }
 }

@@ -1,14 +1,79 @@
-//! The MCP server: the operations as tools for agents.
+//! The MCP server: the operations as tools for agents, over standard input and output, or over HTTP where `http`
+//! mounts it.
+//!
+//! `tools` says which tools there are, `schema` what goes in and out, `run` runs them, `events` is the one that is no
+//! operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the other transport.
 
+mod events;
+mod http;
+mod run;
+mod schema;
+mod server;
+mod shorten;
+mod tools;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use peerkit::Error;
+use peerkit::{Error, ErrorKind};
+use rmcp::ServiceExt;
+use rmcp::service::ServerInitializeError;
+use rmcp::transport::stdio_pipes;
 
+pub use self::http::{Http, http_service};
+use self::server::Server;
 use crate::args::Mcp;
+use crate::guard::Guarded;
 use crate::node::{Host, Setup};
+use crate::signals;
 
-/// `peerkit mcp`: serves MCP on standard input and output until the client goes away.
-pub fn serve_stdio(_args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
-    let _host = Host::start(setup)?;
-    Ok(ExitCode::SUCCESS)
+/// `peerkit mcp`: serves MCP on standard input and output until the client goes away or a signal comes. Nothing else
+/// is written to standard output.
+pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
+    let end = signals::wait_for_end()?;
+    let host = Host::start(setup.clone())?;
+    if let Some(error) = host.failure() {
+        // Every reply says so too; this is for whoever looks into the client's log.
+        let _ = writeln!(io::stderr(), "peerkit: the node can't start yet: {error}");
+    }
+    let server = Server::new(Arc::new(Guarded::new(host.node(), &setup, args.read_only)))?;
+    let (ended, signal) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        end.wait();
+        let _ = ended.send(());
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|error| {
+            Error::new(ErrorKind::LimitReached, format!("no runtime to be had: {error}"))
+        })?;
+    let served = runtime.block_on(async {
+        tokio::select! {
+            served = serve(server) => served,
+            _ = signal => Ok(()),
+        }
+    });
+    // A read of standard input, or a call, may still be under way; the node's end ends the calls.
+    runtime.shutdown_background();
+    drop(host);
+    served.map(|()| ExitCode::SUCCESS)
+}
+
+async fn serve(server: Server) -> Result<(), Error> {
+    match server.serve(stdio_pipes()).await {
+        Ok(running) => {
+            let _ = running.waiting().await;
+            Ok(())
+        }
+        // It had second thoughts.
+        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
+            Ok(())
+        }
+        Err(error) => {
+            Err(Error::new(ErrorKind::Protocol, format!("the client does not speak MCP: {error}")))
+        }
+    }
 }

@@ -206,6 +206,12 @@ impl Node for Shared {
             Err(error) => Err(Reply::refused(EVENTS, &error)),
         }
     }
+
+    fn cancel(&self, token: u64) {
+        if let Ok(node) = self.now() {
+            node.cancel(token);
+        }
+    }
 }
 
 fn is_end(kind: &EventKind) -> bool {

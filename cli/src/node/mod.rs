@@ -28,6 +28,11 @@ pub trait Node: Send + Sync {
 
     /// Subscribes to events. The error is the failure as a reply.
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply>;
+
+    /// Ends the calls that carry this `cancel_token`, where that can be done.
+    fn cancel(&self, token: u64) {
+        let _ = token;
+    }
 }
 
 /// A subscription to events, of this process's node or another's.

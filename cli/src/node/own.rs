@@ -20,6 +20,11 @@ impl Node for PeerManager {
             Err(error) => Err(Reply::refused(EVENTS, &error)),
         }
     }
+
+    fn cancel(&self, token: u64) {
+        // One that fails finds no call that waits.
+        let _ = PeerManager::cancel(self, token);
+    }
 }
 
 impl EventSource for Events {

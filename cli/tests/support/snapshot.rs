@@ -35,7 +35,7 @@ pub fn normalised(text: &str) -> String {
                 plain.push(c);
             }
         }
-        plain.replace("  now", "  N s ago").replace("N min ago", "N s ago")
+        plain.replace(" now", " N s ago").replace("N min ago", "N s ago").replace("N KiB", "N B")
     });
     lines.map(|line| line + "\n").collect()
 }

@@ -1,0 +1,188 @@
+//! A request that calls an operation: its parameters are gathered from path, query and body, it runs on a thread
+//! that may wait, and its reply becomes the response.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
+use futures::StreamExt;
+use peerkit::ops::{Effect, Operation};
+use peerkit::{Error, ErrorKind};
+use serde_json::{Map, Value};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::app::{App, TURN};
+use super::gate::Caller;
+use super::params::{Query, join, schema};
+use super::status::{self, Refusal, too_busy};
+use crate::guard::Guarded;
+use crate::node::{Node, Reply};
+
+/// The largest body, as for the library's own input.
+pub const MAX_BODY: usize = 1 << 20;
+/// How long a body may take to arrive.
+const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// Calls an operation for a request; `path` are the parameters that stand in the path, `loose` says whether others
+/// may stand in the query. Gives what the operation answered.
+pub async fn call(
+    app: &Arc<App>,
+    op: &'static Operation,
+    request: Request,
+    path: Map<String, Value>,
+    loose: bool,
+) -> Result<Reply, Response> {
+    prepare(app, op, request, path, loose)
+        .await
+        .map_err(|refusal| refusal.into_response(op.name))?
+        .run(app)
+        .await
+}
+
+/// A call whose parameters are known.
+struct Call {
+    op: &'static Operation,
+    params: Map<String, Value>,
+    timeout: Duration,
+}
+
+async fn prepare(
+    app: &App,
+    op: &'static Operation,
+    request: Request,
+    path: Map<String, Value>,
+    loose: bool,
+) -> Result<Call, Refusal> {
+    let (parts, body) = request.into_parts();
+    may_call(app, op, &parts)?;
+    let mut query = Query::parse(parts.uri.query())?;
+    let time = query.take_timeout()?;
+    let mut params = path;
+    let no_schema = Value::Null;
+    let query = query.typed(if loose { schema(op) } else { &no_schema })?;
+    if let (false, Some(name)) = (loose, query.keys().next()) {
+        let message = format!("`{name}` belongs into the body: only `timeout_ms` is read here");
+        return Err(Error::new(ErrorKind::InvalidArgument, message).into());
+    }
+    join(&mut params, query)?;
+    if parts.method == Method::POST {
+        join(&mut params, object(&parts.headers, body).await?)?;
+    }
+    Ok(Call { op, params, timeout: time })
+}
+
+/// What acts needs the token, and a server that acts.
+fn may_call(app: &App, op: &Operation, parts: &Parts) -> Result<(), Refusal> {
+    app.node.check_effect(op)?;
+    match op.effect {
+        Effect::Reads => Ok(()),
+        _ => parts.extensions.get().copied().unwrap_or(Caller::Anybody).trusted(),
+    }
+}
+
+impl Call {
+    async fn run(mut self, app: &Arc<App>) -> Result<Reply, Response> {
+        // One that acts may wait long; were all threads taken by such calls, nobody could look.
+        let turn = match self.op.effect {
+            Effect::Reads => None,
+            _ => {
+                let turn = timeout(TURN, Arc::clone(&app.acting).acquire_owned()).await;
+                let busy = || too_busy("calls that act").into_response(self.op.name);
+                Some(turn.ok().and_then(Result::ok).ok_or_else(busy)?)
+            }
+        };
+        // The connection's end drops this future, and with it the wish.
+        let mut wish = Wish { node: Arc::clone(&app.node), token: self.cancellable() };
+        let node = Arc::clone(&app.node);
+        let answered = blocking(move || {
+            let reply = node.call(self.op.name, self.params, self.timeout);
+            drop(turn);
+            reply
+        })
+        .await;
+        wish.token = None;
+        answered
+    }
+
+    /// Gives the call a token by which it can be cancelled, where it takes one and the caller gave none.
+    fn cancellable(&mut self) -> Option<u64> {
+        const NAME: &str = "cancel_token";
+        let takes = schema(self.op)["properties"].get(NAME).is_some();
+        if !takes || self.params.contains_key(NAME) {
+            return None;
+        }
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).ok()?;
+        // Numbers in JSON are exact below 2^53.
+        let token = u64::from_le_bytes(bytes) >> 11;
+        self.params.insert(NAME.to_owned(), token.into());
+        Some(token)
+    }
+}
+
+/// Somebody waits for a call's answer; when nobody does any more, the call is cancelled.
+struct Wish {
+    node: Arc<Guarded>,
+    token: Option<u64>,
+}
+
+impl Drop for Wish {
+    fn drop(&mut self) {
+        if let Some(token) = self.token {
+            let node = Arc::clone(&self.node);
+            // At a node of another process this takes a round trip.
+            drop(spawn_blocking(move || node.cancel(token)));
+        }
+    }
+}
+
+/// Runs what blocks on a thread for that. A panic there is a failure of this request alone.
+pub async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    spawn_blocking(work).await.map_err(|_| status::panicked())
+}
+
+/// The JSON object in a body; empty where there is no body.
+async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
+    let bytes = timeout(BODY_TIME, gather(body)).await.map_err(|_| {
+        let error = Error::new(ErrorKind::Timeout, "the request's body took too long to arrive");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
+    })??;
+    if bytes.is_empty() {
+        return Ok(Map::new());
+    }
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    if !kind.eq_ignore_ascii_case("application/json") {
+        let error = Error::new(ErrorKind::InvalidArgument, "the body isn't said to be JSON")
+            .with_hint("send `Content-Type: application/json`");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
+    }
+    serde_json::from_slice(&bytes).map_err(|error| {
+        let message = format!("the body is no JSON object: {error}");
+        Error::new(ErrorKind::InvalidArgument, message).into()
+    })
+}
+
+async fn gather(body: Body) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    let mut chunks = body.into_data_stream();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk
+            .map_err(|_| Error::new(ErrorKind::InvalidArgument, "the request's body broke off"))?;
+        if bytes.len() + chunk.len() > MAX_BODY {
+            let message = format!("a body holds at most {MAX_BODY} bytes");
+            let error = Error::new(ErrorKind::InvalidArgument, message);
+            return Err(Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, error));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,62 @@
+//! What watches the server: Prometheus' page, and whether the node is well.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use peerkit::ErrorKind;
+use serde_json::{Map, json};
+
+use super::app::App;
+use super::calls::blocking;
+use super::status;
+use crate::node::{Node, Reply};
+
+/// The operation behind the page.
+const OPERATION: &str = "get_metrics";
+
+/// `/metrics`: the text that the operation gives.
+pub async fn page(State(app): State<Arc<App>>) -> Response {
+    read(&app, OPERATION).await.map_or_else(|failure| failure, exposition)
+}
+
+/// `/healthz`: whether the node serves operations. Says no more than that to whoever asks.
+pub async fn health(State(app): State<Arc<App>>) -> Response {
+    let reply = match read(&app, "status").await {
+        Ok(reply) => reply,
+        Err(panicked) => return panicked,
+    };
+    let dead = || (reply.object().get("state") == Some(&"dead".into())).then_some(ErrorKind::Dead);
+    match reply.code().or_else(dead) {
+        None => status::json(StatusCode::OK, json!({"status": "ok"}).to_string()),
+        Some(code) => {
+            let text = json!({"status": "down", "code": code.as_str()}).to_string();
+            status::json(StatusCode::SERVICE_UNAVAILABLE, text)
+        }
+    }
+}
+
+async fn read(app: &App, op: &'static str) -> Result<Reply, Response> {
+    let node = Arc::clone(&app.node);
+    blocking(move || node.call(op, Map::new(), Duration::ZERO)).await
+}
+
+fn exposition(reply: Reply) -> Response {
+    if !reply.is_success() {
+        return status::plain(reply);
+    }
+    let mut fields = reply.object();
+    let mut text = |name: &str| match fields.shift_remove(name) {
+        Some(serde_json::Value::String(text)) => text,
+        _ => String::new(),
+    };
+    let content_type = HeaderValue::from_str(&text("content_type"));
+    let mut response = Response::new(Body::from(text("metrics")));
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, content_type.unwrap_or(plain));
+    response
+}

@@ -1,0 +1,115 @@
+//! Replies of the library as HTTP responses: the envelope is the body, the code says the status. Failures that
+//! the server finds by itself have the same form.
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use peerkit::ErrorKind::{self, *};
+use peerkit::{Error, ops};
+
+use crate::node::Reply;
+
+/// The content type of nearly everything.
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// The status of a failure. 424 and not 502 where a remote peer failed: 5xx is for what is wrong with this node.
+pub fn of_kind(kind: ErrorKind) -> StatusCode {
+    match kind {
+        InvalidArgument | InvalidPeerId | InvalidMultiaddr | ConfigInvalid | SelfDial => {
+            StatusCode::BAD_REQUEST
+        }
+        Blocked | Forked => StatusCode::FORBIDDEN,
+        UnknownMethod | PeerNotFound => StatusCode::NOT_FOUND,
+        ConfigConflict | NotConnected | NoAddresses | Cancelled => StatusCode::CONFLICT,
+        Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
+        DataDirLocked => StatusCode::LOCKED,
+        DialFailed | WrongPeerId | Protocol => StatusCode::FAILED_DEPENDENCY,
+        Busy | LimitReached => StatusCode::TOO_MANY_REQUESTS,
+        Timeout | DialTimeout => StatusCode::GATEWAY_TIMEOUT,
+        InvalidHandle | NotRunning | Closed | Dead | Storage | StorageCorrupt | StorageVersion
+        | Identity | ListenFailed => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A reply as it is.
+pub fn plain(reply: Reply) -> Response {
+    let status = reply.code().map_or(StatusCode::OK, of_kind);
+    json(status, reply.into_json())
+}
+
+/// Some JSON text.
+pub fn json(status: StatusCode, text: String) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response
+}
+
+/// A failure that the server itself found, before any operation was asked.
+#[derive(Debug)]
+pub struct Refusal {
+    status: StatusCode,
+    error: Error,
+}
+
+impl Refusal {
+    /// With a status that the error's code alone doesn't have.
+    pub fn new(status: StatusCode, error: Error) -> Self {
+        Refusal { status, error }
+    }
+
+    /// The status it becomes.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    /// The response; `method` is the operation that was meant, if one was.
+    pub fn into_response(self, method: &str) -> Response {
+        let mut response = json(self.status, ops::refusal(method, &self.error));
+        let headers = response.headers_mut();
+        match self.status {
+            StatusCode::UNAUTHORIZED => {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            _ => {}
+        }
+        response
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal { status: of_kind(error.kind()), error }
+    }
+}
+
+/// What is asked for isn't here.
+pub fn no_such_path() -> Response {
+    let error = Error::new(UnknownMethod, "there is nothing at this path")
+        .with_hint("/api/openapi.json lists what there is");
+    Refusal::from(error).into_response("")
+}
+
+/// It is here, but not for this method.
+pub fn wrong_method() -> Response {
+    let error = Error::new(InvalidArgument, "this path doesn't take this HTTP method")
+        .with_hint("the header `allow` says which it takes");
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error).into_response("")
+}
+
+/// Too much is going on at once.
+pub fn too_busy(what: &str) -> Refusal {
+    let error = Error::new(Busy, format!("too many {what} at once"));
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
+/// A panic, of which nobody outside learns more than that.
+pub fn panicked() -> Response {
+    let error = Error::new(Panic, "the server panicked while it answered");
+    Refusal::from(error.with_hint("this is a bug in peerkit")).into_response("")
+}

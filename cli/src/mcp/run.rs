@@ -1,0 +1,241 @@
+//! Runs a tool: its arguments become an operation's parameters, the operation is called on a thread that may block,
+//! and its reply is shortened. A call that nobody waits for any more is cancelled.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use peerkit::ops::{self, Effect, Operation};
+use peerkit::{Error, ErrorKind};
+use rmcp::RoleServer;
+use rmcp::model::{JsonObject, ProgressNotificationParam};
+use rmcp::service::RequestContext;
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+
+use super::events::{self, Page};
+use super::schema::{DEFAULT_LIMIT, MAX_TIMEOUT_MS, default_limit};
+use super::shorten::{Short, shorten};
+use super::tools::{self, Is, Tool};
+use crate::node::{Node, Reply};
+
+/// How many calls may be under way at once, of all clients of this process.
+const MAX_CALLS: usize = 32;
+/// How often a client that wants to know hears that a call is still under way.
+const PROGRESS: Duration = Duration::from_secs(1);
+/// How often a call that nobody wants is cancelled: it may be between two of its steps.
+const CANCEL: Duration = Duration::from_millis(100);
+
+/// Runs the calls of all clients.
+pub struct Runner {
+    node: Arc<dyn Node>,
+    calls: Arc<Semaphore>,
+    /// The next token. They begin at a random number, for another process may call on the same node.
+    token: AtomicU64,
+}
+
+/// What a tool is asked to do.
+pub struct Job {
+    what: What,
+    timeout: Duration,
+    detail: bool,
+}
+
+enum What {
+    Operation { op: &'static Operation, params: Map<String, Value> },
+    Events(Page),
+}
+
+impl Job {
+    /// Reads a tool's arguments. The failure is the reply.
+    pub fn new(tool: &Tool, mut arguments: JsonObject) -> Result<Self, Reply> {
+        let refused = |error: &Error| refused(tool, error);
+        let detail = detail(&mut arguments).map_err(|error| refused(&error))?;
+        if let Is::Events = tool.is {
+            let page = Page::new(arguments, detail).map_err(|error| refused(&error))?;
+            return Ok(Job { what: What::Events(page), timeout: Duration::ZERO, detail });
+        }
+        let timeout = timeout(&mut arguments).map_err(|error| refused(&error))?;
+        let (name, mut params) = operation(tool, arguments).map_err(|error| refused(&error))?;
+        let op = ops::find(&name).map_err(|error| Reply::refused(&name, &error))?;
+        if default_limit(tool.name) {
+            params.entry("limit").or_insert(DEFAULT_LIMIT.into());
+        }
+        Ok(Job { what: What::Operation { op, params }, timeout, detail })
+    }
+}
+
+impl Runner {
+    /// Runs calls on a node.
+    pub fn new(node: Arc<dyn Node>) -> Self {
+        let random = getrandom::u64().unwrap_or_default() >> 12;
+        Runner { node, calls: Arc::new(Semaphore::new(MAX_CALLS)), token: AtomicU64::new(random) }
+    }
+
+    /// Runs the job and waits for it, telling the client now and then that it is under way.
+    pub async fn run(&self, job: Job, context: &RequestContext<RoleServer>) -> Short {
+        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
+            let message = format!("{MAX_CALLS} calls are under way; no more are taken");
+            return shorten(job.refused(&Error::new(ErrorKind::Busy, message)).object(), true);
+        };
+        let token = self.token.fetch_add(1, Ordering::Relaxed);
+        let unwanted = Arc::new(AtomicBool::new(false));
+        let call =
+            Call { node: Arc::clone(&self.node), token, unwanted: Arc::clone(&unwanted), permit };
+        let mut done = tokio::task::spawn_blocking(move || call.run(job));
+        let began = Instant::now();
+        let mut ticks = interval_at(began + PROGRESS, PROGRESS);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                short = &mut done => return short.unwrap_or_else(|_| panicked()),
+                () = context.ct.cancelled() => break,
+                _ = ticks.tick() => tell(context, began.elapsed()).await,
+            }
+        }
+        unwanted.store(true, Ordering::Relaxed);
+        loop {
+            let node = Arc::clone(&self.node);
+            let _ = tokio::task::spawn_blocking(move || node.cancel(token)).await;
+            tokio::select! {
+                short = &mut done => return short.unwrap_or_else(|_| panicked()),
+                () = tokio::time::sleep(CANCEL) => {}
+            }
+        }
+    }
+}
+
+/// Tells a client that asked for it that a call is still under way.
+async fn tell(context: &RequestContext<RoleServer>, elapsed: Duration) {
+    if let Some(token) = context.meta.get_progress_token() {
+        let progress = ProgressNotificationParam::new(token, elapsed.as_secs_f64().round())
+            .with_message(format!("under way for {} s", elapsed.as_secs()));
+        // A client that doesn't listen misses nothing but this.
+        let _ = context.peer.notify_progress(progress).await;
+    }
+}
+
+/// A call on its thread.
+struct Call {
+    node: Arc<dyn Node>,
+    token: u64,
+    unwanted: Arc<AtomicBool>,
+    permit: OwnedSemaphorePermit,
+}
+
+impl Call {
+    fn run(self, job: Job) -> Short {
+        let _until_the_end = &self.permit;
+        let unwanted = || self.unwanted.load(Ordering::Relaxed);
+        match job.what {
+            What::Events(page) => shorten(page.read(&*self.node, &unwanted).object(), job.detail),
+            What::Operation { op, params } => self.operation(op, params, job.timeout, job.detail),
+        }
+    }
+
+    fn operation(
+        &self,
+        op: &Operation,
+        mut params: Map<String, Value>,
+        timeout: Duration,
+        detail: bool,
+    ) -> Short {
+        if takes_token(op) {
+            params.insert("cancel_token".into(), self.token.into());
+        }
+        let call = |params| self.node.call(op.name, params, timeout).object();
+        let short = shorten(call(params.clone()), detail);
+        if op.name != "list_peers" || !short.reply.contains_key("truncated") {
+            return short;
+        }
+        // The page's cursor points behind what was cut off it: a page of that size has the right one.
+        let shown = short.reply.get("peers").and_then(Value::as_array).map_or(0, Vec::len);
+        params.insert("limit".into(), shown.max(1).into());
+        shorten(call(params), detail)
+    }
+}
+
+impl Job {
+    fn refused(&self, error: &Error) -> Reply {
+        match &self.what {
+            What::Operation { op, .. } => Reply::refused(op.name, error),
+            What::Events(_) => events::failure(Reply::refused("", error)),
+        }
+    }
+}
+
+/// The failure of a tool whose arguments aren't right.
+fn refused(tool: &Tool, error: &Error) -> Reply {
+    match tool.is {
+        Is::Operation(name) => Reply::refused(name, error),
+        Is::Events => events::failure(Reply::refused("", error)),
+        Is::Actions(_) => Reply::refused("list_bootstrap_peers", error),
+        Is::Call => Reply::refused("", error),
+    }
+}
+
+/// Which operation is meant, and its parameters.
+fn operation(tool: &Tool, mut arguments: JsonObject) -> Result<(String, JsonObject), Error> {
+    match tool.is {
+        Is::Operation(name) => Ok((name.to_owned(), arguments)),
+        Is::Actions(actions) => {
+            let given = arguments.shift_remove("action");
+            let name = tools::action(actions, given.as_ref()).ok_or_else(|| {
+                let names: Vec<_> = actions.iter().map(|(action, _)| *action).collect();
+                invalid(format!("`action` is one of {}", names.join(", ")))
+            })?;
+            Ok((name.to_owned(), arguments))
+        }
+        Is::Call => {
+            let method = arguments.shift_remove("method");
+            let Some(Value::String(method)) = method else {
+                return Err(invalid("`method` is the name of an operation".into()));
+            };
+            let params = match arguments.shift_remove("params") {
+                None | Some(Value::Null) => Map::new(),
+                Some(Value::Object(params)) => params,
+                Some(_) => return Err(invalid("`params` is an object".into())),
+            };
+            match arguments.keys().next() {
+                Some(unknown) => Err(invalid(format!("unknown parameter `{unknown}`"))
+                    .with_hint("the operation's parameters go into `params`")),
+                None => Ok((method, params)),
+            }
+        }
+        Is::Events => Err(invalid("events are no operation".into())),
+    }
+}
+
+fn detail(arguments: &mut JsonObject) -> Result<bool, Error> {
+    match arguments.shift_remove("detail") {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(detail)) => Ok(detail),
+        Some(_) => Err(invalid("`detail` is true or false".into())),
+    }
+}
+
+fn timeout(arguments: &mut JsonObject) -> Result<Duration, Error> {
+    match arguments.shift_remove("timeout_ms") {
+        None | Some(Value::Null) => Ok(Duration::ZERO),
+        Some(given) => match given.as_u64() {
+            Some(ms) if (1..=MAX_TIMEOUT_MS).contains(&ms) => Ok(Duration::from_millis(ms)),
+            _ => Err(invalid(format!("`timeout_ms` is a whole number, 1 to {MAX_TIMEOUT_MS}"))),
+        },
+    }
+}
+
+fn invalid(message: String) -> Error {
+    Error::new(ErrorKind::InvalidArgument, message)
+}
+
+/// Whether a call of the operation can be cancelled.
+fn takes_token(op: &Operation) -> bool {
+    let schema = (op.effect == Effect::Acts).then(|| op.params_schema().to_value());
+    schema.is_some_and(|schema| schema["properties"].get("cancel_token").is_some())
+}
+
+fn panicked() -> Short {
+    let error = Error::new(ErrorKind::Panic, "the server has a bug: the call panicked");
+    shorten(Reply::refused("", &error).object(), true)
+}

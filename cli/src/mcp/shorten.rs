@@ -1,0 +1,301 @@
+//! Replies as an agent gets them: short where it didn't ask for detail, bounded always, and as text in which nothing
+//! is hidden. What is left out is told.
+//!
+//! Short means: of a peer in a list the fields that one chooses by, of any inner list the beginning, and nothing that
+//! is null or empty. The names stay the library's.
+
+use serde_json::{Map, Value, json};
+use unicode_width::UnicodeWidthChar;
+
+/// The most that the text of a reply takes, in bytes.
+pub const MAX_TEXT: usize = 50_000;
+
+/// Of a peer in a list.
+const ROW: &[&str] = &[
+    "peer_id",
+    "connected",
+    "agent_version",
+    "latency_ms",
+    "last_seen",
+    "direction",
+    "transport",
+    "multiaddrs",
+];
+/// How many entries of an inner list a short reply has.
+const INNER: usize = 10;
+/// The same for lists that are long by nature, wherever they stand.
+const LISTS: &[(&str, usize)] =
+    &[("protocols", 20), ("protocols_supported", 30), ("recent_events", 5)];
+/// How much of an inner list and of a text stays where a reply is too long, tried one after the other.
+const CUTS: &[(usize, usize)] = &[(64, 4096), (16, 1024), (4, 256)];
+
+/// A reply, and its text.
+pub struct Short {
+    pub reply: Map<String, Value>,
+    pub text: String,
+}
+
+/// Makes a reply short and bounds it.
+pub fn shorten(mut reply: Map<String, Value>, detail: bool) -> Short {
+    if !detail {
+        compact(&mut reply);
+    }
+    bound(reply)
+}
+
+/// Leaves out what a reader can do without.
+fn compact(reply: &mut Map<String, Value>) {
+    // The statistics have some fields twice.
+    let outer: Vec<String> = reply.keys().cloned().collect();
+    if let Some(Value::Object(stats)) = reply.get_mut("stats") {
+        stats.retain(|name, _| !outer.contains(name));
+    }
+    let mut omitted = Map::new();
+    for (name, value) in reply.iter_mut() {
+        compact_value(value);
+        if let Value::Array(entries) = value
+            && let Some((_, most)) = LISTS.iter().find(|(list, _)| list == name)
+            && entries.len() > *most
+        {
+            omitted.insert(name.clone(), (entries.len() - most).into());
+            // Events come oldest first, and the newest matter.
+            let first = if name == "recent_events" { entries.len() - most } else { 0 };
+            *entries = entries.drain(first..).take(*most).collect();
+        }
+    }
+    // A list is there even where it is empty.
+    reply.retain(|_, value| !value.is_null());
+    if !omitted.is_empty() {
+        tell(reply, omitted, "ask again with detail: true");
+    }
+}
+
+fn compact_value(value: &mut Value) {
+    match value {
+        Value::Array(entries) => {
+            for entry in entries {
+                if let Value::Object(row) = entry
+                    && ["peer_id", "connected", "multiaddrs"]
+                        .iter()
+                        .all(|key| row.contains_key(*key))
+                {
+                    row.retain(|name, _| ROW.contains(&name.as_str()));
+                    cut_list(row, "multiaddrs", 1);
+                }
+                compact_value(entry);
+            }
+        }
+        Value::Object(object) => {
+            object.values_mut().for_each(compact_value);
+            object.retain(|_, value| !is_empty(value));
+            let lists: Vec<String> = object.keys().cloned().collect();
+            for list in lists {
+                let most = LISTS.iter().find(|(name, _)| *name == list);
+                cut_list(object, &list, most.map_or(INNER, |(_, most)| *most));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(entries) => entries.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+/// Leaves so many entries of a list; `more_` and its name is how many there were beyond them.
+fn cut_list(object: &mut Map<String, Value>, name: &str, most: usize) {
+    let Some(Value::Array(entries)) = object.get_mut(name) else { return };
+    let more = entries.len().saturating_sub(most);
+    if more > 0 {
+        entries.truncate(most);
+        object.insert(format!("more_{name}"), more.into());
+    }
+}
+
+/// Cuts until the text fits: first the lists of the reply, then whatever is long in it.
+fn bound(mut reply: Map<String, Value>) -> Short {
+    let mut text = text(&reply);
+    if text.len() > MAX_TEXT {
+        cut_lists(&mut reply);
+        text = self::text(&reply);
+    }
+    for (entries, bytes) in CUTS {
+        if text.len() <= MAX_TEXT {
+            break;
+        }
+        reply.values_mut().for_each(|value| cut_inside(value, *entries, *bytes));
+        reply.insert("truncated".into(), true.into());
+        text = self::text(&reply);
+    }
+    if text.len() > MAX_TEXT {
+        // Nothing of it is worth more than its envelope.
+        reply.retain(|_, value| !value.is_object());
+        cut_lists(&mut reply);
+        text = self::text(&reply);
+    }
+    Short { reply, text }
+}
+
+/// Leaves of the reply's own lists as much as fits, the longest one cut first.
+fn cut_lists(reply: &mut Map<String, Value>) {
+    let mut omitted = Map::new();
+    loop {
+        let over = text(reply).len().saturating_sub(MAX_TEXT - ROOM);
+        let lists = reply.iter().filter_map(|(name, value)| {
+            let entries = value.as_array().filter(|entries| !entries.is_empty())?;
+            Some((name.clone(), escaped(&value.to_string()).len(), entries.len()))
+        });
+        let longest = lists.max_by_key(|(_, bytes, _)| *bytes);
+        let Some((name, bytes, entries)) = longest.filter(|_| over > 0) else { break };
+        // By the entries' average length, and always some progress.
+        let stay = (bytes.saturating_sub(over) * entries / bytes).min(entries - 1);
+        let Some(Value::Array(list)) = reply.get_mut(&name) else { break };
+        list.truncate(stay);
+        let before = omitted.get(&name).and_then(Value::as_u64).unwrap_or_default();
+        omitted.insert(name, (before + (entries - stay) as u64).into());
+    }
+    if !omitted.is_empty() {
+        tell(reply, omitted, rest(reply));
+    }
+}
+
+/// What `truncated`, `omitted` and `rest` take.
+const ROOM: usize = 600;
+
+/// How to get the rest of a reply.
+fn rest(reply: &Map<String, Value>) -> &'static str {
+    match reply.get("method").and_then(Value::as_str) {
+        Some("list_peers") => "pass pagination.next_cursor as cursor, or a smaller limit",
+        Some("get_peers" | "search_peers") => {
+            "page through list_peers (it takes search, filters, cursor), or narrow the search"
+        }
+        Some("get_events") => "pass cursor",
+        Some("discover_peers" | "get_discovery") => "list_peers with sort first_seen",
+        _ => "ask for less, or for one thing at a time",
+    }
+}
+
+fn tell(reply: &mut Map<String, Value>, omitted: Map<String, Value>, rest: &str) {
+    reply.insert("truncated".into(), true.into());
+    let all = reply.entry("omitted").or_insert_with(|| json!({}));
+    if let Value::Object(all) = all {
+        all.extend(omitted);
+    }
+    reply.insert("rest".into(), rest.into());
+}
+
+fn cut_inside(value: &mut Value, entries: usize, bytes: usize) {
+    match value {
+        Value::String(text) if text.len() > bytes => {
+            text.truncate(text.floor_char_boundary(bytes));
+            text.push('…');
+        }
+        Value::Array(list) => {
+            list.iter_mut().for_each(|entry| cut_inside(entry, entries, bytes));
+        }
+        Value::Object(object) => {
+            let names: Vec<String> = object.keys().cloned().collect();
+            for name in names {
+                cut_list(object, &name, entries);
+            }
+            object.values_mut().for_each(|value| cut_inside(value, entries, bytes));
+        }
+        _ => {}
+    }
+}
+
+/// The reply as JSON in which every character can be seen.
+pub fn text(reply: &Map<String, Value>) -> String {
+    escaped(&serde_json::to_string(reply).unwrap_or_default())
+}
+
+/// Escapes, in JSON text, what a reader doesn't see or what changes how the rest is seen: controls, marks of
+/// direction, characters without width, tags, private ones. Outside its strings JSON has none of them.
+fn escaped(json: &str) -> String {
+    let mut shown = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c.is_ascii_graphic() || c == ' ' || (!c.is_ascii() && is_plain(c)) {
+            shown.push(c);
+        } else {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                shown.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    shown
+}
+
+fn is_plain(c: char) -> bool {
+    let hidden = matches!(c,
+        '\u{ad}' | '\u{61c}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}' | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{fff0}'..='\u{fffb}' | '\u{e000}'..='\u{f8ff}' | '\u{e0000}'..='\u{10ffff}');
+    !hidden && c.width().is_some_and(|width| width > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(value: Value) -> Map<String, Value> {
+        value.as_object().unwrap().clone()
+    }
+
+    #[test]
+    fn a_row_keeps_what_one_chooses_by_and_tells_of_the_rest() {
+        let row = json!({"peer_id": "12D3", "multiaddrs": ["/a", "/b", "/c"], "connected": true,
+            "latency_ms": null, "agent_version": "x/1", "shared_pins": [], "connection_attempts": 3});
+        let short = shorten(object(json!({"success": true, "peers": [row], "failed": []})), false);
+        assert_eq!(
+            Value::Object(short.reply),
+            json!({"success": true, "failed": [], "peers": [{"peer_id": "12D3", "multiaddrs": ["/a"],
+                "more_multiaddrs": 2, "connected": true, "agent_version": "x/1"}]})
+        );
+    }
+
+    #[test]
+    fn however_long_a_reply_is_its_text_is_bounded_and_says_so() {
+        let long = "é".repeat(100_000);
+        let replies = [
+            json!({"method": "get_peers", "peers": vec![json!({"peer_id": "12D3"}); 10_000], "total": 10_000}),
+            json!({"peers": vec![json!({"agent_version": "\u{202e}".repeat(300)}); 1000]}),
+            json!({"peer_info": {"metadata": {"a": long, "b": vec![long.clone(); 40]}}}),
+            json!({"peer_info": (0..10_000).map(|n| (n.to_string(), json!("x".repeat(200)))).collect::<Map<_, _>>()}),
+            json!({"events": [{"data_base64": "A".repeat(80_000)}]}),
+        ];
+        for reply in replies {
+            for detail in [false, true] {
+                let short = shorten(object(reply.clone()), detail);
+                assert!(short.text.len() <= MAX_TEXT, "{}", short.text.len());
+                assert_eq!(
+                    serde_json::from_str::<Value>(&short.text).unwrap(),
+                    Value::Object(short.reply.clone())
+                );
+                assert!(short.reply["truncated"].as_bool().unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn the_number_left_out_is_told() {
+        let reply =
+            json!({"method": "get_peers", "peers": vec![json!({"peer_id": "12D3"}); 10_000]});
+        let short = shorten(object(reply), false).reply;
+        let shown = short["peers"].as_array().unwrap().len() as u64;
+        assert!(shown > 1000 && shown + short["omitted"]["peers"].as_u64().unwrap() == 10_000);
+        assert!(short["rest"].as_str().unwrap().contains("list_peers"));
+    }
+
+    #[test]
+    fn nothing_is_hidden_in_the_text() {
+        let agent = "go\u{202e}\u{200b}\u{e0041}\u{7f}\u{85}é漢\n\"";
+        let short = shorten(object(json!({"agent": agent})), false);
+        assert_eq!(short.text, r#"{"agent":"go\u202e\u200b\udb40\udc41\u007f\u0085é漢\n\""}"#);
+        assert_eq!(serde_json::from_str::<Value>(&short.text).unwrap()["agent"], agent);
+    }
+}
