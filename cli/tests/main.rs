@@ -1,5 +1,7 @@
 //! Tests of the program, each of which drives `peerkit` processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod commands;
 mod mcp;
 mod output;
