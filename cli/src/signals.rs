@@ -9,11 +9,14 @@ use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
 /// Where the first signal arrives.
-pub struct End(Signals);
+pub struct End {
+    signals: Signals,
+    came: bool,
+}
 
 /// From here on the signals don't kill the program.
 pub fn wait_for_end() -> Result<End, Error> {
-    listen().map(End).map_err(|error| {
+    listen().map(|signals| End { signals, came: false }).map_err(|error| {
         Error::new(ErrorKind::Unsupported, format!("signals can't be caught: {error}"))
     })
 }
@@ -31,11 +34,12 @@ fn listen() -> io::Result<Signals> {
 impl End {
     /// Waits for the signal.
     pub fn wait(mut self) {
-        self.0.forever().next();
+        self.signals.forever().next();
     }
 
     /// Whether the signal has come.
     pub fn came(&mut self) -> bool {
-        self.0.pending().next().is_some()
+        self.came |= self.signals.pending().next().is_some();
+        self.came
     }
 }

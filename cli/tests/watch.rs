@@ -1,8 +1,11 @@
 //! `peers --watch`, in a terminal.
 
-use serde_json::json;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
 
-use crate::support::program::Node;
+use serde_json::{Value, json};
+
+use crate::support::program::{Node, command, eventually};
 use crate::support::terminal::Terminal;
 
 #[test]
@@ -49,4 +52,21 @@ fn the_terminal_is_as_before_when_the_node_ends() {
     one.kill();
     let screen = terminal.wait("the end", |screen| screen.contains("code 8"));
     assert!(screen.contains("before") && screen.contains("peerkit: "), "{screen}");
+}
+
+#[test]
+fn a_script_gets_a_line_whenever_the_list_has_changed_until_it_interrupts() {
+    let one = Node::start(json!({}));
+    let other = Node::start(json!({}));
+    let words = one.home.args(&["peers", "--watch", "--json"]);
+    let mut child = command(&words).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut next = || serde_json::from_str::<Value>(&lines.next().unwrap().unwrap()).unwrap();
+    assert_eq!(next()["pagination"]["total"], 0);
+    assert_eq!(one.run(&["connect", &other.addresses[0]]).code, 0);
+    while next()["peers"][0]["connected"] != true {}
+    let pid = child.id().to_string();
+    assert!(std::process::Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let code = eventually("the end", || child.try_wait().unwrap());
+    assert_eq!(code.code(), Some(0));
 }
