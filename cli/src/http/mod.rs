@@ -4,6 +4,7 @@
 //! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
 //! `metrics`, `openapi`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
 
+mod access;
 mod agents;
 mod app;
 mod calls;
