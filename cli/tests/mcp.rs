@@ -99,6 +99,12 @@ fn calls_on_a_node_of_another_process_end_when_cancelled() {
 }
 
 #[test]
+fn while_the_node_can_not_start_each_reply_says_why_until_it_can() {
+    let home = Home::new();
+    run(typescript(), &json!({"scenario": "a port that is taken", "servers": [stdio(&home, &[])]}));
+}
+
+#[test]
 fn a_client_killed_in_mid_call_leaves_the_directory_to_the_next() {
     let (home, peer) = (Home::new(), Running::node());
     let server = stdio(&home, &[]);
