@@ -188,7 +188,8 @@ fn initialize(address: &str, host: &str, token: Option<&str>, origin: Option<&st
     let body = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
         "protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}});
     let body = body.to_string();
-    let mut head = format!("POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n", body.len());
+    let mut head =
+        format!("POST /mcp HTTP/1.1\r\nHost: {host}\r\nContent-Length: {}\r\n", body.len());
     head += "Content-Type: application/json\r\nAccept: application/json, text/event-stream\r\n";
     for (name, value) in [("Authorization", token), ("Origin", origin)] {
         if let Some(value) = value {

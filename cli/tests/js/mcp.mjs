@@ -1,6 +1,7 @@
 // The official TypeScript client of MCP against `peerkit mcp`, or the server at a URL. What to do comes as JSON:
 // {"scenario": "...", "servers": [{"command", "args"} or {"url", "token"}], "peer": {"peer_id", "listen_addrs"}}.
 import assert from 'node:assert/strict';
+import { setMaxListeners } from 'node:events';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -160,6 +161,7 @@ const scenarios = {
     const hole = await blackHole();
     const args = { multiaddr: hole.multiaddr, timeout_ms: 120_000 };
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     let told = 0;
     const progress = new Promise((resolve) => {
       const onprogress = ({ progress }) => { assert.ok(progress > told); told = progress; if (told >= 2) resolve(); };
