@@ -1,4 +1,6 @@
 //! Tests of the program, each of which drives `peerkit` processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod mcp;
 mod support;

@@ -100,7 +100,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS;
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + crate::mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()
