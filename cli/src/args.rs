@@ -51,6 +51,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// Where the node lives [default: $XDG_DATA_HOME/peerkit, or ~/.local/share/peerkit]
     #[arg(

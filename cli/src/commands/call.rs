@@ -17,7 +17,7 @@ use crate::{exit, show};
 /// The most that is read from standard input: what the library takes.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// Calls the operation and prints its reply, which is JSON in any case; indented for a person.
+/// Calls the operation and prints its reply, which is JSON in any case, of failure too; indented for a person.
 pub fn run(context: &Context<'_>, args: &Call) -> Outcome {
     let Some(method) = args.method.as_deref().filter(|_| !args.list) else {
         return list(context);
@@ -25,7 +25,16 @@ pub fn run(context: &Context<'_>, args: &Call) -> Outcome {
     if args.schema {
         return schema(context, method);
     }
-    let params = params(method, &args.params)?;
+    let reply = match call(context, method, &args.params) {
+        Ok(reply) | Err(Failure::Reply(reply)) => reply,
+        Err(failure) => return Err(failure),
+    };
+    print(context, &reply)?;
+    Ok(exit::of_reply(&reply))
+}
+
+fn call(context: &Context<'_>, method: &str, params_text: &str) -> Result<Reply, Failure> {
+    let params = params(method, params_text)?;
     let found = ops::find(method);
     // An owner may know operations that this program doesn't; without one there is nobody to ask.
     let needs = match &found {
@@ -37,9 +46,7 @@ pub fn run(context: &Context<'_>, args: &Call) -> Outcome {
         Err(unknown) => Failure::from(unknown.clone()),
         Ok(_) => failure,
     })?;
-    let reply = node.call(method, params, context.global.timeout.unwrap_or_default());
-    print(context, &reply)?;
-    Ok(exit::of_reply(&reply))
+    Ok(node.call(method, params, context.global.timeout.unwrap_or_default()))
 }
 
 fn print(context: &Context<'_>, reply: &Reply) -> std::io::Result<()> {

@@ -82,7 +82,8 @@ fn hint(
 ) -> Option<String> {
     let given = given?;
     let general = code.and_then(ErrorKind::hint) == Some(given);
-    if !general {
+    // That of attaching speaks to whoever writes a program.
+    if !general && given != "start a node with this data_dir" {
         return Some(given.to_owned());
     }
     let ours = match code? {

@@ -48,8 +48,8 @@ pub fn stats(stats: &Stats) -> Vec<String> {
     fields.add("of these", kinds.map(|(kind, count)| format!("{count} {kind}")).join(", "));
     fields.add("bootstrap list", stats.bootstrap_peers.to_string());
     fields.add("discovery", if stats.discovery_active { "runs" } else { "stopped" });
-    let last = stats.last_discovery.map(|at| format!(", last {}", relative(at, time::now())));
-    fields.add("discovered", format!("{}{}", stats.total_discovered, last.unwrap_or_default()));
+    fields.add("discovered", format!("{} in this run", stats.total_discovered));
+    fields.option("newest peer", stats.last_discovery.map(|at| relative(at, time::now())));
     let traffic = &stats.traffic;
     let (received, sent) = (time::bytes(traffic.bytes_in), time::bytes(traffic.bytes_out));
     fields.add("traffic", format!("{received} in, {sent} out"));

@@ -28,10 +28,13 @@ impl Screen {
         Ok(Screen(()))
     }
 
-    /// How many columns and rows there are.
+    /// How many columns and rows may be written to: all but the last column, from which the cursor doesn't move
+    /// on, so that erasing what is right of it would take the last letter.
     pub fn size(&self) -> (usize, usize) {
         let size = terminal_size::terminal_size_of(io::stdout());
-        size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()))
+        let size: (usize, usize) =
+            size.map_or((80, 24), |(width, height)| (width.0.into(), height.0.into()));
+        (size.0.saturating_sub(1), size.1)
     }
 
     /// Shows these lines and nothing else, without flicker: each is written over the one that stood there.
@@ -40,13 +43,10 @@ impl Screen {
         let shown: Vec<_> = lines.iter().take(height).map(|line| format!("{line}\x1b[K")).collect();
         // No line break after the last: it would scroll a full screen.
         let frame = format!("\x1b[H{}\x1b[J", shown.join("\r\n"));
-        let out = anstream::stdout().lock();
-        // The choice of colours is anstream's, which would take the rest out with them.
-        let choice = out.current_choice();
-        drop(out);
-        let frame =
-            if choice == anstream::ColorChoice::Never { without_colours(&frame) } else { frame };
-        out_raw(&frame)
+        // Not through anstream, which would take out what moves the cursor along with the colours.
+        let choice = anstream::stdout().current_choice();
+        let plain = choice == anstream::ColorChoice::Never;
+        out_raw(&if plain { without_colours(&frame) } else { frame })
     }
 }
 

@@ -117,27 +117,30 @@ impl Table {
             let widest = cells.map(|cell| cell.text.width()).max().unwrap_or(0);
             widest.max(column.name.len())
         };
-        let mut widths: Vec<usize> = self.columns.iter().enumerate().map(natural).collect();
+        let widths: Vec<usize> = self.columns.iter().enumerate().map(natural).collect();
         let Some(room) = room else { return widths };
-        loop {
-            let total = widths.iter().sum::<usize>() + GAP * (widths.len() - 1);
-            if total <= room {
-                return widths;
-            }
+        let shown = (1..=widths.len()).rev();
+        let fitting = shown.map(|count| self.shrunk(widths[..count].to_vec(), room));
+        let mut fitting = fitting.filter(|widths| total(widths) <= room);
+        fitting.next().unwrap_or_else(|| vec![room.max(1)])
+    }
+
+    /// The widths after the widest columns were cut as far as need be, and as far as they may be.
+    fn shrunk(&self, mut widths: Vec<usize>, room: usize) -> Vec<usize> {
+        while total(&widths) > room {
             let cuttable = widths.iter().zip(&self.columns).enumerate();
             let widest = cuttable
                 .filter(|(_, (width, column))| column.least.is_some_and(|least| **width > least))
                 .max_by_key(|(_, (width, _))| **width);
-            match widest {
-                Some((place, _)) => widths[place] -= 1,
-                None if widths.len() > 1 => drop(widths.pop()),
-                None => {
-                    widths[0] = room.max(1);
-                    return widths;
-                }
-            }
+            let Some((place, _)) = widest else { break };
+            widths[place] -= 1;
         }
+        widths
     }
+}
+
+fn total(widths: &[usize]) -> usize {
+    widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
 /// The beginning of a text that fits a width, with an ellipsis where something was cut.
