@@ -564,7 +564,7 @@
       const reply = await outcome.run(what2, (signal2) => call(method, { multiaddr }, { signal: signal2 }));
       if (!reply) return;
       bootstrap.set(reply.bootstrap_peers);
-      refresh("summary");
+      refresh("summary", "discovery");
       outcome.done(done(reply.changed));
       if (method === "add_bootstrap_peer") field.value = "";
       field.focus();
@@ -617,13 +617,14 @@
     const row2 = byId("cards");
     for (const [id, title] of [["peers", "Peers"], ["connected", "Connected"], ["discovery", "Discovery"], ["bootstrap", "Bootstrap"], ["node", "This node"]]) {
       const body = el("div", { class: "card-body" }, el("div", { class: "card-figure none" }, "–"));
-      row2.append(el("section", { class: "card", id: `card-${id}`, "aria-label": title }, el("h2", {}, title), body));
+      row2.append(el("div", { class: "card", id: `card-${id}` }, el("h2", {}, title), body));
       parts.set(id, new Drawn(body));
     }
     const draw2 = (id, figure, below, key) => parts.get(id)?.draw(key, () => [el("div", { class: "card-figure" }, ...figure), el("div", { class: "card-below" }, ...below)]);
     summary.watch((now) => {
       if (now === null) return;
       const { stats } = now;
+      document.title = `${count(stats.connected_peers)} connected · peerkit`;
       draw2("peers", [count(stats.total_peers)], [`${count(stats.total_discovered)} found by discovery`], [stats.total_peers, stats.total_discovered]);
       draw2(
         "connected",
@@ -888,7 +889,7 @@
       cell("peer", el("span", { class: "with-copy" }, short, copy)),
       cell("agent", agent),
       cell("transport", ...way(peer2)),
-      cell("latency", ms(peer2.latency_ms)),
+      cell("latency", peer2.latency_ms === null ? el("span", { class: "none" }, "–") : ms(peer2.latency_ms)),
       cell("seen", ago(peer2.last_seen)),
       cell("address", ...addresses(peer2.multiaddrs))
     ];
@@ -1215,7 +1216,7 @@
   }
   function connections(now) {
     const items = now.connections.map(
-      (connection) => el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " open since ", ago(connection.opened_at)))
+      (connection) => el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " opened ", ago(connection.opened_at)))
     );
     return [heading("Connections", now.connections.length), items.length === 0 ? el("p", { class: "hint" }, "None.") : el("ul", { class: "items" }, ...items)];
   }
@@ -1414,7 +1415,7 @@
         return [el("strong", { class: "code-name" }, visible(text(event, "code"), 64)), ` ${visible(text(event, "error"))} (${words(text(event, "source"))})`];
       case "listen_addr":
       case "external_addr":
-        return [event["active"] === true ? "now " : "no longer ", code(text(event, "address"), 200)];
+        return [`${event["event"] === "listen_addr" ? "listening" : "reachable"} ${event["active"] === true ? "at" : "no longer at"} `, code(text(event, "address"), 200)];
       case "discovery":
         return [found(event["found"]), ` in ${ms(Number(event["duration_ms"] ?? 0))}`];
       case "message":

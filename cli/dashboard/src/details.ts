@@ -185,7 +185,7 @@ function factList(now: PeerInfo): Child[] {
 
 function connections(now: PeerInfo): Child[] {
   const items = now.connections.map((connection) =>
-    el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " open since ", ago(connection.opened_at))),
+    el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " opened ", ago(connection.opened_at))),
   );
   return [heading("Connections", now.connections.length), items.length === 0 ? el("p", { class: "hint" }, "None.") : el("ul", { class: "items" }, ...items)];
 }

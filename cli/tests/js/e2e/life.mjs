@@ -11,7 +11,8 @@ const meeting = { discovery: { dht: "server", gossip: true } };
 export async function a_peer_comes_and_goes_before_the_readers_eyes(browser) {
   const meetingPoint = await run(home(meeting));
   const near = await serve(home({ ...meeting, bootstrap: [meetingPoint.address] }));
-  const farHome = home({ ...meeting, agent_version: HOSTILE });
+  // At first it looks for nobody, so that nothing but the page connects the two.
+  const farHome = home({ agent_version: HOSTILE });
   let far = await run(farHome);
   const tab = await Tab.open(browser, near.page);
   const { page } = tab;
@@ -65,7 +66,7 @@ export async function a_peer_comes_and_goes_before_the_readers_eyes(browser) {
   }
   await tab.rowIs(far.peer_id, true);
   const port = far.address.match(/tcp\/(\d+)/)[1];
-  await tab.says("#details-connections", new RegExp(`/tcp/${port}`));
+  await tab.says("#details-addresses", new RegExp(`/tcp/${port}`));
   assert.ok(await page.evaluate(() => window.notReloaded), "the page was never loaded again");
 
   // Forgetting asks twice.
@@ -101,7 +102,7 @@ export async function a_failed_connect_tells_what_became_of_each_address(browser
 
 export async function the_bootstrap_list_is_edited(browser) {
   const near = await serve(home());
-  const address = `/ip4/192.0.2.7/tcp/4001/p2p/${inventedId(1)}`;
+  const address = `/ip4/127.0.0.1/tcp/1/p2p/${inventedId(1)}`;
   const tab = await Tab.open(browser, near.page);
   const { page } = tab;
   await tab.says("#bootstrap-list", /empty/);
@@ -112,11 +113,18 @@ export async function the_bootstrap_list_is_edited(browser) {
   assert.deepEqual((await near.call("list_bootstrap_peers")).bootstrap_peers, [address]);
   await page.getByRole("button", { name: `Take ${address} off the list` }).click();
   await tab.says("#bootstrap-list", /empty/);
-  // Discovery is started and stopped.
-  await page.click("#discovery-toggle");
+  await tab.close();
+}
+
+export async function discovery_is_stopped_and_started(browser) {
+  const near = await serve(home(meeting));
+  const tab = await Tab.open(browser, near.page);
   await tab.says("#card-discovery .card-figure", /^On$/);
-  await tab.says("#discovery-toggle", /^Stop$/);
-  await page.click("#discovery-toggle");
+  await tab.page.click("#discovery-toggle");
   await tab.says("#card-discovery .card-figure", /^Off$/);
+  assert.equal((await near.call("get_discovery")).discovery_active, false);
+  await tab.page.click("#discovery-toggle");
+  await tab.says("#card-discovery .card-figure", /^On$/);
+  await tab.says("#discovery-sources", /dht/);
   await tab.close();
 }
