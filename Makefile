@@ -16,7 +16,7 @@ LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 export PEERKIT_LIB_DIR = $(LIB_DIR)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools dashboard dashboard-current e2e bench clean
+.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools dashboard dashboard-current dashboard-picture e2e bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
@@ -97,6 +97,11 @@ e2e: js-tools
 	$(CARGO) build -p peerkit-cli
 	PEERKIT_BIN=$(abspath $(TARGET))/debug/peerkit E2E_ARTIFACTS=$(abspath $(TARGET))/e2e \
 	node $(CLI_JS_DIR)/e2e/main.mjs $(STORY)
+
+# The README's picture of it.
+dashboard-picture: js-tools
+	$(CARGO) build -p peerkit-cli
+	PEERKIT_BIN=$(abspath $(TARGET))/debug/peerkit E2E_ARTIFACTS=docs node $(CLI_JS_DIR)/e2e/picture.mjs
 
 python-tools: $(CLI_PYTHON_DIR)/.venv/.installed
 

@@ -300,6 +300,10 @@
     const two = (n) => String(n).padStart(2, "0");
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
   }
+  function sentence(text2) {
+    const shown2 = visible(text2);
+    return shown2.charAt(0).toUpperCase() + shown2.slice(1);
+  }
   function words(name) {
     return visible(name, 64).replaceAll("_", " ");
   }
@@ -504,7 +508,7 @@
         after !== void 0 && el("span", { class: "after" }, ` after ${ms(after)}`)
       ),
       // A hint that only points at what stands below is for readers of JSON.
-      failure2.hint !== null && !failure2.hint.startsWith("detail.") && el("p", { class: "hint" }, visible(failure2.hint)),
+      failure2.hint !== null && !failure2.hint.startsWith("detail.") && el("p", { class: "hint" }, sentence(failure2.hint)),
       ...more
     );
   }
@@ -758,7 +762,7 @@
       attempt.code !== null && el("strong", { class: "code-name" }, visible(attempt.code, 64)),
       " ",
       visible(attempt.error ?? ""),
-      attempt.hint !== null && el("p", { class: "hint" }, visible(attempt.hint))
+      attempt.hint !== null && el("p", { class: "hint" }, sentence(attempt.hint))
     ];
   }
   function lookupsList(lookups) {
@@ -1101,7 +1105,7 @@
       if (id === null) return;
       fill(byId("details-title"), el("bdi", { class: "code", dir: "ltr", title: visible(id) }, shortId(id)));
       byId("details-id").replaceChildren(code(id), copyButton(id, "the peer id"));
-      pane.scrollTop = 0;
+      for (const scrolled of [pane, pane.parentElement]) scrolled?.scrollTo(0, 0);
       const row2 = page.value?.peers.find((known) => known.peer_id === id);
       if (row2) announce(`Details of ${shortId(id)}`);
     });
@@ -1601,7 +1605,7 @@
           el("strong", {}, "The node isn't running. "),
           el("span", { class: "code-name" }, visible(failed.code, 64)),
           ` ${visible(failed.message)}`,
-          el("p", { class: "hint" }, failed.hint === null ? "" : `${visible(failed.hint)}. `, "It is tried again by itself; this page follows.")
+          el("p", { class: "hint" }, failed.hint === null ? "" : `${sentence(failed.hint)}. `, "It is tried again by itself; this page follows.")
         ),
         el("button", { type: "button", on: { click: reconnect } }, "Look now")
       );

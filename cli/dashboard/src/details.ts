@@ -60,7 +60,7 @@ export function details(): void {
     if (id === null) return;
     fill(byId("details-title"), el("bdi", { class: "code", dir: "ltr", title: visible(id) }, shortId(id)));
     byId("details-id").replaceChildren(code(id), copyButton(id, "the peer id"));
-    pane.scrollTop = 0;
+    for (const scrolled of [pane, pane.parentElement]) scrolled?.scrollTo(0, 0);
     const row = page.value?.peers.find((known) => known.peer_id === id);
     if (row) announce(`Details of ${shortId(id)}`);
   });

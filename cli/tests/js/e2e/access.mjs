@@ -69,7 +69,7 @@ export async function a_node_that_cannot_start_is_told_with_code_and_hint_and_co
   const tab = await Tab.open(browser, near.page);
   tab.expect(/status of 503/);
   await tab.says("#banner", /The node isn't running\. listen_failed/);
-  await tab.says("#banner", /choose a free port/);
+  await tab.says("#banner", /[Cc]hoose a free port/);
   assert.match(await tab.page.locator("#connect-button").getAttribute("title"), /isn't running/);
   await tab.picture("node-down");
   squatter.close();
