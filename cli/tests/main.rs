@@ -1,1 +1,9 @@
 //! Tests of the program, each of which drives `peerkit` processes.
+
+mod http_events;
+mod http_load;
+mod http_node_down;
+mod http_openapi;
+mod http_routes;
+mod http_security;
+mod support;

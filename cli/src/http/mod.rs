@@ -52,6 +52,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone())?;
     let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    app.token.check()?;
     let (router, end_agents) = router(&app)?;
     let server = {
         let _inside = runtime.enter();
