@@ -6,6 +6,8 @@ TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 LIB_DIR := $(abspath $(TARGET))/release
 GO_DIR := tests/interop/go
 JS_DIR := tests/interop/js
+CLI_JS_DIR := cli/tests/js
+CLI_PYTHON_DIR := cli/tests/python
 SONAME := libpeerkit.so.0
 LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 
@@ -13,24 +15,27 @@ LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 export PEERKIT_LIB_DIR = $(LIB_DIR)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib header go-peer js-peer bench clean
+.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
 	@echo "make test       all checks and tests, as CI runs them"
 	@echo "make lib        the C libraries: $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
+	@echo "make program    the program: $(LIB_DIR)/peerkit"
 	@echo "make lint       formatting, lints, documentation, dependencies"
 	@echo "make header     generate include/peerkit.h anew"
 	@echo "make bench      benchmarks; the tables go to benches/RESULTS.md"
 	@echo "make test-deps  install what the tests need and this machine lacks"
 
 demo:
-	@echo "Building libpeerkit. The first time this compiles libp2p too: about 5 minutes on two cores."
-	@$(MAKE) --no-print-directory lib
+	@echo "Building libpeerkit and the program. The first time this compiles libp2p too: about 10 minutes on two cores."
+	@$(MAKE) --no-print-directory lib program
 	@scripts/demo
 
-test: test-deps lint lib go-peer js-peer
-	$(CARGO) test --all-features
+# The whole workspace at once: crates they share then have the same features, and are compiled once.
+test: test-deps lint lib go-peer js-peer js-tools python-tools
+	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
+	$(CARGO) test --workspace --exclude peerkit-bench --all-features
 
 test-deps:
 	@scripts/test-deps
@@ -38,7 +43,7 @@ test-deps:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --exclude peerkit-bench --no-deps --all-features
 	cd $(GO_DIR) && test -z "$$(gofmt -l .)" && go vet ./...
 	@scripts/deny
 
@@ -47,6 +52,9 @@ lint:
 lib:
 	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib -- $(LINK_ARGS)
 	@ln -sf libpeerkit.so $(LIB_DIR)/$(SONAME)
+
+program:
+	$(CARGO) build --release -p peerkit-cli
 
 header:
 	PEERKIT_UPDATE=1 $(CARGO) test --all-features --test header
@@ -61,9 +69,23 @@ $(JS_DIR)/node_modules/.installed: $(JS_DIR)/package-lock.json
 	cd $(JS_DIR) && npm ci --ignore-scripts --loglevel=error
 	@touch $@
 
+# What the program's tests drive it with: the official clients of MCP. No scripts of theirs are run.
+js-tools: $(CLI_JS_DIR)/node_modules/.installed
+
+$(CLI_JS_DIR)/node_modules/.installed: $(CLI_JS_DIR)/package-lock.json
+	cd $(CLI_JS_DIR) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+python-tools: $(CLI_PYTHON_DIR)/.venv/.installed
+
+$(CLI_PYTHON_DIR)/.venv/.installed: $(CLI_PYTHON_DIR)/requirements.txt
+	python3 -m venv $(CLI_PYTHON_DIR)/.venv
+	$(CLI_PYTHON_DIR)/.venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
+	@touch $@
+
 bench: lib go-peer
 	@scripts/bench
 
 clean:
 	$(CARGO) clean
-	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules
+	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules $(CLI_JS_DIR)/node_modules $(CLI_PYTHON_DIR)/.venv

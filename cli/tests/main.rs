@@ -1,9 +1,12 @@
 //! Tests of the program, each of which drives `peerkit` processes.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod http_events;
 mod http_load;
 mod http_node_down;
 mod http_openapi;
 mod http_routes;
 mod http_security;
+mod mcp;
 mod support;

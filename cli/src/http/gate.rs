@@ -16,6 +16,8 @@ use super::status::{Refusal, too_busy};
 
 /// Where it is told that the server is alive, to whoever asks.
 pub const HEALTH: &str = "/healthz";
+/// Where it is told what a caller may do, also to one who may do nothing.
+pub const ACCESS: &str = "/api/access";
 
 /// The page may load its own files and talk to its own server; nothing else, and nobody may frame it.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -56,7 +58,7 @@ fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
     let (mut parts, body) = request.into_parts();
     let page = is_page(parts.uri.path());
     app.hosts.check(&parts, page)?;
-    let caller = if page || parts.uri.path() == HEALTH {
+    let caller = if page || [HEALTH, ACCESS].contains(&parts.uri.path()) {
         Caller::Anybody
     } else {
         who(app, &parts.headers)?
@@ -68,7 +70,7 @@ fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
 }
 
 /// Who sends a request. A wrong token is refused everywhere, so that a client learns that it is wrong.
-fn who(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
+pub fn who(app: &App, headers: &HeaderMap) -> Result<Caller, Refusal> {
     if app.policy.needs_no_token {
         return Ok(Caller::Trusted);
     }

@@ -4,6 +4,7 @@
 //! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
 //! `metrics`, `openapi`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
 
+mod access;
 mod agents;
 mod app;
 mod calls;
@@ -97,7 +98,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS;
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + crate::mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()

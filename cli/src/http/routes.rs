@@ -15,7 +15,7 @@ use super::app::App;
 use super::calls::{self, call};
 use super::shape::Shape;
 use super::status::Refusal;
-use super::{events, gate, metrics, openapi, pages, status};
+use super::{access, events, gate, metrics, openapi, pages, status};
 use crate::node::{Node, Reply};
 
 /// How a route is asked.
@@ -88,6 +88,7 @@ pub fn router(app: &Arc<App>) -> Router {
         .route(EVENTS, get(events::stream))
         .route(METRICS, get(metrics::page))
         .route(OPENAPI, get(openapi::document))
+        .route(gate::ACCESS, get(access::told))
         .route(gate::HEALTH, get(metrics::health));
     for route in ROUTES {
         router = router.route(route.path, handler(route));

@@ -60,6 +60,11 @@ impl Refusal {
         Refusal { status, error }
     }
 
+    /// The status it becomes.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// The response; `method` is the operation that was meant, if one was.
     pub fn into_response(self, method: &str) -> Response {
         let mut response = json(self.status, ops::refusal(method, &self.error));

@@ -1,0 +1,36 @@
+//! What a caller may do: asked by the page, which shows beforehand what will be refused, and why.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use serde_json::json;
+
+use super::app::App;
+use super::gate::{Caller, who};
+use super::status;
+
+/// `GET /api/access`: answers everybody, also those with a wrong token; it tells nothing that a refusal wouldn't.
+pub async fn told(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let shown = headers.contains_key(AUTHORIZATION);
+    let (token, trusted) = match who(&app, &headers) {
+        Ok(Caller::Trusted) if app.policy.needs_no_token => ("not_needed", true),
+        Ok(Caller::Trusted) => ("right", true),
+        Ok(Caller::Anybody) => ("none", false),
+        Err(refusal) if refusal.status() != StatusCode::UNAUTHORIZED => {
+            return refusal.into_response("");
+        }
+        Err(_) => (if shown { "wrong" } else { "none" }, false),
+    };
+    let read_only = app.node.read_only();
+    let access = json!({
+        "success": true,
+        "token": token,
+        "reads": trusted || (!shown && !app.policy.token_for_reads),
+        "acts": trusted && !read_only,
+        "read_only": read_only,
+    });
+    status::json(StatusCode::OK, access.to_string())
+}
