@@ -83,6 +83,24 @@ pub(crate) fn effective_uid() -> u32 {
     unsafe { libc::geteuid() }
 }
 
+/// Whether there is a process of this number, as far as this one can see.
+#[cfg(unix)]
+pub(crate) fn process_exists(pid: u32) -> bool {
+    // 0 and what is negative would be groups of processes.
+    let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0) else {
+        return false;
+    };
+    // SAFETY: takes no pointers, and signal 0 is only asked about, not sent.
+    let found = unsafe { libc::kill(pid, 0) } == 0;
+    found || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
+}
+
+/// It may be; here the system isn't asked.
+#[cfg(not(unix))]
+pub(crate) fn process_exists(_: u32) -> bool {
+    true
+}
+
 /// A descriptor that [`poll`] looks at.
 #[cfg(unix)]
 #[repr(transparent)]

@@ -1,4 +1,11 @@
 //! What a user can type. Each command's arguments are the parameters of an operation, or say how to show its reply.
+//!
+//! Here stands what all commands share, their list, and the hosts; `peers`, `network` and `other` have the
+//! arguments of the rest.
+
+mod network;
+mod other;
+mod peers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -6,9 +13,35 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::network::*;
+pub use self::other::*;
+pub use self::peers::*;
+
+/// Stands below every help text and in the manual.
+const AFTER_HELP: &str = "\
+A command asks the node that runs on the data directory: that of `peerkit run`, `serve` or `mcp`, or of any \
+program with `control_socket`. Where none runs, it runs one for as long as it takes.
+
+Where a PEER is asked for, a peer id in any form will do, or the last 6 or more characters of the id of a \
+known peer.
+
+With --json an answer, and a failure too, is one line of JSON on standard output.
+
+Exit codes:
+  0  success
+  1  any other failure
+  2  wrong usage, or a value that can't be right
+  3  no such peer, or no address of it
+  4  the peer can't be reached, isn't who was expected, or isn't connected
+  5  no answer in time, or cancelled
+  6  in use: the data directory, the configuration, a limit, or busy
+  7  storage, identity, configuration, or an address to listen on
+  8  no node runs, or it ended";
+
 /// A libp2p node: its peers, its connections, and who else can be found.
 #[derive(Debug, Parser)]
 #[command(name = "peerkit", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = AFTER_HELP)]
 pub struct Cli {
     #[command(flatten)]
     pub global: Global,
@@ -20,7 +53,13 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Global {
     /// Where the node lives [default: $XDG_DATA_HOME/peerkit, or ~/.local/share/peerkit]
-    #[arg(long, global = true, value_name = "DIR", env = "PEERKIT_DATA_DIR")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PEERKIT_DATA_DIR",
+        hide_env_values = true
+    )]
     pub data_dir: Option<PathBuf>,
     /// A JSON file with configuration keys, for a node that isn't running yet
     #[arg(long, global = true, value_name = "FILE")]
@@ -55,8 +94,53 @@ pub enum Command {
     Serve(Serve),
     /// Serve MCP on standard input and output
     Mcp(Mcp),
-    /// Call an operation by name
+    /// Tell whether a node runs, who it is and where it listens
+    Status,
+    /// List peers
+    Peers(Peers),
+    /// Show everything known of a peer
+    Peer(OnePeer),
+    /// Connect to peers
+    Connect(Connect),
+    /// Close all connections to a peer
+    Disconnect(OnePeer),
+    /// Measure the round trip time to a peer
+    Ping(Ping),
+    /// Make a peer known, or add addresses to one
+    Add(Add),
+    /// Disconnect a peer and forget everything about it
+    Remove(OnePeer),
+    /// The bootstrap list, and the peers of daemons beside this node
+    #[command(subcommand)]
+    Bootstrap(Bootstrap),
+    /// Look for peers now, or let discovery run by itself
+    Discover(Discover),
+    /// Ask the DHT and the connected peers where a peer is
+    Find(OnePeer),
+    /// Tell the DHT that this node has some content
+    Provide(Content),
+    /// Ask the DHT who has some content
+    Providers(Providers),
+    /// Publish a message on a topic
+    Publish(Publish),
+    /// Print the messages of a topic until interrupted
+    Subscribe(Subscribe),
+    /// End the node's subscription to a topic
+    Unsubscribe(Unsubscribe),
+    /// Print what happens
+    Events(Events),
+    /// The statistics of the node
+    Stats,
+    /// Totals, the most spoken protocols and the last events
+    Summary,
+    /// The node's metrics, as OpenMetrics text
+    Metrics,
+    /// Call any operation by its name
     Call(Call),
+    /// Print the completions of a shell
+    Completions(Completions),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(Man),
 }
 
 #[derive(Debug, Args)]
@@ -80,15 +164,6 @@ pub struct Mcp {
     /// Offer no tool that acts
     #[arg(long)]
     pub read_only: bool,
-}
-
-#[derive(Debug, Args)]
-pub struct Call {
-    /// The operation, such as list_peers
-    pub method: String,
-    /// Its parameters, a JSON object
-    #[arg(default_value = "{}")]
-    pub params: String,
 }
 
 /// Reads a length of time: a number with ms, s, m or h.

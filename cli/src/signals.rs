@@ -33,4 +33,9 @@ impl End {
     pub fn wait(mut self) {
         self.0.forever().next();
     }
+
+    /// Whether the signal has come.
+    pub fn came(&mut self) -> bool {
+        self.0.pending().next().is_some()
+    }
 }

@@ -3,3 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dashboard;
+mod http_events;
+mod http_load;
+mod http_node_down;
+mod http_openapi;
+mod http_routes;
+mod http_security;
+mod mcp;
+mod support;

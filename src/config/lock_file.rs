@@ -11,11 +11,13 @@ use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
+use crate::os;
+
 const LOCK_FILE: &str = "lock";
 /// More than a pid and a path take.
 const MAX_BYTES: u64 = 8192;
 
-/// How often, and how long apart, the lock is tried: whoever asks [`is_held`] holds it for a moment.
+/// How often, and how long apart, the lock is tried: [`Owner::is_there`] may hold it for a moment.
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 
@@ -39,25 +41,32 @@ impl Owner {
         Ok(Some(Owner::parse(&bytes)))
     }
 
+    /// Whether this one, of which the file said so, owns the directory still.
+    ///
+    /// An owner to be must not find the lock taken by somebody who only asks, however short: he may be
+    /// stopped just then. So it is tried only where all else speaks for an owner: it wrote who it is,
+    /// hasn't taken that back, and there is such a process.
+    pub(crate) fn is_there(&self, data_dir: &Path) -> io::Result<bool> {
+        if !self.pid.is_some_and(os::process_exists) {
+            return Ok(false);
+        }
+        let Some(file) = open_to_read(data_dir)? else {
+            return Ok(false);
+        };
+        match file.try_lock_shared() {
+            // Let go in so many words: a child forked at this moment has the descriptor too.
+            Ok(()) => file.unlock().map(|()| false),
+            Err(TryLockError::WouldBlock) => Ok(true),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
     /// A line counts once its end is there.
     fn parse(bytes: &[u8]) -> Owner {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let mut line = || lines.next().and_then(|line| line.strip_suffix(b"\n"));
         let pid = line().and_then(|line| std::str::from_utf8(line).ok()?.trim().parse().ok());
         Owner { pid, socket: line().filter(|line| !line.is_empty()).and_then(path_of) }
-    }
-}
-
-/// Whether somebody owns the directory.
-pub(crate) fn is_held(data_dir: &Path) -> io::Result<bool> {
-    let Some(file) = open_to_read(data_dir)? else {
-        return Ok(false);
-    };
-    match file.try_lock_shared() {
-        // Let go in so many words: a child forked at this moment has the descriptor too.
-        Ok(()) => file.unlock().map(|()| false),
-        Err(TryLockError::WouldBlock) => Ok(true),
-        Err(TryLockError::Error(error)) => Err(error),
     }
 }
 
@@ -138,12 +147,19 @@ mod tests {
     }
 
     #[test]
-    fn asking_whether_it_is_held_leaves_it_free() {
+    fn an_owner_is_there_while_it_holds_the_lock_and_no_longer_than_its_process() {
         let scratch = tempfile::tempdir().unwrap();
-        assert!(!is_held(scratch.path()).unwrap(), "there is no file");
+        let is_there = || {
+            let owner = Owner::read(scratch.path()).unwrap().unwrap();
+            owner.is_there(scratch.path()).unwrap()
+        };
+        assert_eq!(Owner::read(scratch.path()).unwrap(), None);
         let lock = open(scratch.path()).unwrap();
-        assert!(!is_held(scratch.path()).unwrap());
-        assert!(take(&lock).unwrap());
-        assert!(is_held(scratch.path()).unwrap());
+        write_pid(&lock, std::process::id()).unwrap();
+        assert!(!is_there(), "the process is, but has no lock");
+        assert!(take(&lock).unwrap(), "asking has left it free");
+        assert!(is_there());
+        write_pid(&lock, i32::MAX as u32).unwrap();
+        assert!(!is_there());
     }
 }

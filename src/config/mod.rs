@@ -27,7 +27,7 @@ pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
 pub(crate) use data_dir::{DataDir, refuse_foreign_writers, storage_error};
-pub(crate) use lock_file::{Owner, is_held};
+pub(crate) use lock_file::Owner;
 
 use identity::{Identity, load_identity};
 pub(crate) use settings::{DEFAULT_TIMEOUT, Settings};

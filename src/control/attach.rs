@@ -1,5 +1,5 @@
-//! How a process finds the owner of a data directory: by what the file `lock` says, and by whether
-//! anybody holds its lock.
+//! How a process finds the owner of a data directory: by what the file `lock` says, and by whether who
+//! wrote it is there still.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::connection::{Unopened, open};
 use super::message::ServerHello;
 use super::wire::Wire;
-use crate::config::{Owner, is_held, refuse_foreign_writers, storage_error};
+use crate::config::{Owner, refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an owner may take from its lock to its socket. It opens the socket before anything that
@@ -36,7 +36,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
                 Err(Unopened::Absent) => {}
             }
         }
-        if !is_held(data_dir).map_err(unreadable)? {
+        if !owner.is_there(data_dir).map_err(unreadable)? {
             return Err(nobody(data_dir));
         }
         let late = Instant::now() >= deadline;

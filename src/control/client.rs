@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 
 use super::attach;
 use super::connection::{Unopened, broke, failure, gone, line, not_understood, open};
-use super::message::{MAX_REPLY, MAX_REQUEST, RequestLine, ServerHello, refused, too_long};
+use super::message::{MAX_REPLY, MAX_REQUEST, RequestLine, ServerHello, too_long};
 use super::remote_events::RemoteEvents;
 use super::wire::{Broken, Wire};
 use crate::config::{DEFAULT_TIMEOUT, MAX_TIMEOUT};
@@ -22,11 +22,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::manager::check_timeout;
 use crate::model::params::EventsOptions;
 use crate::model::reply::Cancelled;
+use crate::ops;
 
 /// Connections of one client at once, subscriptions not counted: a part of what the owner takes.
 const MAX_CONNECTIONS: usize = 24;
-/// Those kept when nothing is asked.
-const MAX_IDLE: usize = 8;
+/// Those kept when nothing is asked. They count at the owner.
+const MAX_IDLE: usize = 4;
 /// How long they are: less than the owner keeps them.
 const KEEP: Duration = Duration::from_secs(60);
 /// How much later than its deadline a call may be answered.
@@ -116,12 +117,12 @@ impl Client {
         };
         let request = line(&request)?;
         if request.len() > MAX_REQUEST {
-            return Ok(refused(method, &too_long()));
+            return Ok(ops::refusal(method, &too_long()));
         }
         match self.exchange(&request, self.deadline(timeout)) {
             Ok(reply) => String::from_utf8(reply).map_err(|_| not_understood()),
             // It wasn't called, so this is a failure like any other.
-            Err(error) if error.kind() == ErrorKind::Busy => Ok(refused(method, &error)),
+            Err(error) if error.kind() == ErrorKind::Busy => Ok(ops::refusal(method, &error)),
             Err(error) => Err(error),
         }
     }

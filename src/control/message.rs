@@ -6,7 +6,6 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::model::params::NoParams;
 use crate::ops;
 
 /// The version of the protocol.
@@ -125,14 +124,6 @@ impl Request {
 pub(super) struct EventsAnswer {
     pub success: bool,
     pub last_seq: u64,
-}
-
-/// The reply that says why a call failed of which no operation could say it.
-pub(super) fn refused(method: &str, error: &Error) -> String {
-    match ops::find(method) {
-        Ok(operation) => operation.failure(error),
-        Err(_) => ops::failure_of::<NoParams>("call", error),
-    }
 }
 
 /// The error for a line that is too long.

@@ -31,9 +31,9 @@
 //! server  {"peerkit":1,"version":"0.1.0","peer_id":"12D3…","pid":123,"default_timeout_ms":30000}
 //! ```
 //!
-//! A server that won't serve it answers `{"peerkit":1,"version":…,"error":…,"code":…}` and closes: `unsupported` where it
-//! doesn't speak that number, `busy` where 64 connections are open. Then the client asks, one question
-//! at a time, and opens further connections to ask several at once:
+//! A server that won't serve it answers `{"peerkit":1,"version":…,"error":…,"code":…}` and closes:
+//! `unsupported` where it doesn't speak that number, `busy` where 64 connections are open. Then the
+//! client asks, one question at a time, and opens further connections to ask several at once:
 //!
 //! ```text
 //! client  {"call":"list_peers","params":{"limit":2},"timeout_ms":0}
@@ -46,16 +46,16 @@
 //! ```
 //!
 //! A call's reply is that of `peerkit_call`. A request may take 1 MiB and 4 KiB for what is around the
-//! parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second, with no
-//! events in it where none happened, until either side closes. A subscription that can't be had is answered
-//! by a failure, and the connection goes on. A client that closes while its call waits has the call
-//! cancelled, unless it gave a `cancel_token` of its own; a call that others might share isn't one
+//! parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second,
+//! with no events in it where none happened, until either side closes. A subscription that can't be had
+//! is answered by a failure, and the connection goes on. A client that closes while its call waits has
+//! the call cancelled, unless it gave a `cancel_token` of its own: what others might share isn't one
 //! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
 //!
 //! To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-//! `session` serves one of them; `client` has the connections of an attached process, `connection` opens
-//! one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said, `wire` how lines travel,
-//! and `socket` where the file is and what it may be.
+//! `session` serves one of them; `client` has the connections of an attached process, `connection`
+//! opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
+//! `wire` how lines travel, and `socket` where the file is and who may connect to it.
 
 mod attach;
 mod client;

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::message::{
     ClientHello, EventsAnswer, HEARTBEAT, MAX_HELLO, MAX_REQUEST, PROTOCOL, Refusal, Request,
-    ServerHello, refused, too_long,
+    ServerHello, too_long,
 };
 use super::sessions::Entry;
 use super::wire::{Broken, Wire};
@@ -21,8 +21,9 @@ use crate::ops::{self, Operation};
 
 /// How long a client may take to say what it speaks.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long a connection may stand unused. Clients give theirs up before.
-const IDLE: Duration = Duration::from_secs(300);
+/// How long a connection may stand unused; clients give theirs up before. An attached process that
+/// asks nothing isn't to keep others out.
+const IDLE: Duration = Duration::from_secs(120);
 /// How long a client may take to read a reply.
 const REPLY: Duration = Duration::from_secs(60);
 
@@ -100,7 +101,7 @@ impl Session<'_> {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> String {
         let operation = match ops::find(method) {
             Ok(operation) => operation,
-            Err(error) => return refused(method, &error),
+            Err(error) => return ops::refusal(method, &error),
         };
         if self.entry.closing() {
             let message = "the manager has stopped";

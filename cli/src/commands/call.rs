@@ -1,25 +1,103 @@
 //! `peerkit call`: any operation of the catalogue by its name.
 
+use std::io::Read;
 use std::process::ExitCode;
 
 use peerkit::ops::{self, Effect};
 use peerkit::{Error, ErrorKind};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
-use crate::args::{Call, Global};
-use crate::node::{Needs, Setup, open};
+use super::context::Context;
+use super::{Failure, Outcome};
+use crate::args::Call;
+use crate::node::{Needs, Reply};
+use crate::show::table::{Cell, Table, cut, left};
 use crate::{exit, show};
 
-/// Calls the operation and prints its reply, which is JSON in any case.
-pub fn run(global: &Global, setup: &Setup, args: &Call) -> Result<ExitCode, Error> {
-    let params: Map<String, Value> = serde_json::from_str(&args.params).map_err(|error| {
-        let message = format!("the parameters are no JSON object: {error}");
-        Error::new(ErrorKind::InvalidArgument, message)
+/// The most that is read from standard input: what the library takes.
+const MAX_INPUT: u64 = 1 << 20;
+
+/// Calls the operation and prints its reply, which is JSON in any case; indented for a person.
+pub fn run(context: &Context<'_>, args: &Call) -> Outcome {
+    let Some(method) = args.method.as_deref().filter(|_| !args.list) else {
+        return list(context);
+    };
+    if args.schema {
+        return schema(context, method);
+    }
+    let params = params(method, &args.params)?;
+    let found = ops::find(method);
+    // An owner may know operations that this program doesn't; without one there is nobody to ask.
+    let needs = match &found {
+        Ok(op) if op.effect == Effect::Reads => Needs::Book,
+        Ok(_) => Needs::Network,
+        Err(_) => Needs::Running,
+    };
+    let node = context.open(method, needs).map_err(|failure| match &found {
+        Err(unknown) => Failure::from(unknown.clone()),
+        Ok(_) => failure,
     })?;
-    // An owner may know operations that this program doesn't.
-    let reads = ops::find(&args.method).is_ok_and(|op| op.effect == Effect::Reads);
-    let node = open(setup, if reads { Needs::Book } else { Needs::Network })?;
-    let reply = node.call(&args.method, params, global.timeout.unwrap_or_default());
-    show::line(reply.json());
+    let reply = node.call(method, params, context.global.timeout.unwrap_or_default());
+    print(context, &reply)?;
     Ok(exit::of_reply(&reply))
+}
+
+fn print(context: &Context<'_>, reply: &Reply) -> std::io::Result<()> {
+    if context.global.json || !show::is_terminal() {
+        return show::json(reply.json());
+    }
+    show::json(&format!("{:#}", Value::Object(reply.object())))
+}
+
+fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
+    let wrong = |message: String| -> Failure {
+        Reply::refused(method, &Error::new(ErrorKind::InvalidArgument, message)).into()
+    };
+    let mut read = String::new();
+    let text = if text == "-" {
+        let mut input = std::io::stdin().take(MAX_INPUT + 1);
+        let taken = input.read_to_string(&mut read);
+        taken.map_err(|error| wrong(format!("standard input can't be read: {error}")))?;
+        read.as_str()
+    } else {
+        text
+    };
+    if text.len() as u64 > MAX_INPUT {
+        return Err(wrong(format!("the parameters take more than {MAX_INPUT} bytes")));
+    }
+    serde_json::from_str(text)
+        .map_err(|error| wrong(format!("the parameters are no JSON object: {error}")))
+}
+
+/// All operations, with what they do and which command does it.
+fn list(context: &Context<'_>) -> Outcome {
+    if context.global.json {
+        for op in ops::catalogue() {
+            let command = format!("peerkit {}", super::of_operation(op.name));
+            let line = json!({ "name": op.name, "aliases": op.aliases, "summary": op.summary,
+                "acts": op.effect == Effect::Acts, "command": command });
+            show::json(&line.to_string())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Table::new(&[left("OPERATION"), left("COMMAND"), cut("", 20)]);
+    for op in ops::catalogue() {
+        let command = super::of_operation(op.name);
+        table.row([Cell::new(op.name), Cell::new(command), Cell::new(op.summary)]);
+    }
+    show::print(&table.lines(show::width()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The schemas of an operation's parameters and reply.
+fn schema(context: &Context<'_>, method: &str) -> Outcome {
+    let op = ops::find(method)?;
+    let schemas =
+        json!({ "method": op.name, "params": op.params_schema(), "reply": op.reply_schema() });
+    if context.global.json {
+        show::json(&schemas.to_string())?
+    } else {
+        show::json(&format!("{schemas:#}"))?
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,33 +1,136 @@
-//! The commands, a file for each group: arguments become parameters, the reply is shown.
+//! The commands, a file for each group: arguments become parameters, the reply is shown. `operations` says which
+//! command serves which operation, `context` how each of them gets its node and gives its answer.
 
+mod bootstrap;
 mod call;
+mod connect;
+mod context;
+mod discover;
+mod events;
+mod operations;
+mod peers;
+mod pubsub;
 mod run;
+mod shell;
+mod stats;
+mod target;
+mod watch;
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
 
 use peerkit::{Config, Error, ErrorKind};
 
+use self::context::Context;
+pub use self::operations::of_operation;
 use crate::args::{Cli, Command, Global};
-use crate::node::Setup;
+use crate::node::{Reply, Setup};
 use crate::{exit, http, mcp, show};
 
-/// Runs the command; says on standard error what went wrong, if anything did.
-pub fn run(cli: &Cli) -> ExitCode {
-    dispatch(cli).unwrap_or_else(|error| {
-        show::error(&error, cli.global.json);
-        exit::of_kind(error.kind())
-    })
+/// Why a command ended early.
+#[derive(Debug)]
+enum Failure {
+    /// An operation failed, or couldn't be asked for.
+    Reply(Reply),
+    /// Standard output takes no more.
+    Output(io::Error),
 }
 
-fn dispatch(cli: &Cli) -> Result<ExitCode, Error> {
-    let setup = setup(&cli.global)?;
+/// How a command ended.
+type Outcome = Result<ExitCode, Failure>;
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Reply(Reply::refused("call", &error))
+    }
+}
+
+impl From<Reply> for Failure {
+    fn from(reply: Reply) -> Self {
+        Failure::Reply(reply)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+/// Runs the command; says what went wrong, if anything did.
+pub fn run(cli: &Cli) -> ExitCode {
+    show::choose(cli.global.color);
+    match dispatch(cli) {
+        Ok(code) => code,
+        Err(Failure::Reply(reply)) => {
+            let told = context::failed(&reply, cli.global.json);
+            told.map_or_else(unwritten, |()| exit::of_reply(&reply))
+        }
+        Err(Failure::Output(error)) => unwritten(error),
+    }
+}
+
+/// Standard output can't be written to: that its reader has gone is no failure of ours.
+fn unwritten(error: io::Error) -> ExitCode {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return ExitCode::SUCCESS;
+    }
+    show::failure::print(&[format!("peerkit: standard output can't be written: {error}")]);
+    ExitCode::FAILURE
+}
+
+fn dispatch(cli: &Cli) -> Outcome {
+    // These two need no node, and none of what names one.
     match &cli.command {
-        Command::Run => run::run(&cli.global, setup),
-        Command::Serve(args) => http::serve(&cli.global, args, setup),
-        Command::Mcp(args) => mcp::serve_stdio(args, setup),
-        Command::Call(args) => call::run(&cli.global, &setup, args),
+        Command::Completions(args) => return shell::completions(args),
+        Command::Man(args) => return shell::man(args),
+        _ => {}
+    }
+    let global = &cli.global;
+    let setup = setup(global)?;
+    let host = |run: Result<ExitCode, Error>| {
+        Ok(run.unwrap_or_else(|error| {
+            show::error(&error, global.json);
+            exit::of_kind(error.kind())
+        }))
+    };
+    match &cli.command {
+        Command::Run => return host(run::run(global, setup)),
+        Command::Serve(args) => return host(http::serve(global, args, setup)),
+        Command::Mcp(args) => return host(mcp::serve_stdio(args, setup)),
+        _ => {}
+    }
+    let context = &Context { global, setup: &setup };
+    match &cli.command {
+        Command::Status => stats::status(context),
+        Command::Stats => stats::stats(context),
+        Command::Summary => stats::summary(context),
+        Command::Metrics => stats::metrics(context),
+        Command::Peers(args) if args.watch => watch::run(context, args),
+        Command::Peers(args) => peers::list(context, args),
+        Command::Peer(args) => peers::one(context, args),
+        Command::Add(args) => peers::add(context, args),
+        Command::Remove(args) => peers::remove(context, args),
+        Command::Connect(args) => connect::connect(context, args),
+        Command::Disconnect(args) => connect::disconnect(context, args),
+        Command::Ping(args) => connect::ping(context, args),
+        Command::Bootstrap(args) => bootstrap::run(context, args),
+        Command::Discover(args) => discover::run(context, args),
+        Command::Find(args) => discover::find(context, args),
+        Command::Provide(args) => discover::provide(context, args),
+        Command::Providers(args) => discover::providers(context, args),
+        Command::Publish(args) => pubsub::publish(context, args),
+        Command::Subscribe(args) => pubsub::subscribe(context, args),
+        Command::Unsubscribe(args) => pubsub::unsubscribe(context, args),
+        Command::Events(args) => events::run(context, args),
+        Command::Call(args) => call::run(context, args),
+        Command::Run
+        | Command::Serve(_)
+        | Command::Mcp(_)
+        | Command::Completions(_)
+        | Command::Man(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -53,6 +53,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone())?;
     let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    app.token.check()?;
     let (router, end_agents) = router(&app)?;
     let server = {
         let _inside = runtime.enter();
@@ -97,7 +98,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS;
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + crate::mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()

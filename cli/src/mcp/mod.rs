@@ -22,6 +22,7 @@ use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio_pipes;
 
 pub use self::http::{Http, http_service};
+pub use self::run::MAX_CALLS;
 use self::server::Server;
 use crate::args::Mcp;
 use crate::guard::Guarded;

@@ -18,7 +18,7 @@ use peerkit::params::EventsOptions;
 use serde_json::{Map, Value};
 
 pub use self::host::Host;
-pub use self::open::{Needs, Setup, open};
+pub use self::open::{Needs, Opened, Setup, open};
 pub use self::reply::Reply;
 
 /// Something that serves the operations of the catalogue. Calls block; a timeout of zero is the node's default.

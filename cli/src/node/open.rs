@@ -30,6 +30,8 @@ pub enum Needs {
     Book,
     /// The network, as configured.
     Network,
+    /// A node that runs already: what one would do or know that ran for this alone is nothing.
+    Running,
 }
 
 /// A node for the time of a command.
@@ -37,6 +39,13 @@ pub struct Opened {
     node: Box<dyn Node>,
     /// The manager, where it runs for this command alone.
     own: Option<PeerManager>,
+}
+
+impl Opened {
+    /// Whether the node runs for this command alone.
+    pub fn is_own(&self) -> bool {
+        self.own.is_some()
+    }
 }
 
 impl std::ops::Deref for Opened {
@@ -59,7 +68,9 @@ impl Drop for Opened {
 pub fn open(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
     match Client::attach(&setup.data_dir, ATTACH) {
         Ok(client) => Ok(Opened { node: Box::new(client), own: None }),
-        Err(error) if error.kind() == ErrorKind::NotRunning => run(setup, needs),
+        Err(error) if error.kind() == ErrorKind::NotRunning && needs != Needs::Running => {
+            run(setup, needs)
+        }
         Err(error) => Err(error),
     }
 }
@@ -67,7 +78,7 @@ pub fn open(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
 fn run(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
     let config = setup.config.clone();
     let config = match needs {
-        Needs::Network => config,
+        Needs::Network | Needs::Running => config,
         Needs::Book => config.profile(Profile::Offline).listen(Vec::<String>::new()),
     };
     let manager = PeerManager::start(&config, START)?;

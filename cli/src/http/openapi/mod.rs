@@ -53,6 +53,11 @@ impl Document<'_> {
         paths.insert(METRICS.to_owned(), json!({ "get": self.metrics() }));
         paths.insert(OPENAPI.to_owned(), json!({ "get": self.own() }));
         paths.insert(HEALTH.to_owned(), json!({ "get": self.health() }));
+        let mut paths = Value::Object(paths);
+        let shared = schemas::shared();
+        schemas::refer(&mut paths, &shared);
+        let mut all = Map::from_iter([("Failure".to_owned(), failure())]);
+        all.extend(shared);
         json!({
             "openapi": "3.1.0",
             "info": {
@@ -67,7 +72,8 @@ impl Document<'_> {
             "components": {
                 "securitySchemes": {TOKEN: {"type": "http", "scheme": "bearer",
                     "description": "What stands in the file `token` of the data directory."}},
-                "schemas": {"Failure": failure()},
+                "schemas": all,
+                "responses": described_failures(),
             },
         })
     }
@@ -240,8 +246,30 @@ fn content(about: &str, kind: &str, schema: Value) -> Value {
     json!({"description": about, "content": {kind: {"schema": schema}}})
 }
 
-/// Each status that a failure may have, with the codes that have it.
+/// Each status that a failure may have, described where they stand together.
 fn failures() -> Map<String, Value> {
+    let described = by_status().into_keys().map(|status| {
+        let there = format!("#/components/responses/{}", name(status));
+        (status.to_string(), json!({"$ref": there}))
+    });
+    described.collect()
+}
+
+fn described_failures() -> Map<String, Value> {
+    let schema = json!({"$ref": "#/components/schemas/Failure"});
+    let described = by_status().into_iter().map(|(status, why)| {
+        let about = format!("It failed: {}.", why.join(", "));
+        (name(status), content(&about, "application/json", schema.clone()))
+    });
+    described.collect()
+}
+
+fn name(status: u16) -> String {
+    format!("Failure{status}")
+}
+
+/// The statuses, and what has them: codes of the catalogue and what the server itself refuses.
+fn by_status() -> BTreeMap<u16, Vec<String>> {
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for kind in ErrorKind::ALL {
         let status = status::of_kind(*kind).as_u16();
@@ -259,11 +287,5 @@ fn failures() -> Map<String, Value> {
     ] {
         by_status.entry(status).or_default().push(why.to_owned());
     }
-    let schema = json!({"$ref": "#/components/schemas/Failure"});
-    let described = by_status.into_iter().map(|(status, why)| {
-        let response =
-            content(&format!("It failed: {}.", why.join(", ")), "application/json", schema.clone());
-        (status.to_string(), response)
-    });
-    described.collect()
+    by_status
 }

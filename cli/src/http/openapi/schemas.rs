@@ -1,7 +1,7 @@
 //! The schemas in the document, made from those of the operations.
 
 use peerkit::ErrorKind;
-use peerkit::ops::Operation;
+use peerkit::ops::{self, Operation};
 use serde_json::{Map, Value, json};
 
 use crate::http::shape::Shape;
@@ -82,6 +82,45 @@ pub fn failure() -> Value {
 pub fn codes() -> Value {
     let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
     json!({"type": "string", "enum": codes, "description": "What went wrong, for a program."})
+}
+
+/// Schemas that many replies have, by the names they get in the document.
+pub fn shared() -> Map<String, Value> {
+    let within = [
+        ("Event", "get_peers_summary", "/properties/recent_events/items"),
+        ("PeerRow", "list_peers", "/properties/peers/items"),
+        ("PeerInfo", "get_peer", "/properties/peer_info"),
+        ("Stats", "get_peer_stats", "/properties/stats"),
+    ];
+    let schema = |(name, op, path): (&str, &str, &str)| {
+        let mut schema = reply(ops::find(op).ok()?).pointer(path)?.clone();
+        about(&mut schema);
+        Some((name.to_owned(), schema))
+    };
+    within.into_iter().filter_map(schema).collect()
+}
+
+/// Puts a reference where a shared schema stands; what is said about it there stays beside the reference.
+pub fn refer(value: &mut Value, shared: &Map<String, Value>) {
+    let mut bare = value.clone();
+    let said = about(&mut bare);
+    if let Some((name, _)) = shared.iter().find(|(_, schema)| **schema == bare) {
+        *value = json!({"$ref": format!("#/components/schemas/{name}")});
+        if let Some(said) = said {
+            value["description"] = said;
+        }
+        return;
+    }
+    match value {
+        Value::Object(object) => object.values_mut().for_each(|value| refer(value, shared)),
+        Value::Array(items) => items.iter_mut().for_each(|value| refer(value, shared)),
+        _ => {}
+    }
+}
+
+/// Takes the description out.
+fn about(schema: &mut Value) -> Option<Value> {
+    schema.as_object_mut()?.shift_remove("description")
 }
 
 /// A parameter of a query or a path.
