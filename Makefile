@@ -7,6 +7,7 @@ LIB_DIR := $(abspath $(TARGET))/release
 GO_DIR := tests/interop/go
 JS_DIR := tests/interop/js
 CLI_JS_DIR := cli/tests/js
+PAGE_DIR := cli/dashboard
 CLI_PYTHON_DIR := cli/tests/python
 SONAME := libpeerkit.so.0
 LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
@@ -15,13 +16,15 @@ LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
 export PEERKIT_LIB_DIR = $(LIB_DIR)
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools bench clean
+.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools dashboard dashboard-current dashboard-picture e2e bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
 	@echo "make test       all checks and tests, as CI runs them"
 	@echo "make lib        the C libraries: $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
 	@echo "make program    the program: $(LIB_DIR)/peerkit"
+	@echo "make dashboard  build the page that peerkit serve shows, into cli/assets"
+	@echo "make e2e        the page in a real browser against real nodes; pictures go to target/e2e"
 	@echo "make lint       formatting, lints, documentation, dependencies"
 	@echo "make header     generate include/peerkit.h anew"
 	@echo "make bench      benchmarks; the tables go to benches/RESULTS.md"
@@ -33,7 +36,7 @@ demo:
 	@scripts/demo
 
 # The whole workspace at once: crates they share then have the same features, and are compiled once.
-test: test-deps lint lib go-peer js-peer js-tools python-tools
+test: test-deps lint dashboard-current lib go-peer js-peer js-tools python-tools
 	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
 	$(CARGO) test --workspace --exclude peerkit-bench --all-features
 
@@ -69,12 +72,36 @@ $(JS_DIR)/node_modules/.installed: $(JS_DIR)/package-lock.json
 	cd $(JS_DIR) && npm ci --ignore-scripts --loglevel=error
 	@touch $@
 
-# What the program's tests drive it with: the official clients of MCP. No scripts of theirs are run.
+# What the program's tests drive it with: the official clients of MCP, and a browser's. No scripts of theirs are run.
 js-tools: $(CLI_JS_DIR)/node_modules/.installed
 
 $(CLI_JS_DIR)/node_modules/.installed: $(CLI_JS_DIR)/package-lock.json
 	cd $(CLI_JS_DIR) && npm ci --ignore-scripts --loglevel=error
 	@touch $@
+
+# The page is built from TypeScript and committed, so that building the program needs no Node
+# (docs/adr/0015-dashboard.md).
+dashboard: $(PAGE_DIR)/node_modules/.installed
+	cd $(PAGE_DIR) && npm run --silent check && npm run --silent build
+
+dashboard-current: $(PAGE_DIR)/node_modules/.installed
+	cd $(PAGE_DIR) && npm run --silent check && npm run --silent build -- $(abspath $(TARGET))/dashboard
+	diff -r $(TARGET)/dashboard cli/assets || { echo "cli/assets isn't current: make dashboard, and commit"; false; }
+
+$(PAGE_DIR)/node_modules/.installed: $(PAGE_DIR)/package-lock.json
+	cd $(PAGE_DIR) && npm ci --ignore-scripts --loglevel=error
+	@touch $@
+
+# STORY=name tells one story only.
+e2e: js-tools
+	$(CARGO) build -p peerkit-cli
+	PEERKIT_BIN=$(abspath $(TARGET))/debug/peerkit E2E_ARTIFACTS=$(abspath $(TARGET))/e2e \
+	node $(CLI_JS_DIR)/e2e/main.mjs $(STORY)
+
+# The README's picture of it.
+dashboard-picture: js-tools
+	$(CARGO) build -p peerkit-cli
+	PEERKIT_BIN=$(abspath $(TARGET))/debug/peerkit E2E_ARTIFACTS=docs node $(CLI_JS_DIR)/e2e/picture.mjs
 
 python-tools: $(CLI_PYTHON_DIR)/.venv/.installed
 
@@ -88,4 +115,4 @@ bench: lib go-peer
 
 clean:
 	$(CARGO) clean
-	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules $(CLI_JS_DIR)/node_modules $(CLI_PYTHON_DIR)/.venv
+	rm -rf $(GO_DIR)/bin $(JS_DIR)/node_modules $(CLI_JS_DIR)/node_modules $(PAGE_DIR)/node_modules $(CLI_PYTHON_DIR)/.venv

@@ -300,6 +300,10 @@
     const two = (n) => String(n).padStart(2, "0");
     return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
   }
+  function sentence(text2) {
+    const shown2 = visible(text2);
+    return shown2.charAt(0).toUpperCase() + shown2.slice(1);
+  }
   function words(name) {
     return visible(name, 64).replaceAll("_", " ");
   }
@@ -504,7 +508,7 @@
         after !== void 0 && el("span", { class: "after" }, ` after ${ms(after)}`)
       ),
       // A hint that only points at what stands below is for readers of JSON.
-      failure2.hint !== null && !failure2.hint.startsWith("detail.") && el("p", { class: "hint" }, visible(failure2.hint)),
+      failure2.hint !== null && !failure2.hint.startsWith("detail.") && el("p", { class: "hint" }, sentence(failure2.hint)),
       ...more
     );
   }
@@ -564,7 +568,7 @@
       const reply = await outcome.run(what2, (signal2) => call(method, { multiaddr }, { signal: signal2 }));
       if (!reply) return;
       bootstrap.set(reply.bootstrap_peers);
-      refresh("summary");
+      refresh("summary", "discovery");
       outcome.done(done(reply.changed));
       if (method === "add_bootstrap_peer") field.value = "";
       field.focus();
@@ -617,13 +621,14 @@
     const row2 = byId("cards");
     for (const [id, title] of [["peers", "Peers"], ["connected", "Connected"], ["discovery", "Discovery"], ["bootstrap", "Bootstrap"], ["node", "This node"]]) {
       const body = el("div", { class: "card-body" }, el("div", { class: "card-figure none" }, "–"));
-      row2.append(el("section", { class: "card", id: `card-${id}`, "aria-label": title }, el("h2", {}, title), body));
+      row2.append(el("div", { class: "card", id: `card-${id}` }, el("h2", {}, title), body));
       parts.set(id, new Drawn(body));
     }
     const draw2 = (id, figure, below, key) => parts.get(id)?.draw(key, () => [el("div", { class: "card-figure" }, ...figure), el("div", { class: "card-below" }, ...below)]);
     summary.watch((now) => {
       if (now === null) return;
       const { stats } = now;
+      document.title = `${count(stats.connected_peers)} connected · peerkit`;
       draw2("peers", [count(stats.total_peers)], [`${count(stats.total_discovered)} found by discovery`], [stats.total_peers, stats.total_discovered]);
       draw2(
         "connected",
@@ -757,7 +762,7 @@
       attempt.code !== null && el("strong", { class: "code-name" }, visible(attempt.code, 64)),
       " ",
       visible(attempt.error ?? ""),
-      attempt.hint !== null && el("p", { class: "hint" }, visible(attempt.hint))
+      attempt.hint !== null && el("p", { class: "hint" }, sentence(attempt.hint))
     ];
   }
   function lookupsList(lookups) {
@@ -888,7 +893,7 @@
       cell("peer", el("span", { class: "with-copy" }, short, copy)),
       cell("agent", agent),
       cell("transport", ...way(peer2)),
-      cell("latency", ms(peer2.latency_ms)),
+      cell("latency", peer2.latency_ms === null ? el("span", { class: "none" }, "–") : ms(peer2.latency_ms)),
       cell("seen", ago(peer2.last_seen)),
       cell("address", ...addresses(peer2.multiaddrs))
     ];
@@ -1100,7 +1105,7 @@
       if (id === null) return;
       fill(byId("details-title"), el("bdi", { class: "code", dir: "ltr", title: visible(id) }, shortId(id)));
       byId("details-id").replaceChildren(code(id), copyButton(id, "the peer id"));
-      pane.scrollTop = 0;
+      for (const scrolled of [pane, pane.parentElement]) scrolled?.scrollTo(0, 0);
       const row2 = page.value?.peers.find((known) => known.peer_id === id);
       if (row2) announce(`Details of ${shortId(id)}`);
     });
@@ -1215,7 +1220,7 @@
   }
   function connections(now) {
     const items = now.connections.map(
-      (connection) => el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " open since ", ago(connection.opened_at)))
+      (connection) => el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " opened ", ago(connection.opened_at)))
     );
     return [heading("Connections", now.connections.length), items.length === 0 ? el("p", { class: "hint" }, "None.") : el("ul", { class: "items" }, ...items)];
   }
@@ -1414,7 +1419,7 @@
         return [el("strong", { class: "code-name" }, visible(text(event, "code"), 64)), ` ${visible(text(event, "error"))} (${words(text(event, "source"))})`];
       case "listen_addr":
       case "external_addr":
-        return [event["active"] === true ? "now " : "no longer ", code(text(event, "address"), 200)];
+        return [`${event["event"] === "listen_addr" ? "listening" : "reachable"} ${event["active"] === true ? "at" : "no longer at"} `, code(text(event, "address"), 200)];
       case "discovery":
         return [found(event["found"]), ` in ${ms(Number(event["duration_ms"] ?? 0))}`];
       case "message":
@@ -1600,7 +1605,7 @@
           el("strong", {}, "The node isn't running. "),
           el("span", { class: "code-name" }, visible(failed.code, 64)),
           ` ${visible(failed.message)}`,
-          el("p", { class: "hint" }, failed.hint === null ? "" : `${visible(failed.hint)}. `, "It is tried again by itself; this page follows.")
+          el("p", { class: "hint" }, failed.hint === null ? "" : `${sentence(failed.hint)}. `, "It is tried again by itself; this page follows.")
         ),
         el("button", { type: "button", on: { click: reconnect } }, "Look now")
       );

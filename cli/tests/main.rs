@@ -3,6 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod commands;
+mod dashboard;
+mod http_events;
+mod http_load;
+mod http_node_down;
+mod http_openapi;
+mod http_routes;
+mod http_security;
 mod mcp;
 mod output;
 mod support;

@@ -20,7 +20,7 @@ export function bootstrapPanel(): void {
       const reply = await outcome.run(what, (signal) => call<Bootstrap>(method, { multiaddr }, { signal }));
       if (!reply) return;
       bootstrap.set(reply.bootstrap_peers);
-      refresh("summary");
+      refresh("summary", "discovery");
       outcome.done(done(reply.changed));
       if (method === "add_bootstrap_peer") field.value = "";
       field.focus();

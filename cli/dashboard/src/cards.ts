@@ -9,7 +9,7 @@ export function cards(): void {
   const row = byId("cards");
   for (const [id, title] of [["peers", "Peers"], ["connected", "Connected"], ["discovery", "Discovery"], ["bootstrap", "Bootstrap"], ["node", "This node"]] as const) {
     const body = el("div", { class: "card-body" }, el("div", { class: "card-figure none" }, "–"));
-    row.append(el("section", { class: "card", id: `card-${id}`, "aria-label": title }, el("h2", {}, title), body));
+    row.append(el("div", { class: "card", id: `card-${id}` }, el("h2", {}, title), body));
     parts.set(id, new Drawn(body));
   }
   const draw = (id: string, figure: Child[], below: Child[], key: unknown) =>
@@ -18,6 +18,7 @@ export function cards(): void {
   summary.watch((now) => {
     if (now === null) return;
     const { stats } = now;
+    document.title = `${count(stats.connected_peers)} connected · peerkit`;
     draw("peers", [count(stats.total_peers)], [`${count(stats.total_discovered)} found by discovery`], [stats.total_peers, stats.total_discovered]);
     draw(
       "connected",

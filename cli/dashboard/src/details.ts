@@ -60,7 +60,7 @@ export function details(): void {
     if (id === null) return;
     fill(byId("details-title"), el("bdi", { class: "code", dir: "ltr", title: visible(id) }, shortId(id)));
     byId("details-id").replaceChildren(code(id), copyButton(id, "the peer id"));
-    pane.scrollTop = 0;
+    for (const scrolled of [pane, pane.parentElement]) scrolled?.scrollTo(0, 0);
     const row = page.value?.peers.find((known) => known.peer_id === id);
     if (row) announce(`Details of ${shortId(id)}`);
   });
@@ -185,7 +185,7 @@ function factList(now: PeerInfo): Child[] {
 
 function connections(now: PeerInfo): Child[] {
   const items = now.connections.map((connection) =>
-    el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " open since ", ago(connection.opened_at))),
+    el("li", {}, code(connection.address, 300), el("span", { class: "from" }, ...way({ transport: connection.transport, direction: connection.direction === "inbound" ? "inbound" : "outbound" }), " opened ", ago(connection.opened_at))),
   );
   return [heading("Connections", now.connections.length), items.length === 0 ? el("p", { class: "hint" }, "None.") : el("ul", { class: "items" }, ...items)];
 }

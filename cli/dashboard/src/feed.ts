@@ -128,7 +128,7 @@ function what(event: PeerEvent): (Node | string)[] {
       return [el("strong", { class: "code-name" }, visible(text(event, "code"), 64)), ` ${visible(text(event, "error"))} (${words(text(event, "source"))})`];
     case "listen_addr":
     case "external_addr":
-      return [event["active"] === true ? "now " : "no longer ", code(text(event, "address"), 200)];
+      return [`${event["event"] === "listen_addr" ? "listening" : "reachable"} ${event["active"] === true ? "at" : "no longer at"} `, code(text(event, "address"), 200)];
     case "discovery":
       return [found(event["found"]), ` in ${ms(Number(event["duration_ms"] ?? 0))}`];
     case "message":

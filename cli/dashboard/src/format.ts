@@ -98,6 +98,12 @@ export function clock(at: Time): string {
   return `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
+/** A hint as a sentence of its own. */
+export function sentence(text: string): string {
+  const shown = visible(text);
+  return shown.charAt(0).toUpperCase() + shown.slice(1);
+}
+
 /** `peer_connected` as words. */
 export function words(name: string): string {
   return visible(name, 64).replaceAll("_", " ");

@@ -2,7 +2,7 @@
 
 import { access, hasToken, loadAccess, setToken } from "./api";
 import { byId, el, fill, icon, setAttribute, setText } from "./dom";
-import { visible } from "./format";
+import { sentence, visible } from "./format";
 import { link, reconnect } from "./sse";
 import { refresh, status, trouble } from "./state";
 
@@ -71,7 +71,7 @@ function showBanner(): void {
         el("strong", {}, "The node isn't running. "),
         el("span", { class: "code-name" }, visible(failed.code, 64)),
         ` ${visible(failed.message)}`,
-        el("p", { class: "hint" }, failed.hint === null ? "" : `${visible(failed.hint)}. `, "It is tried again by itself; this page follows."),
+        el("p", { class: "hint" }, failed.hint === null ? "" : `${sentence(failed.hint)}. `, "It is tried again by itself; this page follows."),
       ),
       el("button", { type: "button", on: { click: reconnect } }, "Look now"),
     );

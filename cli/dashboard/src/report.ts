@@ -2,7 +2,7 @@
 
 import type { Failure } from "./api";
 import { el, type Child } from "./dom";
-import { code, ms, plural, visible, words } from "./format";
+import { code, ms, plural, sentence, visible, words } from "./format";
 import type { Attempt, Lookup } from "./types";
 
 /** The report of a failed connect. */
@@ -41,7 +41,7 @@ function why(attempt: Attempt): Child[] {
     attempt.code !== null && el("strong", { class: "code-name" }, visible(attempt.code, 64)),
     " ",
     visible(attempt.error ?? ""),
-    attempt.hint !== null && el("p", { class: "hint" }, visible(attempt.hint)),
+    attempt.hint !== null && el("p", { class: "hint" }, sentence(attempt.hint)),
   ];
 }
 

@@ -3,7 +3,7 @@
 
 import { access, asFailure, type Failure } from "./api";
 import { el, fill, announce, setAttribute, setText, type Child } from "./dom";
-import { ms, visible } from "./format";
+import { ms, sentence, visible } from "./format";
 import { fail, trouble } from "./state";
 
 /** Where an action's progress and outcome are shown. */
@@ -65,7 +65,7 @@ export function failureBox(failure: Failure, more: Child[] = [], after?: number)
       after !== undefined && el("span", { class: "after" }, ` after ${ms(after)}`),
     ),
     // A hint that only points at what stands below is for readers of JSON.
-    failure.hint !== null && !failure.hint.startsWith("detail.") && el("p", { class: "hint" }, visible(failure.hint)),
+    failure.hint !== null && !failure.hint.startsWith("detail.") && el("p", { class: "hint" }, sentence(failure.hint)),
     ...more,
   );
 }

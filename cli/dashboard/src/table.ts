@@ -104,7 +104,7 @@ function cells(peer: PeerRow): HTMLElement[] {
     cell("peer", el("span", { class: "with-copy" }, short, copy)),
     cell("agent", agent),
     cell("transport", ...way(peer)),
-    cell("latency", ms(peer.latency_ms)),
+    cell("latency", peer.latency_ms === null ? el("span", { class: "none" }, "–") : ms(peer.latency_ms)),
     cell("seen", ago(peer.last_seen)),
     cell("address", ...addresses(peer.multiaddrs)),
   ];

@@ -2,7 +2,7 @@
 //!
 //! `server` accepts connections; `gate` lets requests in (`hosts`, `token`); `routes` is the table of what they can
 //! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
-//! `metrics`, `openapi`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
+//! `metrics`, `openapi`, `access`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
 
 mod access;
 mod agents;
@@ -20,6 +20,9 @@ mod server;
 mod shape;
 mod status;
 mod token;
+
+#[cfg(test)]
+pub use self::routes::of_operation as routes_of;
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
@@ -53,6 +56,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone())?;
     let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    app.token.check()?;
     let (router, end_agents) = router(&app)?;
     let server = {
         let _inside = runtime.enter();
@@ -97,7 +101,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS;
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + crate::mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()

@@ -50,6 +50,14 @@ impl Token {
         Ok(self.known.get_or_init(|| token))
     }
 
+    /// Refuses a file that is there and isn't right: that needs the user, and waiting doesn't help.
+    pub fn check(&self) -> Result<(), Error> {
+        match self.get() {
+            Err(error) if self.file.exists() => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether this is the token. Takes as long for a nearly right one as for any other.
     pub fn is(&self, shown: &[u8]) -> Result<bool, Error> {
         Ok(self.get()?.as_bytes().ct_eq(shown).into())

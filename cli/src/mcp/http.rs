@@ -153,3 +153,27 @@ impl SessionManager for Sessions {
         self.all.resume(id, last_event_id).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn of_too_many_sessions_the_one_used_longest_ago_ends() {
+        let sessions = Sessions::default();
+        let mut ids = Vec::new();
+        let mut transports = Vec::new();
+        for _ in 0..MAX_SESSIONS {
+            let (id, transport) = sessions.create_session().await.unwrap();
+            ids.push(id);
+            transports.push(transport);
+        }
+        sessions.used(&ids[0]);
+        transports.push(sessions.create_session().await.unwrap().1);
+        assert!(sessions.has_session(&ids[0]).await.unwrap());
+        assert!(!sessions.has_session(&ids[1]).await.unwrap());
+        assert_eq!(sessions.by_use.lock().len(), MAX_SESSIONS);
+        sessions.close_session(&ids[2]).await.unwrap();
+        assert_eq!(sessions.by_use.lock().len(), MAX_SESSIONS - 1);
+    }
+}

@@ -12,6 +12,9 @@ mod server;
 mod shorten;
 mod tools;
 
+#[cfg(test)]
+pub use self::tools::of_operation as tool_of;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,6 +25,7 @@ use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio_pipes;
 
 pub use self::http::{Http, http_service};
+pub use self::run::MAX_CALLS;
 use self::server::Server;
 use crate::args::Mcp;
 use crate::guard::Guarded;

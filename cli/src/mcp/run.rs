@@ -20,8 +20,8 @@ use super::shorten::{Short, shorten};
 use super::tools::{self, Is, Tool};
 use crate::node::{Node, Reply};
 
-/// How many calls may be under way at once, of all clients of this process.
-const MAX_CALLS: usize = 32;
+/// How many calls may be under way at once, of all clients of this process. Each has a thread that may block.
+pub const MAX_CALLS: usize = 32;
 /// How often a client that wants to know hears that a call is still under way.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How often a call that nobody wants is cancelled: it may be between two of its steps.

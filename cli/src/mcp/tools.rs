@@ -127,6 +127,20 @@ pub fn find(name: &str) -> Option<&'static Tool> {
     TABLE.iter().find(|tool| tool.name == name)
 }
 
+/// The tool that runs an operation, with the action where that decides.
+#[cfg(test)]
+pub fn of_operation(operation: &str) -> String {
+    let own = TABLE.iter().find_map(|tool| match tool.is {
+        Is::Operation(name) if name == operation => Some(tool.name.to_owned()),
+        Is::Actions(actions) => {
+            let (action, _) = actions.iter().find(|(_, name)| *name == operation)?;
+            Some(format!("{} {action}", tool.name))
+        }
+        _ => None,
+    });
+    own.unwrap_or_else(|| "call".to_owned())
+}
+
 /// What a client is offered.
 pub fn offered(read_only: bool) -> Result<Vec<Offered>, Error> {
     let offered = TABLE.iter().map(|tool| tool.offer(read_only));
@@ -222,4 +236,39 @@ fn title(name: &str) -> String {
 pub fn action(actions: &[(&str, &'static str)], given: Option<&Value>) -> Option<&'static str> {
     let given = given.and_then(Value::as_str)?;
     actions.iter().find(|(action, _)| *action == given).map(|(_, name)| *name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_operation_is_a_tool_or_told_of_by_call() {
+        let offered = offered(false).unwrap();
+        assert_eq!(offered.len(), TABLE.len());
+        let call = find("call").unwrap().operations(false).unwrap();
+        let others = others(&call);
+        for op in ops::catalogue() {
+            let tool = TABLE.iter().any(|tool| match tool.is {
+                Is::Operation(name) => name == op.name,
+                Is::Actions(actions) => actions.iter().any(|(_, name)| *name == op.name),
+                Is::Events | Is::Call => false,
+            });
+            assert!(tool != others.contains(&format!("{}(", op.name)), "{}", op.name);
+        }
+    }
+
+    #[test]
+    fn schemas_have_nothing_that_clients_stumble_over() {
+        for tool in offered(false).unwrap() {
+            let output = tool.output_schema.as_deref().cloned().unwrap_or_default();
+            for schema in [Value::Object((*tool.input_schema).clone()), output.into()] {
+                let text = schema.to_string();
+                for word in ["\"format\"", "$ref", "$defs", "cancel_token", ":true}"] {
+                    assert!(!text.contains(word), "{}: {word} in {text}", tool.name);
+                }
+            }
+            assert!(!tool.input_schema["properties"].to_string().contains("null"), "{}", tool.name);
+        }
+    }
 }

@@ -1,7 +1,8 @@
 // The official TypeScript client of MCP against `peerkit mcp`, or the server at a URL. What to do comes as JSON:
 // {"scenario": "...", "servers": [{"command", "args"} or {"url", "token"}], "peer": {"peer_id", "listen_addrs"}}.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { setMaxListeners } from 'node:events';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
@@ -160,6 +161,7 @@ const scenarios = {
     const hole = await blackHole();
     const args = { multiaddr: hole.multiaddr, timeout_ms: 120_000 };
     const stop = new AbortController();
+    setMaxListeners(0, stop.signal);
     let told = 0;
     const progress = new Promise((resolve) => {
       const onprogress = ({ progress }) => { assert.ok(progress > told); told = progress; if (told >= 2) resolve(); };
@@ -175,6 +177,20 @@ const scenarios = {
     // Long before their deadline they have made room.
     while (!(await call('get_peers')).success) await new Promise((resolve) => setTimeout(resolve, 50));
     hole.close();
+    await client.close();
+  },
+
+  async 'a port that is taken'([server]) {
+    const taken = await blackHole();
+    const config = { profile: 'offline', listen: [taken.multiaddr] };
+    writeFileSync(server.args[server.args.indexOf('--config') + 1], JSON.stringify(config));
+    const { client, call } = await open(server);
+    const refused = await call('get_peers');
+    assert.deepEqual([refused.code, refused.peers], ['listen_failed', []]);
+    assert.ok(refused.hint);
+    assert.equal((await call('get_events')).success, false);
+    taken.close();
+    while (!(await call('get_peers')).success) await new Promise((resolve) => setTimeout(resolve, 100));
     await client.close();
   },
 

@@ -20,7 +20,8 @@ def filled(args, peer):
     return json.loads(json.dumps(args).replace("$PEER", peer["peer_id"]).replace("$ADDR", address))
 
 
-async def every_tool(client, peer):
+async def every_tool(client, mode, peer):
+    assert (client.protocol_version >= "2026-07-28") == (mode == "auto"), client.protocol_version
     tools = {tool.name: tool for tool in (await client.list_tools()).tools}
     assert {call["tool"] for call in CALLS} == set(tools), tools.keys()
     for tool in tools.values():
@@ -49,10 +50,10 @@ async def main(asked):
             async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
                 transport = streamable_http_client(server["url"], http_client=http)
                 async with Client(transport, mode=mode) as client:
-                    await every_tool(client, asked["peer"])
+                    await every_tool(client, mode, asked["peer"])
         else:
             async with Client(StdioServerParameters(**server), mode=mode) as client:
-                await every_tool(client, asked["peer"])
+                await every_tool(client, mode, asked["peer"])
 
 
 asyncio.run(main(json.loads(sys.argv[1])))

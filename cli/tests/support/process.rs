@@ -48,9 +48,12 @@ pub struct Running {
 impl Running {
     /// Starts `peerkit run` in a home of its own.
     pub fn node() -> Self {
-        let home = Home::new();
-        let args = home.args(&["run", "--json"]);
-        let mut running = Self::start(&args);
+        Self::start_in(Home::new(), &["run", "--json"])
+    }
+
+    /// Starts a command in a home that goes away with it.
+    pub fn start_in(home: Home, command: &[&str]) -> Self {
+        let mut running = Self::start(&home.args(command));
         running.home = Some(home);
         running
     }

@@ -1,0 +1,43 @@
+// The page in a real browser against real nodes: `make e2e`, or `cargo test -p peerkit-cli --test cli dashboard`. With
+// names as arguments only those stories are told.
+import { launch } from "./browser.mjs";
+import { cleanUp } from "./peers.mjs";
+import * as access from "./access.mjs";
+import * as life from "./life.mjs";
+import * as many from "./many.mjs";
+
+const only = process.argv.slice(2);
+const stories = { ...life, ...many, ...access };
+let failed = 0;
+
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.once(signal, () => {
+    cleanUp();
+    process.exit(1);
+  });
+}
+
+const browser = await launch();
+for (const [name, story] of Object.entries(stories)) {
+  if (only.length > 0 && !only.includes(name)) continue;
+  const began = performance.now();
+  try {
+    await story(browser);
+    console.log(`ok    ${name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+  } catch (error) {
+    failed++;
+    console.log(`FAILS ${name}: ${error.stack ?? error}`);
+    // What the page looked like says more than any message.
+    for (const [i, context] of browser.contexts().entries()) {
+      for (const page of context.pages()) {
+        const { artifacts } = await import("./browser.mjs");
+        await page.screenshot({ path: `${artifacts}/failed-${name}-${i}.png`, fullPage: true }).catch(() => {});
+      }
+    }
+  } finally {
+    for (const context of browser.contexts()) await context.close();
+    cleanUp();
+  }
+}
+await browser.close();
+process.exit(failed === 0 ? 0 : 1);
