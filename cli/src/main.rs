@@ -11,6 +11,8 @@ mod guard;
 mod http;
 mod mcp;
 mod node;
+#[cfg(test)]
+mod reference;
 mod show;
 mod signals;
 

@@ -216,7 +216,8 @@ keys! {
             dht: DhtMode,
             /// By gossiped announcements.
             gossip: bool,
-            /// Seconds between two passes, 1 to 86400 (30). `discovery_interval`, outside, is another name.
+            /// Seconds between two passes, 1 to 86400 (30). While nothing is new, only one in up to eight asks
+            /// the DHT and announces this node. `discovery_interval`, outside, is another name.
             #[schemars(range(min = 1, max = 86_400))]
             interval_s: u64,
         }

@@ -224,8 +224,8 @@ impl Worker {
     /// What a run begins with.
     fn begin(&mut self) {
         // The swarm tells of addresses it finds out, not of those it is given.
-        for address in &self.run.settings.advertise {
-            self.external_addr(address, true);
+        for address in self.run.settings.advertise.clone() {
+            self.external_addr(&address, true);
         }
         self.begin_discovery();
     }
@@ -316,6 +316,7 @@ impl Worker {
             SwarmEvent::NewListenAddr { address, .. } => {
                 listen::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
+                self.has_news();
                 self.tell_mdns();
                 self.ask_mdns_soon();
             }
@@ -340,12 +341,14 @@ impl Worker {
     fn not_listening(&mut self, address: Multiaddr) {
         self.swarm.remove_external_address(&address);
         self.run.listen_addr(address, false);
+        self.has_news();
         self.tell_mdns();
     }
 
-    fn external_addr(&self, address: &Multiaddr, active: bool) {
+    fn external_addr(&mut self, address: &Multiaddr, active: bool) {
         let address = address.to_string().into();
         self.run.hub.publish(None, EventKind::ExternalAddr { address, active });
+        self.has_news();
     }
 
     /// Closes every connection in good order, as far as that goes in a moment.

@@ -114,6 +114,10 @@ impl Worker {
         if let Some(state) = self.peers.get_mut(&peer) {
             return state.connections.push(connection);
         }
+        // What a search of the DHT connects to is no news.
+        if !for_query {
+            self.has_news();
+        }
         let text: Text = peer.to_string().into();
         self.peers.insert(peer, Peer { text: text.clone(), connections: vec![connection] });
         if let (Discovered::New, Some(source)) = (found, cause) {
@@ -149,6 +153,9 @@ impl Worker {
         let disconnect = last.then(|| LastDisconnect { reason, at: clock::now() });
         self.run.book.connection_closed(&peer, key(id), disconnect);
         if last && let Some(state) = self.peers.remove(&peer) {
+            if !connection.for_query {
+                self.has_news();
+            }
             let error =
                 cause.map(|cause| cause.to_string().chars().take(MAX_ERROR_CHARS).collect());
             let kind = EventKind::PeerDisconnected { reason, inferred, error };

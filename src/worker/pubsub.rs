@@ -113,6 +113,8 @@ pub(super) struct Pubsub {
     announcements: Announcements,
     sieve: Sieve,
     last_announced: Option<Instant>,
+    /// The last announcement found somebody to hear it.
+    told: bool,
     last_seq: u64,
 }
 
@@ -125,12 +127,18 @@ impl Pubsub {
             announcements: Announcements::new(keypair.public().to_peer_id()),
             sieve,
             last_announced: None,
+            told: false,
             last_seq: 0,
         }
     }
 
     pub(super) fn forget(&mut self, peer: &PeerId) {
         self.announcements.forget(peer);
+    }
+
+    /// Whether whoever is on the topic was told where this node is.
+    pub(super) fn has_told(&self) -> bool {
+        self.told
     }
 }
 
@@ -246,7 +254,8 @@ impl Worker {
         let Ok(record) = record else { return };
         let topic = self.pubsub.announced_on.hash();
         let sent = self.swarm.behaviour_mut().gossipsub.publish(topic, record);
-        if sent.is_ok() {
+        self.pubsub.told = sent.is_ok();
+        if self.pubsub.told {
             self.pubsub.last_announced = Some(Instant::now());
         }
         let note = match sent {

@@ -220,6 +220,54 @@ fn passes_keep_their_interval() {
 }
 
 #[test]
+fn passes_that_find_nobody_leave_the_network_alone_until_there_is_news() {
+    let peer = |dht: &str| {
+        Peer::with(json!({
+            "discovery": { "dht": dht, "gossip": true, "interval_s": 2 },
+            "limits": { "low_water": 0 },
+        }))
+    };
+    let (a, b) = (peer("off"), peer("off"));
+    let (c, d) = (peer("server"), peer("server"));
+    a.connect(&b.at("tcp"));
+    c.connect(&d.at("tcp"));
+    let heard = || b.ok("get_discovery", json!({}))["sources"]["gossip"]["heard"].as_u64().unwrap();
+    let searches = || {
+        let text = c.ok("get_metrics", json!({}))["metrics"].as_str().unwrap().to_owned();
+        let series = "libp2p_kad_query_result_num_requests_count{type=\"GetClosestPeers\"} ";
+        let count = text.lines().find_map(|line| line.strip_prefix(series));
+        count.map_or(0, |count| count.parse::<u64>().unwrap())
+    };
+    let note = |peer: &Peer, source: &str| {
+        let source = peer.ok("get_discovery", json!({}))["sources"][source].clone();
+        source["note"].as_str().unwrap_or_default().to_owned()
+    };
+    eventually(SOON, "both rest", || {
+        note(&a, "gossip").contains("left out") && note(&c, "dht").contains("left out")
+    });
+    let before = (heard(), searches());
+    let mut passes = 0;
+    while passes < 6 {
+        passes += usize::from(is_pass(&c.wait_event(SOON, |_| true)));
+    }
+    // One of six, or two: by gossip b hears once of each, and each is two searches.
+    assert!(heard() - before.0 <= 2, "{} announcements", heard() - before.0);
+    assert!(searches() - before.1 <= 4, "{} searches", searches() - before.1);
+
+    // A call always asks.
+    let before = searches();
+    c.ok("discover_peers", json!({}));
+    assert!(searches() >= before + 2);
+    // And a newcomer hears soon even of who isn't its neighbour.
+    let newcomer = peer("off");
+    newcomer.connect(&b.at("tcp"));
+    let told = newcomer.wait_event(Duration::from_secs(6), |event| {
+        event["event"] == "peer_discovered" && event["peer_id"] == a.id()
+    });
+    assert_eq!(told["source"], "gossip", "{told:#}");
+}
+
+#[test]
 fn passes_go_on_where_one_takes_longer_than_the_interval() {
     let sources = json!({ "interval_s": 1, "gossip": true, "dht": "server" });
     let b = Peer::with(json!({ "discovery": sources }));

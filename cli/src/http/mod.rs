@@ -21,6 +21,9 @@ mod shape;
 mod status;
 mod token;
 
+#[cfg(test)]
+pub use self::routes::of_operation as routes_of;
+
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;

@@ -81,6 +81,14 @@ impl Route {
     }
 }
 
+/// The verbs and paths that serve an operation, beside the one for all.
+#[cfg(test)]
+pub fn of_operation(name: &str) -> Vec<(&'static str, &'static str)> {
+    let own = ROUTES.iter().filter(|route| route.op == name);
+    let verb = |route: &Route| if route.verb == Verb::Get { "GET" } else { "POST" };
+    own.map(|route| (verb(route), route.path)).collect()
+}
+
 /// The router over all of it.
 pub fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new()

@@ -12,6 +12,9 @@ mod server;
 mod shorten;
 mod tools;
 
+#[cfg(test)]
+pub use self::tools::of_operation as tool_of;
+
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -127,6 +127,20 @@ pub fn find(name: &str) -> Option<&'static Tool> {
     TABLE.iter().find(|tool| tool.name == name)
 }
 
+/// The tool that runs an operation, with the action where that decides.
+#[cfg(test)]
+pub fn of_operation(operation: &str) -> String {
+    let own = TABLE.iter().find_map(|tool| match tool.is {
+        Is::Operation(name) if name == operation => Some(tool.name.to_owned()),
+        Is::Actions(actions) => {
+            let (action, _) = actions.iter().find(|(_, name)| *name == operation)?;
+            Some(format!("{} {action}", tool.name))
+        }
+        _ => None,
+    });
+    own.unwrap_or_else(|| "call".to_owned())
+}
+
 /// What a client is offered.
 pub fn offered(read_only: bool) -> Result<Vec<Offered>, Error> {
     let offered = TABLE.iter().map(|tool| tool.offer(read_only));

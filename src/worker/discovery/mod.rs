@@ -2,9 +2,11 @@
 //!
 //! A pass asks every source that is on and waits for those that answer; what they tell between passes
 //! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
-//! for `tend`. The sources are `bootstrap` and `routes` below this, `pubsub`, `local` and `daemons`.
+//! for `tend`. The sources are `bootstrap` and `routes` below this, `pubsub`, `local` and `daemons`; those
+//! that cost the whole network something `rest` while nothing is new.
 
 mod bootstrap;
+mod rest;
 mod routes;
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use libp2p::kad::QueryId;
 use libp2p::swarm::ConnectionId;
 
+use self::rest::Rest;
 use super::calls::Kind;
 use super::command::Terms;
 use super::dial::{Dial, millis};
@@ -42,6 +45,7 @@ pub(super) struct Discovery {
     /// How many passes there have been.
     passes: u64,
     next: Option<Instant>,
+    rest: Rest,
     last_begun: Option<Instant>,
     /// The user stopped it.
     stopped: bool,
@@ -56,6 +60,8 @@ pub(super) struct Discovery {
 /// A pass under way, and what it waits for.
 struct Pass {
     number: u64,
+    /// It has asked neither the DHT nor announced this node.
+    rests: bool,
     begun: Instant,
     until: Instant,
     window: Instant,
@@ -98,6 +104,7 @@ impl Worker {
 
     pub(super) fn set_discovery(&mut self, active: bool) {
         self.discovery.stopped = !active;
+        self.discovery.rest.end();
         if self.run.discovery.active() != active {
             self.run.discovery.set_active(active);
             self.take_part(active);
@@ -142,7 +149,13 @@ impl Worker {
             return;
         }
         match self.discovery.pass {
-            Some(_) => self.check_goals(),
+            Some(ref mut pass) => {
+                if std::mem::take(&mut pass.rests) {
+                    self.has_news();
+                    self.ask_widely();
+                }
+                self.check_goals();
+            }
             None => self.begin_pass(true),
         }
     }
@@ -166,10 +179,15 @@ impl Worker {
         self.discovery.last_begun = Some(now);
         self.run.discovery.pass_begins();
         let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
+        if asked {
+            self.has_news();
+        }
+        let rests = !self.discovery.rest.is_over();
         self.discovery.passes += 1;
         let number = self.discovery.passes;
         self.discovery.pass = Some(Pass {
             number,
+            rests,
             begun: now,
             until: now + PASS_TIMEOUT,
             window: if listens { now + WINDOW } else { now },
@@ -184,12 +202,12 @@ impl Worker {
         }
         self.list_bootstrap();
         self.ask_bootstrap(asked);
-        self.ask_dht();
+        match rests {
+            true => self.ask_nobody(),
+            false => self.ask_widely(),
+        }
         if self.has(Source::Mdns) {
             self.ask_mdns();
-        }
-        if self.has(Source::Gossip) {
-            self.announce();
         }
         for source in [Source::Ipfs, Source::Cluster] {
             if self.ask_configured_daemon(source, number)
@@ -200,6 +218,31 @@ impl Worker {
         }
         self.pass_soon(self.run.settings.discovery.interval);
         self.end_pass_if_over();
+    }
+
+    /// Something is new, here or out there: the next pass asks the DHT and announces this node.
+    pub(super) fn has_news(&mut self) {
+        self.discovery.rest.end();
+    }
+
+    /// What costs the whole network something.
+    fn ask_widely(&mut self) {
+        self.announce();
+        self.ask_dht();
+    }
+
+    fn ask_nobody(&mut self) {
+        for source in [Source::Dht, Source::Gossip].into_iter().filter(|source| self.has(*source)) {
+            let note = "left out of this pass: nothing is new since it last found nobody";
+            self.run.discovery.note(source, note.to_owned());
+        }
+        // With nobody to tell or ask it costs nobody anything, and says why there is nobody.
+        if !self.pubsub.has_told() {
+            self.announce();
+        }
+        if self.routes() == Some(0) {
+            self.ask_dht();
+        }
     }
 
     pub(super) fn source_failed(&self, source: Source, error: &Error) {
@@ -325,6 +368,7 @@ impl Worker {
     pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
         self.run.discovery.heard(source, peer, new, now);
         if new {
+            self.has_news();
             self.check_goals();
         }
     }

@@ -20,6 +20,7 @@ const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 impl Worker {
     /// The DHT has a first peer: whatever it knows is worth asking for.
     pub(super) fn dht_came_alive(&mut self) {
+        self.has_news();
         match self.discovery.pass {
             Some(_) => self.ask_dht(),
             // A remote decides when it takes part, so it mustn't decide how often we look around.
