@@ -34,9 +34,9 @@ fn table() -> String {
 fn row(op: &Operation) -> String {
     let own = format!("peerkit_{}", op.name);
     let c = if HEADER.contains(&format!("*{own}(")) { &own } else { "peerkit_call" };
-    let rest = http::routes_of(op.name).into_iter().filter_map(|(verb, path)| {
-        Some(format!("`{verb} {}`", path.strip_prefix("/api/peers/")?))
-    });
+    let rest = http::routes_of(op.name)
+        .into_iter()
+        .filter_map(|(verb, path)| Some(format!("`{verb} {}`", path.strip_prefix("/api/peers/")?)));
     let cells = [
         format!("**`{}`**: {}", op.name, op.summary),
         code(c),

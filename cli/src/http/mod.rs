@@ -40,6 +40,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::app::App;
 use crate::args::{Global, Serve};
+use crate::mcp::{self, End};
 use crate::node::{Host, Setup};
 use crate::{show, signals};
 
@@ -76,7 +77,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
 }
 
 /// Everything there is, behind the gate; and what ends the streams of agents.
-fn router(app: &Arc<App>) -> Result<(Router, Box<dyn Fn() + Send + Sync>), Error> {
+fn router(app: &Arc<App>) -> Result<(Router, End), Error> {
     let (agents, end_agents) = agents::route(app)?;
     let router = routes::router(app)
         .merge(agents)
@@ -101,7 +102,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + crate::mcp::MAX_CALLS;
+    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()

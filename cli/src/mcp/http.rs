@@ -27,10 +27,13 @@ const IDLE: Duration = Duration::from_secs(3600);
 /// A tower service for any method and path, to be mounted with `Router::route_service`.
 pub type HttpService = StreamableHttpService<Server, Sessions>;
 
-/// The service, and what ends all its sessions and streams at shutdown.
+/// Ends all sessions and streams, at shutdown.
+pub type End = Box<dyn Fn() + Send + Sync>;
+
+/// The service, and its end.
 pub struct Http {
     pub service: HttpService,
-    pub end: Box<dyn Fn() + Send + Sync>,
+    pub end: End,
 }
 
 /// Serves a node to callers whose `Host` is one of `hosts` (`name` or `name:port`) and whose `Origin`, if they have

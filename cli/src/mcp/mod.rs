@@ -24,7 +24,7 @@ use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 use rmcp::transport::stdio_pipes;
 
-pub use self::http::{Http, http_service};
+pub use self::http::{End, Http, http_service};
 pub use self::run::MAX_CALLS;
 use self::server::Server;
 use crate::args::Mcp;

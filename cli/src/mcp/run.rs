@@ -24,6 +24,8 @@ use crate::node::{Node, Reply};
 pub const MAX_CALLS: usize = 32;
 /// How often a client that wants to know hears that a call is still under way.
 const PROGRESS: Duration = Duration::from_secs(1);
+/// How often a page that is too long is asked for again, smaller.
+const PAGES: usize = 4;
 /// How often a call that nobody wants is cancelled: it may be between two of its steps.
 const CANCEL: Duration = Duration::from_millis(100);
 
@@ -145,14 +147,18 @@ impl Call {
             params.insert("cancel_token".into(), self.token.into());
         }
         let call = |params| self.node.call(op.name, params, timeout).object();
-        let short = shorten(call(params.clone()), detail);
-        if op.name != "list_peers" || !short.reply.contains_key("truncated") {
-            return short;
+        let mut short = shorten(call(params.clone()), detail);
+        // The cursor of a page points behind what was cut off it; a page of the right size has the right one. Rows may
+        // grow between two looks at them, but not forever.
+        for _ in 0..PAGES {
+            if op.name != "list_peers" || !short.reply.contains_key("omitted") {
+                break;
+            }
+            let shown = short.reply.get("peers").and_then(Value::as_array).map_or(0, Vec::len);
+            params.insert("limit".into(), shown.max(1).into());
+            short = shorten(call(params.clone()), detail);
         }
-        // The page's cursor points behind what was cut off it: a page of that size has the right one.
-        let shown = short.reply.get("peers").and_then(Value::as_array).map_or(0, Vec::len);
-        params.insert("limit".into(), shown.max(1).into());
-        shorten(call(params), detail)
+        short
     }
 }
 

@@ -28,6 +28,7 @@ async function open(server) {
     const reply = result.structuredContent;
     assert.deepEqual(JSON.parse(result.content[0].text), reply, `${name}: the text is the reply`);
     assert.ok(result.content[0].text.length <= 50_000);
+    assert.doesNotMatch(result.content[0].text, /[\p{Bidi_Control}\u200b]/u, 'nothing is hidden in the text');
     assert.equal(result.isError, !reply.success);
     return reply;
   };
@@ -70,6 +71,7 @@ const scenarios = {
       }
     }
     const row = (await call('get_peers')).peers[0];
+    assert.match(row.agent_version, /^evil.*\u202e\u200b/);
     assert.equal(row.protocols, undefined, 'short where no detail is asked for');
     assert.ok((await call('get_peers', { detail: true })).peers[0].protocols.length > 0);
     await assert.rejects(client.callTool({ name: 'no_such', arguments: {} }), { code: -32602 });

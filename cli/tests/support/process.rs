@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 /// The program.
@@ -15,8 +15,14 @@ pub struct Home(TempDir);
 
 impl Home {
     pub fn new() -> Self {
+        Self::with(json!({}))
+    }
+
+    /// With further configuration keys.
+    pub fn with(mut config: Value) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join("config.json"), r#"{"profile": "offline"}"#).unwrap();
+        config["profile"] = "offline".into();
+        std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
         Home(dir)
     }
 
