@@ -17,7 +17,7 @@ use serde_json::{Map, Value, json};
 
 use self::schemas::{envelope, failure, parameter, reply_data};
 use super::app::App;
-use super::gate::HEALTH;
+use super::gate::{ACCESS, HEALTH};
 use super::params::{self, TIMEOUT};
 use super::routes::{CALL, EVENTS, METRICS, OPENAPI, ROUTES, Route, Verb};
 use super::shape::Shape;
@@ -53,6 +53,7 @@ impl Document<'_> {
         paths.insert(METRICS.to_owned(), json!({ "get": self.metrics() }));
         paths.insert(OPENAPI.to_owned(), json!({ "get": self.own() }));
         paths.insert(HEALTH.to_owned(), json!({ "get": self.health() }));
+        paths.insert(ACCESS.to_owned(), json!({ "get": self.access() }));
         let mut paths = Value::Object(paths);
         let shared = schemas::shared();
         schemas::refer(&mut paths, &shared);
@@ -198,6 +199,21 @@ impl Document<'_> {
         json!({
             "summary": about, "operationId": "openapi", "tags": ["server"],
             "security": self.security(true), "responses": responses,
+        })
+    }
+
+    fn access(&self) -> Value {
+        let mut responses = failures();
+        let flag = json!({"type": "boolean"});
+        let told = schemas::all(json!({
+            "success": {"const": true}, "token": {"enum": ["not_needed", "right", "wrong", "none"]},
+            "reads": flag, "acts": flag, "read_only": flag,
+        }));
+        responses
+            .insert("200".to_owned(), content("What the caller may do.", "application/json", told));
+        json!({
+            "summary": "What the caller may do.", "operationId": "access", "tags": ["server"],
+            "security": [], "responses": responses,
         })
     }
 
