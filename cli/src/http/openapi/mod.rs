@@ -16,8 +16,9 @@ use peerkit::ops::{self, Effect, Operation};
 use serde_json::{Map, Value, json};
 
 use self::schemas::{envelope, failure, parameter, reply_data};
+use super::access;
 use super::app::App;
-use super::gate::HEALTH;
+use super::gate::{ACCESS, HEALTH};
 use super::params::{self, TIMEOUT};
 use super::routes::{CALL, EVENTS, METRICS, OPENAPI, ROUTES, Route, Verb};
 use super::shape::Shape;
@@ -53,6 +54,7 @@ impl Document<'_> {
         paths.insert(METRICS.to_owned(), json!({ "get": self.metrics() }));
         paths.insert(OPENAPI.to_owned(), json!({ "get": self.own() }));
         paths.insert(HEALTH.to_owned(), json!({ "get": self.health() }));
+        paths.insert(ACCESS.to_owned(), json!({ "get": self.access() }));
         let mut paths = Value::Object(paths);
         let shared = schemas::shared();
         schemas::refer(&mut paths, &shared);
@@ -213,6 +215,16 @@ impl Document<'_> {
             .insert("503".to_owned(), content("The node can't serve.", "application/json", down));
         json!({
             "summary": "Whether the node serves operations.", "operationId": "health", "tags": ["server"],
+            "security": [], "responses": responses,
+        })
+    }
+
+    fn access(&self) -> Value {
+        let mut responses = failures();
+        let about = "What this caller may do; told also to one with a wrong token or none.";
+        responses.insert("200".to_owned(), content(about, "application/json", access::schema()));
+        json!({
+            "summary": about, "operationId": "access", "tags": ["server"],
             "security": [], "responses": responses,
         })
     }
