@@ -79,6 +79,18 @@ impl Child {
         Child::spawn(inside(host, std::env::current_exe()?).args(arguments))
     }
 
+    /// `peerkit serve` on the loopback, which asks no token.
+    pub fn server(data_dir: &str) -> Result<Child> {
+        let config =
+            json!({ "profile": "offline", "limits": serde_json::from_str::<Value>(LIMITS)? });
+        let file = format!("{data_dir}.json");
+        std::fs::write(&file, config.to_string())?;
+        let fixed =
+            ["serve", "--json", "--http", "127.0.0.1:0", "--insecure-loopback", "--data-dir"];
+        let mut command = Command::new(crate::http::program()?);
+        Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
+    }
+
     /// A go-libp2p peer.
     pub fn go() -> Result<Child> {
         let default = "tests/interop/go/bin/interop".into();

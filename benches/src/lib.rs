@@ -6,7 +6,7 @@
 //! its own where that can be had (`netns`, `nets`); `abi` is the C library, `load` and `readers` what
 //! programs do with it, `raw` and `member` plain rust-libp2p, `reference` the bare lock and JSON; `stats`
 //! and `table` say what came of it. The parts are in `connect`, `pages`, `reads`, `events`, `discovery`,
-//! `lookups`, `idle` and `memory`.
+//! `lookups`, `idle`, `memory` and `http`.
 
 pub mod abi;
 pub mod child;
@@ -14,6 +14,7 @@ pub mod clocks;
 pub mod connect;
 pub mod discovery;
 pub mod events;
+pub mod http;
 pub mod idle;
 pub mod line;
 pub mod load;

@@ -3,6 +3,7 @@
 //!
 //! Who they are is checked elsewhere (`http::auth`); commands of the same user need no guard.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ pub struct Guarded {
     read_only: bool,
     /// API addresses that the configuration names: asking those is what the operator wants.
     apis: Vec<String>,
-    /// Where the node lives, which is nobody's business.
-    data_dir: String,
+    /// Where the node lives, which is nobody's business: the same place as it may be written, longest first.
+    data_dir: Vec<String>,
 }
 
 impl Guarded {
@@ -33,8 +34,7 @@ impl Guarded {
             ApiAddress::At(address) => Some(address.clone()),
             ApiAddress::On(_) => None,
         });
-        let data_dir = setup.data_dir.display().to_string();
-        Guarded { node, read_only, apis: apis.collect(), data_dir }
+        Guarded { node, read_only, apis: apis.collect(), data_dir: spellings(&setup.data_dir) }
     }
 
     /// Whether what acts is refused.
@@ -76,23 +76,46 @@ impl Guarded {
         let mut object = reply.object();
         let detail = object.get_mut("detail").and_then(Value::as_object_mut);
         let path = detail.and_then(|detail| detail.shift_remove("path"));
-        let path = path.as_ref().and_then(Value::as_str);
-        for text in ["error", "hint"]
-            .iter()
-            .filter_map(|key| match object.get(*key) {
-                Some(Value::String(text)) => Some((*key, text.clone())),
-                _ => None,
-            })
-            .collect::<Vec<_>>()
-        {
-            let (key, mut shown) = text;
-            for secret in path.into_iter().chain([self.data_dir.as_str()]) {
-                shown = shown.replace(secret, "the data directory");
-            }
-            object.insert(key.to_owned(), shown.into());
-        }
+        let path = path.as_ref().and_then(Value::as_str).filter(|path| is_telling(path));
+        object.values_mut().for_each(|value| self.hide(value, path));
         Reply::new(Value::Object(object).to_string())
     }
+
+    fn hide(&self, value: &mut Value, path: Option<&str>) {
+        match value {
+            Value::String(text) => {
+                for place in &self.data_dir {
+                    *text = text.replace(place.as_str(), "<data_dir>");
+                }
+                if let Some(path) = path {
+                    *text = text.replace(path, "<file>");
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(|item| self.hide(item, path)),
+            Value::Object(fields) => fields.values_mut().for_each(|field| self.hide(field, path)),
+            _ => {}
+        }
+    }
+}
+
+/// A directory as it was given, and as the system calls it.
+fn spellings(data_dir: &Path) -> Vec<String> {
+    let known = [
+        Some(data_dir.to_owned()),
+        std::path::absolute(data_dir).ok(),
+        data_dir.canonicalize().ok(),
+    ];
+    let mut all: Vec<_> =
+        known.into_iter().flatten().map(|path| path.display().to_string()).collect();
+    all.retain(|text| is_telling(text));
+    all.sort_by_key(|text| std::cmp::Reverse(text.len()));
+    all.dedup();
+    all
+}
+
+/// Whether a text is a path that can be told from the words around it: `data` alone isn't, nor is `/`.
+fn is_telling(path: &str) -> bool {
+    path.len() > 1 && path.contains('/')
 }
 
 impl Node for Guarded {
@@ -110,5 +133,97 @@ impl Node for Guarded {
 
     fn cancel(&self, token: u64) {
         self.node.cancel(token);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use peerkit::Config;
+    use serde_json::json;
+
+    use super::*;
+
+    /// A node that answers everything with a failure.
+    struct Failing(Error);
+
+    impl Node for Failing {
+        fn call(&self, method: &str, _: Map<String, Value>, _: Duration) -> Reply {
+            Reply::refused(method, &self.0)
+        }
+
+        fn events(&self, _: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
+            Err(Reply::refused("events_open", &self.0))
+        }
+    }
+
+    fn guarded(error: Error, config: &str, read_only: bool) -> Guarded {
+        let setup = Setup {
+            data_dir: PathBuf::from("/home/alice/peers"),
+            config: Config::from_json(config).unwrap(),
+        };
+        Guarded::new(Arc::new(Failing(error)), &setup, read_only)
+    }
+
+    fn asked(guarded: &Guarded, method: &str, params: Value) -> Value {
+        let params = params.as_object().cloned().unwrap_or_default();
+        guarded.call(method, params, Duration::ZERO).object().into()
+    }
+
+    #[test]
+    fn a_failure_names_no_local_path() {
+        let book = "/home/alice/peers/book.redb";
+        let error = Error::new(ErrorKind::Storage, format!("{book} can't be read"))
+            .with("path", book)
+            .with("tried", json!([book, "/ip4/192.0.2.1/tcp/1"]))
+            .with_hint(format!("chmod 600 {book}"));
+        let reply = asked(&guarded(error, "{}", false), "status", json!({}));
+        assert_eq!(reply["error"], "<data_dir>/book.redb can't be read");
+        assert_eq!(reply["hint"], "chmod 600 <data_dir>/book.redb");
+        assert_eq!(
+            reply["detail"],
+            json!({"tried": ["<data_dir>/book.redb", "/ip4/192.0.2.1/tcp/1"]})
+        );
+        let error = Error::new(ErrorKind::Identity, "/etc/key is no key").with("path", "/etc/key");
+        let reply = guarded(error, "{}", false).events(&EventsOptions::new()).err().unwrap();
+        assert_eq!(reply.object()["error"], "<file> is no key");
+    }
+
+    #[test]
+    fn only_this_machine_or_what_the_configuration_names_is_asked() {
+        let there = Error::new(ErrorKind::Timeout, "it was asked");
+        let config = r#"{"bootstrap_from_ipfs": "http://192.0.2.9:5001"}"#;
+        let guarded = guarded(there, config, false);
+        let code =
+            |api: &str| asked(&guarded, "bootstrap_from_ipfs", json!({"api": api}))["code"].clone();
+        for own in [
+            "http://127.0.0.1:5001",
+            "/ip4/127.0.0.1/tcp/5001",
+            "http://[::1]:1",
+            "http://192.0.2.9:5001",
+        ] {
+            assert_eq!(code(own), "timeout", "{own}");
+        }
+        for other in [
+            "http://192.0.2.1",
+            "http://127.0.0.1@192.0.2.1",
+            "http://192.0.2.9:5001@192.0.2.1",
+            "x",
+            "",
+        ] {
+            assert_eq!(code(other), "blocked", "{other}");
+        }
+    }
+
+    #[test]
+    fn read_only_lets_through_what_reads_and_nothing_else() {
+        let there = Error::new(ErrorKind::Timeout, "it was asked");
+        let guarded = guarded(there, "{}", true);
+        for op in ops::catalogue() {
+            let expected = if op.effect == Effect::Reads { "timeout" } else { "blocked" };
+            assert_eq!(asked(&guarded, op.name, json!({}))["code"], expected, "{}", op.name);
+        }
+        assert_eq!(asked(&guarded, "no_such", json!({}))["code"], "unknown_method");
     }
 }

@@ -286,5 +286,5 @@ fn no_local_path_is_in_a_failure() {
     let answer = server.get(LIST);
     assert_eq!(answer.refused(503), "identity");
     assert!(!answer.body.contains(&*server.home.path().display().to_string()), "{}", answer.body);
-    assert!(answer.body.contains("the data directory"), "{}", answer.body);
+    assert!(answer.body.contains("<data_dir>"), "{}", answer.body);
 }

@@ -5,7 +5,9 @@
 use peerkit_bench::member::{self, Full};
 use peerkit_bench::raw::{self, Plain};
 use peerkit_bench::table::Section;
-use peerkit_bench::{Result, connect, discovery, events, idle, lookups, memory, pages, reads};
+use peerkit_bench::{
+    Result, connect, discovery, events, http, idle, lookups, memory, pages, reads,
+};
 
 type Part = fn() -> Result<Vec<Section>>;
 
@@ -18,6 +20,7 @@ const PARTS: &[(&str, Part)] = &[
     ("lookups", lookups::run),
     ("idle", idle::run),
     ("memory", memory::run),
+    ("http", http::run),
 ];
 
 fn main() -> Result<()> {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use peerkit_bench::abi::{Node, Reply};
 use peerkit_bench::reference::Reference;
 use peerkit_bench::stats::Samples;
-use peerkit_bench::{Result, line, load, readers};
+use peerkit_bench::{Result, http, line, load, readers};
 use serde_json::{Value, json};
 
 fn main() -> Result<()> {
@@ -49,6 +49,7 @@ fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Res
             let options = move || next.next().map_or(c"{}", |options| options.as_c_str());
             repeat(line::number(command, "n")?, options, |options| node.list_peers(options))
         }
+        "pages-at-once" => http::pages_at_once(node, command),
         "get_peer" => {
             let peer = CString::new(line::text(command, "peer")?)?;
             repeat(line::number(command, "n")?, || &*peer, |peer| node.get_peer(peer))

@@ -6,7 +6,7 @@ use axum::extract::State;
 use axum::http::header::AUTHORIZATION;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::app::App;
 use super::gate::{Caller, who};
@@ -33,21 +33,4 @@ pub async fn told(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
         "read_only": read_only,
     });
     status::json(StatusCode::OK, access.to_string())
-}
-
-/// The JSON Schema of the answer.
-pub fn schema() -> Value {
-    let whether = |about: &str| json!({"type": "boolean", "description": about});
-    json!({
-        "type": "object",
-        "required": ["success", "token", "reads", "acts", "read_only"],
-        "properties": {
-            "success": {"const": true},
-            "token": {"enum": ["right", "wrong", "none", "not_needed"],
-                "description": "What the server makes of the token that was shown."},
-            "reads": whether("Whether this caller may call what reads."),
-            "acts": whether("Whether this caller may call what acts."),
-            "read_only": whether("Whether the server refuses what acts, whoever calls."),
-        },
-    })
 }

@@ -17,11 +17,14 @@ use crate::mcp::{self, Http};
 /// Where it is.
 pub const PATH: &str = "/mcp";
 
+/// What ends the streams of agents.
+pub type End = Box<dyn Fn() + Send + Sync>;
+
 /// The route, and what ends its streams.
-pub fn route(app: &Arc<App>) -> Result<(Router, Box<dyn Fn() + Send + Sync>), Error> {
+pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
     let host = app.hosts.name();
     let Http { service, end } =
-        mcp::http_service(Arc::clone(&app.node), &[host.clone()], &[origin(&host)])?;
+        mcp::http_service(Arc::clone(&app.node), std::slice::from_ref(&host), &[origin(&host)])?;
     let router = Router::new()
         .route_service(PATH, service)
         .layer(from_fn_with_state(Arc::clone(app), known));

@@ -73,7 +73,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
 }
 
 /// Everything there is, behind the gate; and what ends the streams of agents.
-fn router(app: &Arc<App>) -> Result<(Router, Box<dyn Fn() + Send + Sync>), Error> {
+fn router(app: &Arc<App>) -> Result<(Router, agents::End), Error> {
     let (agents, end_agents) = agents::route(app)?;
     let router = routes::router(app)
         .merge(agents)

@@ -16,7 +16,6 @@ use peerkit::ops::{self, Effect, Operation};
 use serde_json::{Map, Value, json};
 
 use self::schemas::{envelope, failure, parameter, reply_data};
-use super::access;
 use super::app::App;
 use super::gate::{ACCESS, HEALTH};
 use super::params::{self, TIMEOUT};
@@ -203,6 +202,21 @@ impl Document<'_> {
         })
     }
 
+    fn access(&self) -> Value {
+        let mut responses = failures();
+        let flag = json!({"type": "boolean"});
+        let told = schemas::all(json!({
+            "success": {"const": true}, "token": {"enum": ["not_needed", "right", "wrong", "none"]},
+            "reads": flag, "acts": flag, "read_only": flag,
+        }));
+        responses
+            .insert("200".to_owned(), content("What the caller may do.", "application/json", told));
+        json!({
+            "summary": "What the caller may do.", "operationId": "access", "tags": ["server"],
+            "security": [], "responses": responses,
+        })
+    }
+
     fn health(&self) -> Value {
         let mut responses = failures();
         let up = json!({"type": "object", "required": ["status"], "properties": {"status": {"const": "ok"}}});
@@ -215,16 +229,6 @@ impl Document<'_> {
             .insert("503".to_owned(), content("The node can't serve.", "application/json", down));
         json!({
             "summary": "Whether the node serves operations.", "operationId": "health", "tags": ["server"],
-            "security": [], "responses": responses,
-        })
-    }
-
-    fn access(&self) -> Value {
-        let mut responses = failures();
-        let about = "What this caller may do; told also to one with a wrong token or none.";
-        responses.insert("200".to_owned(), content(about, "application/json", access::schema()));
-        json!({
-            "summary": about, "operationId": "access", "tags": ["server"],
             "security": [], "responses": responses,
         })
     }

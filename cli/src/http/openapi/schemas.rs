@@ -186,7 +186,7 @@ pub fn tidy(schema: &mut Value) {
 }
 
 /// An object with all of these.
-fn all(properties: Value) -> Value {
+pub fn all(properties: Value) -> Value {
     let names: Vec<_> = properties.as_object().map(Map::keys).into_iter().flatten().collect();
     json!({"type": "object", "required": names, "properties": properties})
 }
