@@ -94,15 +94,16 @@
       told = await askAccess();
     }
     const before = access.value;
-    const reason = told.acts ? null : why(told.read_only, refused || before.refused && token === null);
+    const reason = told.acts ? null : why(told, refused || before.refused && token === null);
     const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
     if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
   }
   async function askAccess() {
     return await read(await ask("/api/access", { headers: headers() }));
   }
-  function why(readOnly, refused) {
-    if (readOnly) return "This server is read-only: it was started with --read-only";
+  function why(told, refused) {
+    if (told.read_only) return "This server is read-only: it was started with --read-only";
+    if (!told.reads && !refused) return "This server shows nothing without the token: enter it first";
     if (refused) return "The token was refused: enter the right one to act";
     return "Acting needs the token: enter it first";
   }
@@ -351,7 +352,7 @@
     schedule();
   }
   function schedule() {
-    if (timer !== void 0 || stale.size === 0 || document.hidden) return;
+    if (timer !== void 0 || stale.size === 0 || document.hidden || !access.value.reads) return;
     timer = setTimeout(run, Math.max(0, last + REFRESH_MS - performance.now()));
   }
   function run() {
@@ -433,6 +434,7 @@
     const before = { run: startedAt.value, id: status.value?.peer_id };
     try {
       await loadAccess();
+      if (!access.value.reads) throw new Failure("token", access.value.reason ?? "Enter the token", null, {}, 401);
       took(await call("status"));
       trouble.set(null);
     } catch (error) {
@@ -1559,6 +1561,7 @@
     const now = link.value;
     setAttribute(box, "data-state", now.state);
     if (now.state === "live") setText(byId("link-words"), "Live");
+    else if (!access.value.reads) setText(byId("link-words"), "Not live: it needs the token");
     else if (now.state === "connecting") setText(byId("link-words"), "Connecting …");
     else {
       const seconds = Math.max(0, Math.ceil((now.retryAt - Date.now()) / 1e3));
@@ -1592,7 +1595,7 @@
       fill(
         banner,
         icon("warning"),
-        el("div", {}, el("strong", {}, "This node asks for a token. "), visible(failed.message), el("p", { class: "hint" }, "`peerkit serve` says which file it is in")),
+        el("div", {}, el("strong", {}, "This node asks for a token. "), `${visible(failed.message)}.`, el("p", { class: "hint" }, "`peerkit serve` says which file it is in.")),
         el("button", { type: "button", class: "primary", on: { click: openTokenDialog } }, "Enter token")
       );
     } else if (failed !== null) {

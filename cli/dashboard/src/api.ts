@@ -114,7 +114,7 @@ export async function loadAccess(): Promise<void> {
     told = await askAccess();
   }
   const before = access.value;
-  const reason = told.acts ? null : why(told.read_only, refused || (before.refused && token === null));
+  const reason = told.acts ? null : why(told, refused || (before.refused && token === null));
   const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
   if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
 }
@@ -123,8 +123,9 @@ async function askAccess(): Promise<ToldAccess> {
   return (await read(await ask("/api/access", { headers: headers() }))) as unknown as ToldAccess;
 }
 
-function why(readOnly: boolean, refused: boolean): string {
-  if (readOnly) return "This server is read-only: it was started with --read-only";
+function why(told: ToldAccess, refused: boolean): string {
+  if (told.read_only) return "This server is read-only: it was started with --read-only";
+  if (!told.reads && !refused) return "This server shows nothing without the token: enter it first";
   if (refused) return "The token was refused: enter the right one to act";
   return "Acting needs the token: enter it first";
 }

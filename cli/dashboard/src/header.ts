@@ -21,6 +21,7 @@ function showLink(): void {
   const now = link.value;
   setAttribute(box, "data-state", now.state);
   if (now.state === "live") setText(byId("link-words"), "Live");
+  else if (!access.value.reads) setText(byId("link-words"), "Not live: it needs the token");
   else if (now.state === "connecting") setText(byId("link-words"), "Connecting …");
   else {
     const seconds = Math.max(0, Math.ceil((now.retryAt - Date.now()) / 1000));
@@ -58,7 +59,7 @@ function showBanner(): void {
     fill(
       banner,
       icon("warning"),
-      el("div", {}, el("strong", {}, "This node asks for a token. "), visible(failed.message), el("p", { class: "hint" }, "`peerkit serve` says which file it is in")),
+      el("div", {}, el("strong", {}, "This node asks for a token. "), `${visible(failed.message)}.`, el("p", { class: "hint" }, "`peerkit serve` says which file it is in.")),
       el("button", { type: "button", class: "primary", on: { click: openTokenDialog } }, "Enter token"),
     );
   } else if (failed !== null) {

@@ -1,7 +1,7 @@
 // What the page knows, and how it stays current: events mark parts as stale, and what is stale is loaded again, all
 // of it together and at most four times a second. Nothing is polled but the statistics, slowly.
 
-import { Failure, asFailure, call, loadAccess } from "./api";
+import { Failure, access, asFailure, call, loadAccess } from "./api";
 import { signal } from "./signal";
 import type { Discovery, PeerEvent, PeerInfo, PeerPage, Status, Summary } from "./types";
 
@@ -66,7 +66,7 @@ export function refresh(...parts: Part[]): void {
 }
 
 function schedule(): void {
-  if (timer !== undefined || stale.size === 0 || document.hidden) return;
+  if (timer !== undefined || stale.size === 0 || document.hidden || !access.value.reads) return;
   timer = setTimeout(run, Math.max(0, last + REFRESH_MS - performance.now()));
 }
 
@@ -164,6 +164,8 @@ export async function begin(): Promise<boolean> {
   const before = { run: startedAt.value, id: status.value?.peer_id };
   try {
     await loadAccess();
+    // Calls would be refused, and the browser would log each of them.
+    if (!access.value.reads) throw new Failure("token", access.value.reason ?? "Enter the token", null, {}, 401);
     took(await call<Status>("status"));
     trouble.set(null);
   } catch (error) {
