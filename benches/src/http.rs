@@ -168,7 +168,7 @@ impl Client {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.parse()?
                 }
-                None => break,
+                None if line.trim_end().is_empty() => break,
                 _ => {}
             }
         }
