@@ -66,6 +66,14 @@ impl Drop for Opened {
 
 /// Attaches to the node that has the data directory; nobody home: runs one meanwhile.
 pub fn open(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
+    match attach_or_run(setup, needs) {
+        // Another command was quicker in finding nobody home. It will have ended in a moment, as a rule.
+        Err(error) if error.kind() == ErrorKind::DataDirLocked => attach_or_run(setup, needs),
+        opened => opened,
+    }
+}
+
+fn attach_or_run(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
     match Client::attach(&setup.data_dir, ATTACH) {
         Ok(client) => Ok(Opened { node: Box::new(client), own: None }),
         Err(error) if error.kind() == ErrorKind::NotRunning && needs != Needs::Running => {
