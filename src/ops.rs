@@ -249,13 +249,14 @@ fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
 /// Reads a parameter struct; an unknown key is named together with the nearest known one.
 pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>) -> Result<P> {
     let keys: Vec<String> = params.keys().cloned().collect();
-    serde_json::from_value(Value::Object(params)).map_err(|error| {
+    serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
         let known = property_names(&schema(P::json_schema));
-        let message = error.to_string();
+        let (place, message) = (error.path().to_string(), error.inner().to_string());
         let unknown =
             keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
         let Some(unknown) = unknown else {
-            return invalid_argument(format!("the parameters are not right: {message}"));
+            let place: String = place.chars().take(MAX_NAME).collect();
+            return invalid_argument(format!("the parameters are not right: `{place}`: {message}"));
         };
         let unknown_key =
             format!("unknown parameter `{}`", unknown.chars().take(MAX_NAME).collect::<String>());

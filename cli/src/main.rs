@@ -19,7 +19,24 @@ mod signals;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clap::error::ErrorKind::{
+    DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion,
+};
 
 fn main() -> ExitCode {
-    commands::run(&args::Cli::parse())
+    match args::Cli::try_parse() {
+        Ok(cli) => commands::run(&cli),
+        Err(error) if wants_json() && !is_help(&error) => commands::mistyped(&error.to_string()),
+        Err(error) => error.exit(),
+    }
+}
+
+/// Whether a script reads what is said; asked where the arguments couldn't be understood.
+fn wants_json() -> bool {
+    std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
+}
+
+fn is_help(error: &clap::Error) -> bool {
+    let kind = error.kind();
+    [DisplayHelp, DisplayHelpOnMissingArgumentOrSubcommand, DisplayVersion].contains(&kind)
 }

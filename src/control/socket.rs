@@ -11,11 +11,11 @@ pub(super) use self::elsewhere::{Stream, connect, send};
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{self, Permissions};
+    use std::fs::{self, DirBuilder, Permissions};
     use std::io;
     use std::os::fd::OwnedFd;
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixListener;
     pub(in super::super) use std::os::unix::net::UnixStream as Stream;
     use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ mod unix {
         /// `config_invalid` where no path will do; `storage`.
         pub(in super::super) fn open(data_dir: &Path) -> Result<(Bound, UnixListener)> {
             let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-            let path = choose(data_dir, runtime.as_deref())?;
+            let path = choose(data_dir, runtime.as_deref(), &std::env::temp_dir())?;
             make_room(&path)?;
             let failed =
                 |error: &io::Error| storage_error(&path, "the control socket can't be made", error);
@@ -78,39 +78,38 @@ mod unix {
         }
     }
 
-    /// Where the socket of a data directory belongs.
-    fn choose(data_dir: &Path, runtime: Option<&Path>) -> Result<PathBuf> {
+    /// Where the socket of a data directory belongs: in it, or else in a directory of this user's alone, that for
+    /// the session (XDG Base Directory Specification) or one among the temporary files. The file `lock` says which.
+    fn choose(data_dir: &Path, runtime: Option<&Path>, temporary: &Path) -> Result<PathBuf> {
         let path = data_dir.join(NAME);
         if fits(&path) {
             return Ok(path);
         }
-        let refused = |why: &str| {
-            let message =
-                format!("`control_socket`: {} is no path for a socket, {why}", path.display());
-            Error::new(ErrorKind::ConfigInvalid, message).with("key", "control_socket").with_hint(
-                "use a data_dir with a shorter path, or set XDG_RUNTIME_DIR to a directory of your own",
-            )
-        };
-        let Some(runtime) = runtime.filter(|runtime| runtime.is_absolute()) else {
-            return Err(refused("and XDG_RUNTIME_DIR is not set"));
-        };
-        let private = fs::metadata(runtime).is_ok_and(|directory| {
-            directory.is_dir()
-                && directory.uid() == os::effective_uid()
-                && directory.mode() & 0o077 == 0
-        });
-        if !private {
-            return Err(refused("and XDG_RUNTIME_DIR is no directory of this user's alone"));
-        }
         // By links or not, one directory has one socket.
         let data_dir = fs::canonicalize(data_dir)
             .map_err(|error| storage_error(data_dir, "the data directory can't be read", &error))?;
-        let path =
-            runtime.join(format!("peerkit-{:016x}.sock", hash(data_dir.as_os_str().as_bytes())));
-        match fits(&path) {
-            true => Ok(path),
-            false => Err(refused("and neither is XDG_RUNTIME_DIR")),
-        }
+        let name = format!("peerkit-{:016x}.sock", hash(data_dir.as_os_str().as_bytes()));
+        let runtime = runtime.filter(|runtime| runtime.is_absolute()).map(Path::to_owned);
+        let own = temporary.join(format!("peerkit-{}", os::effective_uid()));
+        // Somebody else's, if it's there and isn't private; then it's refused below.
+        let _ = DirBuilder::new().mode(0o700).create(&own);
+        let places = runtime.into_iter().chain([own]).filter(|place| is_private(place));
+        places.map(|place| place.join(&name)).find(|path| fits(path)).ok_or_else(|| {
+            let message =
+                format!("`control_socket`: {} is too long for the path of a socket", path.display());
+            Error::new(ErrorKind::ConfigInvalid, message).with("key", "control_socket").with_hint(
+                "use a data_dir with a shorter path, or set XDG_RUNTIME_DIR to a directory of your own",
+            )
+        })
+    }
+
+    /// Whether it is a directory, and no link to one, that nobody but this user can look into.
+    fn is_private(place: &Path) -> bool {
+        fs::symlink_metadata(place).is_ok_and(|directory| {
+            directory.is_dir()
+                && directory.uid() == os::effective_uid()
+                && directory.mode() & 0o077 == 0
+        })
     }
 
     /// Whether it's short enough, and fits on the one line of the lock file.
@@ -177,6 +176,8 @@ mod unix {
             let long = scratch.path().join("d".repeat(100));
             fs::create_dir(&long).unwrap();
             fs::set_permissions(runtime.path(), Permissions::from_mode(0o700)).unwrap();
+            let temporary = tempfile::tempdir().unwrap();
+            let choose = |dir: &Path, runtime| choose(dir, runtime, temporary.path());
             assert_eq!(choose(scratch.path(), None).unwrap(), scratch.path().join(NAME));
 
             let path = choose(&long, Some(runtime.path())).unwrap();
@@ -188,11 +189,16 @@ mod unix {
             let open = runtime.path().join("open");
             fs::create_dir(&open).unwrap();
             fs::set_permissions(&open, Permissions::from_mode(0o755)).unwrap();
-            for runtime in [None, Some(Path::new("run")), Some(&*open), Some(&*long.join("none"))] {
-                let error = choose(&long, runtime).unwrap_err();
-                assert_eq!(error.kind(), ErrorKind::ConfigInvalid, "{runtime:?}");
-                assert!(error.hint().is_some());
+            let own = temporary.path().join(format!("peerkit-{}", os::effective_uid()));
+            let none = long.join("none");
+            for runtime in [None, Some(Path::new("run")), Some(&*open), Some(&*none)] {
+                assert_eq!(choose(&long, runtime).unwrap().parent(), Some(&*own), "{runtime:?}");
             }
+            // Somebody else was there first.
+            fs::set_permissions(&own, Permissions::from_mode(0o777)).unwrap();
+            let error = choose(&long, None).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+            assert!(error.hint().is_some());
         }
 
         #[test]

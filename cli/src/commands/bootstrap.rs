@@ -24,6 +24,9 @@ pub fn run(context: &Context<'_>, args: &Bootstrap) -> Outcome {
 }
 
 fn list(reply: &BootstrapPeers) -> Vec<String> {
+    if reply.bootstrap_peers.is_empty() {
+        show::note("the bootstrap list is empty");
+    }
     reply.bootstrap_peers.iter().map(|address| escape(address).into_owned()).collect()
 }
 

@@ -72,6 +72,16 @@ pub fn run(cli: &Cli) -> ExitCode {
     }
 }
 
+/// Says, as JSON, that the arguments aren't right; `why` is what the parser of arguments says.
+pub fn mistyped(why: &str) -> ExitCode {
+    let mut lines = why.lines().filter(|line| !line.trim().is_empty()).map(str::trim);
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ");
+    let error = Error::new(ErrorKind::InvalidArgument, message);
+    let reply = Reply::refused("call", &error.with_hint("`peerkit help` tells what there is"));
+    let told = context::failed(&reply, true);
+    told.map_or_else(unwritten, |()| exit::of_reply(&reply))
+}
+
 /// Standard output can't be written to: that its reader has gone is no failure of ours.
 fn unwritten(error: io::Error) -> ExitCode {
     if error.kind() == io::ErrorKind::BrokenPipe {
@@ -90,16 +100,10 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
     let global = &cli.global;
     let setup = setup(global)?;
-    let host = |run: Result<ExitCode, Error>| {
-        Ok(run.unwrap_or_else(|error| {
-            show::error(&error, global.json);
-            exit::of_kind(error.kind())
-        }))
-    };
     match &cli.command {
-        Command::Run => return host(run::run(global, setup)),
-        Command::Serve(args) => return host(http::serve(global, args, setup)),
-        Command::Mcp(args) => return host(mcp::serve_stdio(args, setup)),
+        Command::Run => return Ok(run::run(global, setup)?),
+        Command::Serve(args) => return Ok(http::serve(global, args, setup)?),
+        Command::Mcp(args) => return Ok(mcp::serve_stdio(args, setup)?),
         _ => {}
     }
     let context = &Context { global, setup: &setup };
@@ -153,7 +157,11 @@ fn read_config(path: &Path) -> Result<Config, Error> {
         let message = format!("{} can't be read: {error}", path.display());
         Error::new(ErrorKind::ConfigInvalid, message)
     })?;
-    Config::from_json(&text)
+    Config::from_json(&text).map_err(|error| {
+        let message = format!("{}: {error}", path.display());
+        let hint = error.hint().unwrap_or("a configuration is a JSON object").to_owned();
+        Error::new(error.kind(), message).with_hint(hint)
+    })
 }
 
 fn default_data_dir() -> Option<PathBuf> {

@@ -45,8 +45,11 @@ pub fn peer_id(
 }
 
 fn unknown(end: &str) -> Error {
+    // What never could be part of an id is a typing error, not a peer that isn't there.
+    let could_be = end.bytes().all(|byte| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte));
+    let kind = if could_be { ErrorKind::PeerNotFound } else { ErrorKind::InvalidPeerId };
     let message = format!("`{end}` is no peer id, and no known peer's id ends in it");
-    Error::new(ErrorKind::PeerNotFound, message).with_hint("`peerkit peers` lists those known")
+    Error::new(kind, message).with_hint("`peerkit peers` lists those known")
 }
 
 fn several(end: &str, matches: &[&str]) -> Error {

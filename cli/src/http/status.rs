@@ -16,19 +16,17 @@ pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 /// The status of a failure. 424 and not 502 where a remote peer failed: 5xx is for what is wrong with this node.
 pub fn of_kind(kind: ErrorKind) -> StatusCode {
     match kind {
-        InvalidArgument | InvalidPeerId | InvalidMultiaddr | ConfigInvalid | SelfDial => {
-            StatusCode::BAD_REQUEST
-        }
+        InvalidArgument | InvalidPeerId | InvalidMultiaddr | SelfDial => StatusCode::BAD_REQUEST,
         Blocked | Forked => StatusCode::FORBIDDEN,
-        UnknownMethod | PeerNotFound => StatusCode::NOT_FOUND,
-        ConfigConflict | NotConnected | NoAddresses | Cancelled => StatusCode::CONFLICT,
+        UnknownMethod | PeerNotFound | NoAddresses => StatusCode::NOT_FOUND,
+        ConfigConflict | NotConnected | Cancelled => StatusCode::CONFLICT,
         Unsupported => StatusCode::UNPROCESSABLE_ENTITY,
         DataDirLocked => StatusCode::LOCKED,
         DialFailed | WrongPeerId | Protocol => StatusCode::FAILED_DEPENDENCY,
         Busy | LimitReached => StatusCode::TOO_MANY_REQUESTS,
         Timeout | DialTimeout => StatusCode::GATEWAY_TIMEOUT,
         InvalidHandle | NotRunning | Closed | Dead | Storage | StorageCorrupt | StorageVersion
-        | Identity | ListenFailed => StatusCode::SERVICE_UNAVAILABLE,
+        | Identity | ListenFailed | ConfigInvalid => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -45,17 +45,18 @@ pub fn shorten(mut reply: Map<String, Value>, detail: bool) -> Short {
 
 /// Leaves out what a reader can do without.
 fn compact(reply: &mut Map<String, Value>) {
-    // The statistics have some fields twice.
-    let outer: Vec<String> = reply.keys().cloned().collect();
-    if let Some(Value::Object(stats)) = reply.get_mut("stats") {
-        stats.retain(|name, _| !outer.contains(name));
+    // The statistics have this list twice, which is long.
+    if reply.contains_key("protocols_supported")
+        && let Some(Value::Object(stats)) = reply.get_mut("stats")
+    {
+        stats.shift_remove("protocols_supported");
     }
     reply.values_mut().for_each(compact_value);
     for (list, most) in LISTS {
         cut_list(reply, list, *most);
     }
-    // A list is there even where it is empty.
-    reply.retain(|_, value| !value.is_null());
+    // A list is there even where it is empty; and these say by being null that all is well, or nothing to be done.
+    reply.retain(|name, value| !value.is_null() || ["error", "hint"].contains(&name.as_str()));
 }
 
 fn compact_value(value: &mut Value) {

@@ -81,24 +81,15 @@ pub fn line(text: &str) {
     }
 }
 
-/// Prints on standard error what kept the program from its work, and what to do.
-pub fn error(error: &Error, json: bool) {
-    let reply = Reply::refused("peerkit", error);
-    let lines = if json {
-        vec![escape::escape_json(reply.json()).into_owned()]
-    } else {
-        failure::lines(&reply)
-    };
-    failure::print(&lines);
-}
-
 /// Tells of a node that runs now, or doesn't.
 pub fn started(status: &Reply, attached_to: Option<u32>) {
     match serde_json::from_str::<Status>(status.json()) {
         Ok(status) => {
             let whose = attached_to.map(|pid| format!(", in process {pid}")).unwrap_or_default();
-            line(&format!("{}{whose}", status.peer_id));
-            status.listen_addrs.iter().for_each(|address| line(&format!("  {address}")));
+            line(&format!("the node runs{whose}: {}", status.peer_id));
+            for address in &status.listen_addrs {
+                line(&format!("  listens at {address}"));
+            }
         }
         Err(_) => failure::print(&failure::lines(status)),
     }
