@@ -20,7 +20,6 @@ use std::io::{self, IsTerminal, Write};
 use std::process;
 
 use anstream::ColorChoice;
-use peerkit::Error;
 use peerkit::reply::Status;
 
 use crate::args::Color;
