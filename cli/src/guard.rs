@@ -57,15 +57,25 @@ impl Guarded {
         match params.get("api") {
             Some(Value::String(api)) if !self.may_ask(api) => Err(Error::new(
                 ErrorKind::Blocked,
-                "over HTTP and MCP only an API on this machine, or the configured one, can be asked",
+                "over HTTP and MCP only an API on this machine, or one that --config names, can be asked",
             )
-            .with_hint("leave `api` out, or name it in the configuration")),
+            .with_hint("leave `api` out to ask the configured one")),
             _ => Ok(()),
         }
     }
 
     fn may_ask(&self, api: &str) -> bool {
         peerkit::is_loopback_api(api) || self.apis.iter().any(|known| known == api)
+    }
+
+    /// Takes local paths out of a status, which tells where the node lives and warns of files.
+    fn status_without_paths(&self, reply: Reply) -> Reply {
+        let mut object = reply.object();
+        object.values_mut().for_each(|value| self.hide(value, None));
+        if let Some(data_dir) = object.get_mut("data_dir") {
+            *data_dir = Value::Null;
+        }
+        Reply::new(Value::Object(object).to_string())
     }
 
     /// Takes local paths out of a failure.
@@ -124,7 +134,10 @@ impl Node for Guarded {
             Ok(()) => self.node.call(method, params, timeout),
             Err(error) => Reply::refused(method, &error),
         };
-        self.without_paths(reply)
+        match method {
+            "status" if reply.is_success() => self.status_without_paths(reply),
+            _ => self.without_paths(reply),
+        }
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {

@@ -5,8 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use peerkit::{Error, ErrorKind};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
+use super::gate::Caller;
 use super::hosts::Hosts;
 use super::token::Token;
 use crate::args::Serve;
@@ -15,6 +16,8 @@ use crate::node::{Node, Setup};
 
 /// Requests that are answered at once; event streams count until they have begun.
 pub const MAX_REQUESTS: usize = 256;
+/// How many of these may be of callers who have shown no token: whoever has one always finds room.
+pub const MAX_UNKNOWN_REQUESTS: usize = 192;
 /// Calls that act at once; further ones wait a little. Each has a thread for as long as it takes, which may be an
 /// hour, and where the node is another process' one of the two dozen connections to it.
 pub const MAX_ACTING: usize = 16;
@@ -22,6 +25,8 @@ pub const MAX_ACTING: usize = 16;
 pub const TURN: Duration = Duration::from_secs(5);
 /// Event streams at once. Each has a thread.
 pub const MAX_STREAMS: usize = 64;
+/// How many of these may be of callers who have shown no token.
+pub const MAX_UNKNOWN_STREAMS: usize = 48;
 /// Threads that are left for calls which read, whatever else goes on.
 pub const READERS: usize = 32;
 
@@ -31,13 +36,37 @@ pub struct App {
     pub hosts: Hosts,
     pub token: Token,
     pub policy: Policy,
-    pub room: Arc<Semaphore>,
+    pub requests: Room,
     pub acting: Arc<Semaphore>,
-    pub streams: Arc<Semaphore>,
+    pub streams: Room,
     /// Turns true when the server ends.
     pub ending: watch::Receiver<bool>,
     /// The OpenAPI document, once somebody has asked for it.
     pub document: OnceLock<String>,
+}
+
+/// Places of one kind, of which callers who have shown no token get only some.
+pub struct Room {
+    all: Arc<Semaphore>,
+    unknown: Arc<Semaphore>,
+}
+
+/// A place, until it is dropped.
+pub type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+impl Room {
+    fn new(all: usize, unknown: usize) -> Self {
+        Room { all: Arc::new(Semaphore::new(all)), unknown: Arc::new(Semaphore::new(unknown)) }
+    }
+
+    /// A place, where there is one for such a caller.
+    pub fn enter(&self, caller: Caller) -> Option<Place> {
+        let unknown = match caller {
+            Caller::Trusted => None,
+            Caller::Anybody => Some(Arc::clone(&self.unknown).try_acquire_owned().ok()?),
+        };
+        Some((Arc::clone(&self.all).try_acquire_owned().ok()?, unknown))
+    }
 }
 
 /// Who must show the token.
@@ -77,9 +106,9 @@ impl App {
             hosts: Hosts::new(bound, &args.allow_hosts)?,
             token: Token::of(&setup.data_dir),
             policy: Policy::of(args)?,
-            room: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            requests: Room::new(MAX_REQUESTS, MAX_UNKNOWN_REQUESTS),
             acting: Arc::new(Semaphore::new(MAX_ACTING)),
-            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+            streams: Room::new(MAX_STREAMS, MAX_UNKNOWN_STREAMS),
             ending,
             document: OnceLock::new(),
         })

@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::*;
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use peerkit::{Error, ErrorKind};
 
-use super::app::App;
+use super::app::{App, Place};
 use super::pages::is_page;
 use super::status::{Refusal, too_busy};
 
@@ -33,6 +33,11 @@ pub enum Caller {
 }
 
 impl Caller {
+    /// The caller of a request that came through here.
+    pub fn of(extensions: &Extensions) -> Self {
+        extensions.get().copied().unwrap_or(Caller::Anybody)
+    }
+
     /// Lets pass who may act.
     pub fn trusted(self) -> Result<(), Refusal> {
         match self {
@@ -45,16 +50,14 @@ impl Caller {
 /// The outermost layer.
 pub async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match admit(&app, request) {
-        Ok((request, _room)) => next.run(request).await,
+        Ok((request, _place)) => next.run(request).await,
         Err(refusal) => refusal.into_response(""),
     };
     decorate(response.headers_mut());
     response
 }
 
-type Room = tokio::sync::OwnedSemaphorePermit;
-
-fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
+fn admit(app: &App, request: Request) -> Result<(Request, Place), Refusal> {
     let (mut parts, body) = request.into_parts();
     let page = is_page(parts.uri.path());
     app.hosts.check(&parts, page)?;
@@ -64,9 +67,8 @@ fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
         who(app, &parts.headers)?
     };
     parts.extensions.insert(caller);
-    let room = Arc::clone(&app.room).try_acquire_owned();
-    let room = room.map_err(|_| too_busy("requests"))?;
-    Ok((Request::from_parts(parts, body), room))
+    let place = app.requests.enter(caller).ok_or_else(|| too_busy("requests"))?;
+    Ok((Request::from_parts(parts, body), place))
 }
 
 /// Who sends a request. A wrong token is refused everywhere, so that a client learns that it is wrong.

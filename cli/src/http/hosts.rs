@@ -100,7 +100,7 @@ impl Hosts {
     pub fn check(&self, request: &Parts, page: bool) -> Result<(), Refusal> {
         let host = self.host(request)?;
         check_origin(&request.headers, |origin| {
-            let own = Authority { port: host.port.or(origin.port), ..host.clone() };
+            let own = Authority { port: host.port.or(Some(80)), ..host.clone() };
             *origin == own || self.allows(origin)
         })?;
         let navigates = request.headers.get(MODE).is_some_and(|mode| mode == "navigate");
@@ -278,6 +278,14 @@ mod tests {
         ] {
             assert_eq!(with("127.0.0.1:5080", origin), 403, "{origin}");
         }
+    }
+
+    #[test]
+    fn on_port_80_other_ports_are_other_sites() {
+        let own = hosts("127.9.8.7:80", &[]);
+        let with = |origin| status(&own, "/api/x", &[("host", "127.9.8.7"), ("origin", origin)]);
+        assert_eq!(with("http://127.9.8.7"), 200);
+        assert_eq!(with("http://127.9.8.7:3000"), 403);
     }
 
     #[test]

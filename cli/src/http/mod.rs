@@ -18,6 +18,7 @@ mod params;
 mod routes;
 mod server;
 mod shape;
+mod stall;
 mod status;
 mod token;
 
@@ -25,7 +26,7 @@ mod token;
 pub use self::routes::of_operation as routes_of;
 
 use std::io::IsTerminal;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,8 +115,19 @@ fn runtime() -> Result<Runtime, Error> {
     })
 }
 
+/// An address by which a browser on this machine gets there: who listens everywhere isn't reached by 0.0.0.0.
+fn reachable(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
 fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
+    let bound = reachable(bound);
     let status = host.node().call("status", Map::new(), Duration::ZERO);
     let token = app.token.get();
     if global.json {

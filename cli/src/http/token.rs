@@ -1,7 +1,7 @@
 //! The token that callers show: 256 random bits, in a file that only this user can read. It is made when it isn't
 //! there and kept from then on; it never appears in a log, an argument or an address's query.
 
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use peerkit::{Error, ErrorKind};
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use subtle::ConstantTimeEq;
 
 /// The file's name in the data directory.
@@ -43,6 +45,7 @@ impl Token {
         if let Some(token) = self.known.get() {
             return Ok(token);
         }
+        self.check_directory()?;
         let token = match read(&self.file)? {
             Some(token) => token,
             None => make(&self.file)?,
@@ -50,11 +53,23 @@ impl Token {
         Ok(self.known.get_or_init(|| token))
     }
 
-    /// Refuses a file that is there and isn't right: that needs the user, and waiting doesn't help.
+    /// Refuses a file that is there and isn't right: that needs the user, and waiting doesn't help. A directory that
+    /// isn't right keeps the node from starting too, which is told in each reply, and may be mended meanwhile.
     pub fn check(&self) -> Result<(), Error> {
         match self.get() {
-            Err(error) if self.file.exists() => Err(error),
+            Err(error) if self.file.exists() && self.check_directory().is_ok() => Err(error),
             _ => Ok(()),
+        }
+    }
+
+    /// Refuses a directory in which others could put a token of theirs.
+    fn check_directory(&self) -> Result<(), Error> {
+        let directory = self.file.parent().unwrap_or(Path::new("/"));
+        match fs::metadata(directory) {
+            Ok(about) if about.is_dir() && about.mode() & 0o022 == 0 => Ok(()),
+            Ok(_) => Err(unusable(&self.file, "would be where others can write")
+                .with_hint("chmod 700 the data directory")),
+            Err(error) => Err(unusable(&self.file, &format!("can't be read: {error}"))),
         }
     }
 
@@ -66,17 +81,16 @@ impl Token {
 
 /// The token in the file; None where there is no file.
 fn read(path: &Path) -> Result<Option<String>, Error> {
-    // Looked at before it is opened: opening a pipe would wait. The directory is the user's own, so nobody else
-    // can put another file in its place meanwhile.
-    match fs::metadata(path) {
-        Ok(about) => check(&about).map_err(|why| unusable(path, &why))?,
+    let broken = |error: io::Error| unusable(path, &format!("can't be read: {error}"));
+    // No link is followed and no pipe waited for, and what is judged is what is read.
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = match OpenOptions::new().read(true).custom_flags(flags as i32).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(unusable(path, &format!("can't be read: {error}"))),
-    }
+        opened => opened.map_err(broken)?,
+    };
+    check(&file.metadata().map_err(broken)?).map_err(|why| unusable(path, &why))?;
     let mut text = String::new();
-    File::open(path)
-        .and_then(|file| file.take(LONGEST).read_to_string(&mut text))
-        .map_err(|error| unusable(path, &format!("can't be read: {error}")))?;
+    file.take(LONGEST).read_to_string(&mut text).map_err(broken)?;
     let token = text.trim_end();
     if URL_SAFE_NO_PAD.decode(token).map(|bytes| bytes.len()) != Ok(BYTES) {
         return Err(
@@ -86,10 +100,13 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(Some(token.to_owned()))
 }
 
-/// Whether nobody else may have read or written it.
+/// Whether it is this user's, and nobody else may have read or written it.
 fn check(about: &Metadata) -> Result<(), String> {
     if !about.is_file() {
         return Err("is no ordinary file".to_owned());
+    }
+    if about.uid() != geteuid().as_raw() {
+        return Err("belongs to another user".to_owned());
     }
     match about.mode() & 0o077 {
         0 => Ok(()),
@@ -161,6 +178,28 @@ mod tests {
         let error = Token::of(dir.path()).get().map(str::to_owned).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage);
         assert!(error.to_string().contains("640"), "{error}");
+    }
+
+    #[test]
+    fn where_others_can_write_no_token_is_made_or_believed() {
+        let dir = tempfile::tempdir().unwrap();
+        let planted = Token::of(dir.path()).get().map(|_| dir.path().join(NAME)).unwrap();
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o777)).unwrap();
+        let token = Token::of(dir.path());
+        assert_eq!(token.get().unwrap_err().kind(), ErrorKind::Storage);
+        token.check().expect("the directory may be mended meanwhile");
+        fs::remove_file(&planted).unwrap();
+        assert!(token.get().is_err() && !planted.exists());
+        fs::set_permissions(dir.path(), Permissions::from_mode(0o700)).unwrap();
+        assert!(token.get().is_ok());
+    }
+
+    #[test]
+    fn a_link_is_no_token() {
+        let (dir, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        Token::of(other.path()).get().unwrap();
+        std::os::unix::fs::symlink(other.path().join(NAME), dir.path().join(NAME)).unwrap();
+        assert!(Token::of(dir.path()).get().is_err());
     }
 
     #[test]
