@@ -217,6 +217,18 @@ impl Node for Shared {
         }
     }
 
+    fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Reply {
+        match self.now() {
+            Ok(node) => node.call_with_own_token(method, params, timeout),
+            Err(error) => Reply::refused(method, &error),
+        }
+    }
+
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
         match self.now() {
             Ok(node) => node.events(options),
