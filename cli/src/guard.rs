@@ -140,6 +140,19 @@ impl Node for Guarded {
         }
     }
 
+    fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Reply {
+        let reply = match self.check(method, &params) {
+            Ok(()) => self.node.call_with_own_token(method, params, timeout),
+            Err(error) => Reply::refused(method, &error),
+        };
+        self.without_paths(reply)
+    }
+
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
         self.node.events(options).map_err(|reply| self.without_paths(reply))
     }

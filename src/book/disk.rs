@@ -4,11 +4,12 @@
 //! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
 //! `peers` a row for each record. Only `store.rs` calls this, from one thread.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use redb::backends::FileBackend;
 use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
@@ -42,6 +43,7 @@ impl Disk {
             if !exists {
                 create(path)?;
             }
+            keep_private(path)?;
             let database = open_existing(path, true)?;
             let records = load(&database, path)?;
             Ok((database, records))
@@ -89,7 +91,15 @@ fn create(path: &Path) -> Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
         _ => {}
     }
-    let database = Database::create(&fresh).map_err(|e| database_error(path, "create", e))?;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(&fresh).map_err(io)?;
+    let backend = FileBackend::new(file).map_err(|e| database_error(path, "create", e))?;
+    let database = Builder::new()
+        .create_with_backend(backend)
+        .map_err(|e| database_error(path, "create", e))?;
     set_up(&database).map_err(|error| storage_error(path, "create", error))?;
     database.close().map_err(|error| database_error(path, "create", error))?;
     File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
@@ -100,6 +110,25 @@ fn create(path: &Path) -> Result<()> {
         let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
     }
+    Ok(())
+}
+
+/// Takes from others what a book made by an older version, or copied here, let them do with it.
+#[cfg(unix)]
+fn keep_private(path: &Path) -> Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    let metadata = fs::metadata(path).map_err(|error| io_error(path, "open", &error))?;
+    // Another user's is theirs to say who reads it.
+    if metadata.mode() & 0o077 == 0 || metadata.uid() != crate::os::effective_uid() {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+        .map_err(|error| io_error(path, "open", &error))
+}
+
+#[cfg(not(unix))]
+fn keep_private(_: &Path) -> Result<()> {
     Ok(())
 }
 

@@ -30,6 +30,8 @@ const MAX_CONNECTIONS: usize = 24;
 const MAX_IDLE: usize = 4;
 /// How long they are: less than the owner keeps them.
 const KEEP: Duration = Duration::from_secs(60);
+/// Subscriptions of one client at once: they too are connections at the owner.
+const MAX_SUBSCRIPTIONS: usize = 16;
 /// How much later than its deadline a call may be answered.
 const GRACE: Duration = Duration::from_secs(10);
 
@@ -45,6 +47,8 @@ struct Inner {
     owner: ServerHello,
     pool: Mutex<Pool>,
     given_back: Condvar,
+    /// As many references as there are subscriptions, and this one.
+    subscriptions: Mutex<Arc<()>>,
 }
 
 #[derive(Default)]
@@ -77,7 +81,13 @@ impl Client {
         let (socket, wire, owner) = attach::attach(data_dir, Instant::now() + timeout)?;
         let idle = vec![Idle { wire, since: Instant::now() }];
         let pool = Mutex::new(Pool { idle, open: 1 });
-        Ok(Client(Arc::new(Inner { socket, owner, pool, given_back: Condvar::new() })))
+        Ok(Client(Arc::new(Inner {
+            socket,
+            owner,
+            pool,
+            given_back: Condvar::new(),
+            subscriptions: Mutex::default(),
+        })))
     }
 
     /// The id of the owner's node.
@@ -108,11 +118,37 @@ impl Client {
         params: Map<String, Value>,
         timeout: Duration,
     ) -> Result<String> {
+        self.request(method, params, timeout, false)
+    }
+
+    /// As [`call`](Self::call), for a call whose `cancel_token` no other call carries: when this process
+    /// dies, the owner cancels the call by that token. [`call`](Self::call) leaves one with a
+    /// `cancel_token` of its own to its deadline, and cancels only one without.
+    ///
+    /// # Errors
+    /// Those of [`call`](Self::call).
+    pub fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Result<String> {
+        self.request(method, params, timeout, true)
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+        cancel_on_hangup: bool,
+    ) -> Result<String> {
         let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let request = RequestLine {
             call: Some(method.to_owned()),
             params: Some(params),
             timeout_ms: Some(timeout_ms),
+            cancel_on_hangup,
             ..RequestLine::default()
         };
         let request = line(&request)?;
@@ -141,16 +177,19 @@ impl Client {
         Ok(reply)
     }
 
-    /// Subscribes to what happens at the owner, as [`PeerManager::events_with`] does there.
+    /// Subscribes to what happens at the owner, as [`PeerManager::events_with`] does there. A client and
+    /// its clones have 16 subscriptions at most.
     ///
     /// # Errors
-    /// Those of that method; `closed`, `timeout`, `busy` and `limit_reached` of the connection.
+    /// Those of that method; `busy` where there are 16 already; `closed`, `timeout`, `busy` and
+    /// `limit_reached` of the connection.
     ///
     /// [`PeerManager::events_with`]: crate::PeerManager::events_with
     pub fn events(&self, options: &EventsOptions) -> Result<RemoteEvents> {
         let deadline = Instant::now() + GRACE;
+        let place = self.0.subscribe()?;
         // A connection of its own: it never goes back.
-        RemoteEvents::open(self.0.open(deadline)?, options, deadline)
+        RemoteEvents::open(self.0.open(deadline)?, place, options, deadline)
     }
 
     /// Ends, with `cancelled`, all waiting calls that carry `token` as their `cancel_token`, whoever made
@@ -209,6 +248,17 @@ impl Inner {
                 return Err(Error::new(ErrorKind::Busy, message));
             }
         }
+    }
+
+    /// The place of one more subscription, which it holds as long as it lasts.
+    fn subscribe(&self) -> Result<Arc<()>> {
+        let places = self.subscriptions.lock();
+        if Arc::strong_count(&places) > MAX_SUBSCRIPTIONS {
+            let message =
+                format!("{MAX_SUBSCRIPTIONS} subscriptions at the owner are open already");
+            return Err(Error::new(ErrorKind::Busy, message).with_hint("drop one first"));
+        }
+        Ok(Arc::clone(&places))
     }
 
     /// A new connection to the owner this client attached to.

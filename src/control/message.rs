@@ -83,6 +83,9 @@ pub(super) struct RequestLine {
     pub params: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Whether the client's going away ends the call, though it has a token of the client's own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub cancel_on_hangup: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub events: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -96,6 +99,8 @@ pub(super) enum Request {
         method: String,
         params: Map<String, Value>,
         timeout: Duration,
+        /// Ends the call with its client even where it has a token of the client's own.
+        cancel_on_hangup: bool,
     },
     Events(Map<String, Value>),
     /// Ends the waiting calls with this token.
@@ -111,6 +116,7 @@ impl Request {
                 method,
                 params: line.params.unwrap_or_default(),
                 timeout: Duration::from_millis(line.timeout_ms.unwrap_or(0)),
+                cancel_on_hangup: line.cancel_on_hangup,
             }),
             (None, Some(options), None) => Ok(Request::Events(options)),
             (None, None, Some(token)) => Ok(Request::Cancel(token)),
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn a_request_is_a_call_or_a_subscription() {
         let call = Request::read(br#"{"call":"status","later":1}"#).unwrap();
-        assert!(matches!(call, Request::Call { method, params, timeout }
+        assert!(matches!(call, Request::Call { method, params, timeout, cancel_on_hangup: false }
             if method == "status" && params.is_empty() && timeout.is_zero()));
         let events = Request::read(br#"{"events":{"since":3}}"#).unwrap();
         assert!(matches!(events, Request::Events(options) if options["since"] == 3));

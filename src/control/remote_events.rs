@@ -26,6 +26,8 @@ const _: () = assert!(SILENCE.as_millis() > 5 * HEARTBEAT.as_millis());
 pub struct RemoteEvents {
     last_seq: u64,
     stream: Mutex<Stream>,
+    /// Its place among the client's subscriptions.
+    _place: Arc<()>,
 }
 
 struct Stream {
@@ -36,7 +38,12 @@ struct Stream {
 }
 
 impl RemoteEvents {
-    pub(super) fn open(mut wire: Wire, options: &EventsOptions, deadline: Instant) -> Result<Self> {
+    pub(super) fn open(
+        mut wire: Wire,
+        place: Arc<()>,
+        options: &EventsOptions,
+        deadline: Instant,
+    ) -> Result<Self> {
         let Ok(Value::Object(options)) = serde_json::to_value(options) else {
             return Err(not_understood());
         };
@@ -47,7 +54,7 @@ impl RemoteEvents {
             return Err(failure(&answer));
         };
         let stream = Mutex::new(Stream { wire, heard: Instant::now(), over: false });
-        Ok(RemoteEvents { last_seq, stream })
+        Ok(RemoteEvents { last_seq, stream, _place: place })
     }
 
     /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at all).

@@ -50,8 +50,8 @@ impl Session<'_> {
         loop {
             match self.wire.read(MAX_REQUEST, Instant::now() + IDLE) {
                 Ok(line) => match Request::read(&line) {
-                    Ok(Request::Call { method, params, timeout }) => {
-                        let reply = self.call(&method, params, timeout);
+                    Ok(Request::Call { method, params, timeout, cancel_on_hangup }) => {
+                        let reply = self.call(&method, params, timeout, cancel_on_hangup);
                         self.answer(reply)?;
                     }
                     Ok(Request::Events(options)) => {
@@ -98,7 +98,13 @@ impl Session<'_> {
         Ok(true)
     }
 
-    fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> String {
+    fn call(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+        cancel_on_hangup: bool,
+    ) -> String {
         let operation = match ops::find(method) {
             Ok(operation) => operation,
             Err(error) => return ops::refusal(method, &error),
@@ -107,7 +113,7 @@ impl Session<'_> {
             let message = "the manager has stopped";
             return operation.failure(&Error::new(ErrorKind::Closed, message));
         }
-        let call = || self.watched_call(operation, params, timeout);
+        let call = || self.watched_call(operation, params, timeout, cancel_on_hangup);
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
             self.manager.condemn();
             let message = "peerkit panicked in this call; the manager is dead";
@@ -116,17 +122,23 @@ impl Session<'_> {
     }
 
     /// Calls; a call that can be cancelled is, where the client hangs up. A token of the client's own
-    /// may be on other calls too, which that must not end; such a call ends at its deadline.
+    /// may be on other calls too, which that must not end: such a call ends at its deadline, unless the
+    /// client said that nobody else has its token.
     fn watched_call(
         &self,
         operation: &Operation,
         mut params: Map<String, Value>,
         timeout: Duration,
+        cancel_on_hangup: bool,
     ) -> String {
-        let ours = takes_token(operation) && params.get("cancel_token").is_none_or(Value::is_null);
-        let _calling = ours.then(|| {
-            params.insert("cancel_token".to_owned(), self.entry.token().into());
-            self.entry.calling()
+        let token = takes_token(operation).then(|| match params.get("cancel_token") {
+            None | Some(Value::Null) => Some(self.entry.token()),
+            // One that is no number fails the call.
+            Some(theirs) => theirs.as_u64().filter(|_| cancel_on_hangup),
+        });
+        let _calling = token.flatten().map(|token| {
+            params.insert("cancel_token".to_owned(), token.into());
+            self.entry.calling(token)
         });
         operation.call(self.manager, params, timeout)
     }

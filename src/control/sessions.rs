@@ -156,10 +156,10 @@ impl Entry {
         1 << 63 | self.id
     }
 
-    /// From here on, until the value is dropped, the connection's call is cancelled if the client hangs
-    /// up.
-    pub(super) fn calling(&self) -> Calling<'_> {
-        self.set(Some(Call { token: self.token(), hung_up: false }));
+    /// From here on, until the value is dropped, the connection's call, which carries `token`, is
+    /// cancelled if the client hangs up.
+    pub(super) fn calling(&self, token: u64) -> Calling<'_> {
+        self.set(Some(Call { token, hung_up: false }));
         self.sessions.attention.raise();
         Calling(self)
     }

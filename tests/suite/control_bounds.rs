@@ -92,6 +92,19 @@ fn the_65th_connection_is_told_that_the_owner_is_busy() {
     }
 }
 
+#[test]
+fn one_client_has_few_subscriptions() {
+    let owner = Owner::start();
+    let client = owner.attach();
+    let open = || client.clone().events(&EventsOptions::new());
+    let mut events: Vec<_> = (0..16).map(|_| open().unwrap()).collect();
+    assert_eq!(open().unwrap_err().kind(), ErrorKind::Busy);
+    ok(&client, "status", json!({}));
+    owner.attach().events(&EventsOptions::new()).unwrap();
+    events.pop();
+    open().unwrap();
+}
+
 /// A call that lasts a minute if nobody ends it.
 fn long_call(silent: &SilentServer, token: Option<u64>) -> String {
     let params = json!({ "multiaddr": silent.address(), "cancel_token": token });
@@ -138,6 +151,18 @@ fn a_token_of_the_clients_own_is_kept() {
     second.0.get_ref().set_read_timeout(Some(SOON)).unwrap();
     assert_eq!(owner.attach().cancel(5).unwrap().cancelled, 2, "the first call ends by itself");
     failed(second.hear(), "cancelled");
+}
+
+#[test]
+fn a_token_that_is_one_calls_alone_ends_it_with_its_client() {
+    let (owner, silent) = (Owner::start(), SilentServer::new());
+    let mut bare = Bare::greeted(&owner.socket());
+    let mut call: serde_json::Value = serde_json::from_str(&long_call(&silent, Some(6))).unwrap();
+    call["cancel_on_hangup"] = json!(true);
+    bare.say(&call.to_string());
+    let _dial = silent.accept();
+    drop(bare);
+    eventually(SOON, "its thread has ended", || sessions(&owner) == 0);
 }
 
 #[test]

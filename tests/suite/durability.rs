@@ -202,10 +202,16 @@ fn one_data_dir_serves_one_process() {
 fn the_data_dir_is_private() {
     let parent = TempDir::new().unwrap();
     let data_dir = parent.path().join("peerkit");
-    at(&data_dir);
+    at(&data_dir).ok("stop", json!({}));
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&data_dir), 0o700);
     assert_eq!(mode(&data_dir.join("identity.key")), 0o600);
+    let book = data_dir.join("book.redb");
+    assert_eq!(mode(&book), 0o600);
+    // One of an older version.
+    fs::set_permissions(&book, fs::Permissions::from_mode(0o644)).unwrap();
+    at(&data_dir).ok("stop", json!({}));
+    assert_eq!(mode(&book), 0o600);
     fs::set_permissions(&data_dir, fs::Permissions::from_mode(0o777)).unwrap();
     refused_at(&data_dir, "storage");
 }

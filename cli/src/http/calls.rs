@@ -99,9 +99,13 @@ impl Call {
         };
         // The connection's end drops this future, and with it the wish.
         let mut wish = Wish { node: Arc::clone(&app.node), token: self.cancellable() };
-        let node = Arc::clone(&app.node);
+        let (node, ours) = (Arc::clone(&app.node), wish.token.is_some());
         let answered = blocking(move || {
-            let reply = node.call(self.op.name, self.params, self.timeout);
+            let reply = if ours {
+                node.call_with_own_token(self.op.name, self.params, self.timeout)
+            } else {
+                node.call(self.op.name, self.params, self.timeout)
+            };
             drop(turn);
             reply
         })

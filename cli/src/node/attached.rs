@@ -11,10 +11,16 @@ use super::{EVENTS, EventSource, Node, Reply};
 
 impl Node for Client {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        match Client::call(self, method, params, timeout) {
-            Ok(json) => Reply::new(json),
-            Err(error) => Reply::refused(method, &error),
-        }
+        reply(method, Client::call(self, method, params, timeout))
+    }
+
+    fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Reply {
+        reply(method, Client::call_with_own_token(self, method, params, timeout))
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
@@ -27,6 +33,13 @@ impl Node for Client {
     fn cancel(&self, token: u64) {
         // One that fails finds no owner, and so no call.
         let _ = Client::cancel(self, token);
+    }
+}
+
+fn reply(method: &str, replied: peerkit::Result<String>) -> Reply {
+    match replied {
+        Ok(json) => Reply::new(json),
+        Err(error) => Reply::refused(method, &error),
     }
 }
 

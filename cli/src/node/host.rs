@@ -29,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
 /// How often a watch of a node's events looks whether it is still wanted.
 const WATCH: Duration = Duration::from_millis(500);
+/// How long a node must have been there for its end to be no failed start.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// The node of a program that stays up. Dropping it stops a node of this process.
 pub struct Host {
@@ -50,6 +52,12 @@ enum State {
     Own(PeerManager),
     Attached(Client),
     Down(Error),
+}
+
+/// A node that is there, and the subscription that tells of its end.
+struct Reached {
+    state: State,
+    events: Box<dyn EventSource>,
 }
 
 impl Host {
@@ -124,48 +132,57 @@ impl Shared {
     fn keep(&self) {
         let mut pause = FIRST_PAUSE;
         while !self.ending() {
-            let state = self.reach();
-            self.set(state.clone());
-            match state {
-                State::Own(manager) => {
-                    pause = FIRST_PAUSE;
-                    self.watch(&manager);
+            let came = match self.reach() {
+                Ok(Reached { state, events }) => {
+                    let came = Instant::now();
+                    self.set(state.clone());
+                    self.watch(events);
                     self.set(State::Down(between()));
-                    // Frees the slot of one that died, and the directory at the end.
-                    let _ = manager.stop(STOP);
+                    if let State::Own(manager) = state {
+                        // Frees the slot of one that died, and the directory at the end.
+                        let _ = manager.stop(STOP);
+                    }
+                    Some(came)
                 }
-                State::Attached(client) => {
-                    pause = FIRST_PAUSE;
-                    self.watch(&client);
-                    self.set(State::Down(between()));
+                Err(error) => {
+                    self.set(State::Down(error));
+                    None
                 }
-                State::Starting | State::Down(_) => {
-                    self.wait(pause);
-                    pause = (pause * 2).min(LAST_PAUSE);
-                }
+            };
+            // What ends as soon as it is there is as good as a start that failed.
+            if came.is_some_and(|came| came.elapsed() >= SETTLED) {
+                pause = FIRST_PAUSE;
+            } else {
+                self.wait(pause);
+                pause = (pause * 2).min(LAST_PAUSE);
             }
         }
     }
 
-    /// Starts a node, or attaches to the one that has the directory.
-    fn reach(&self) -> State {
+    /// Starts a node, or attaches to the one that has the directory. It counts as reached only once there
+    /// are events by which to tell when it ends.
+    fn reach(&self) -> Result<Reached, Error> {
         let config: Config = self.setup.config.clone().control_socket(true);
+        let stopped = EventsOptions::new().kinds(["stopped"]);
         match PeerManager::start(&config, START) {
-            Ok(manager) => State::Own(manager),
-            Err(error) if error.kind() == ErrorKind::DataDirLocked => {
-                match Client::attach(&self.setup.data_dir, ATTACH) {
-                    Ok(client) => State::Attached(client),
-                    Err(error) => State::Down(error),
+            Ok(manager) => match manager.events_with(stopped) {
+                Ok(events) => Ok(Reached { state: State::Own(manager), events: Box::new(events) }),
+                Err(error) => {
+                    let _ = manager.stop(STOP);
+                    Err(error)
                 }
+            },
+            Err(error) if error.kind() == ErrorKind::DataDirLocked => {
+                let client = Client::attach(&self.setup.data_dir, ATTACH)?;
+                let events = client.events(&stopped)?;
+                Ok(Reached { state: State::Attached(client), events: Box::new(events) })
             }
-            Err(error) => State::Down(error),
+            Err(error) => Err(error),
         }
     }
 
     /// Waits until a node has ended or nobody wants one any more.
-    fn watch(&self, node: &dyn Node) {
-        let options = EventsOptions::new().kinds(["stopped"]);
-        let Ok(mut events) = node.events(&options) else { return };
+    fn watch(&self, mut events: Box<dyn EventSource>) {
         while !self.ending() {
             match events.next(WATCH) {
                 Ok(batch) if batch.events.iter().any(|event| is_end(&event.kind)) => return,
@@ -196,6 +213,18 @@ impl Node for Shared {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
         match self.now() {
             Ok(node) => node.call(method, params, timeout),
+            Err(error) => Reply::refused(method, &error),
+        }
+    }
+
+    fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Reply {
+        match self.now() {
+            Ok(node) => node.call_with_own_token(method, params, timeout),
             Err(error) => Reply::refused(method, &error),
         }
     }

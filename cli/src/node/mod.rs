@@ -26,6 +26,17 @@ pub trait Node: Send + Sync {
     /// Runs an operation by its name or alias.
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply;
 
+    /// As [`call`](Self::call), for a call with a `cancel_token` that is a random number of this program's: no other
+    /// call has it, so that a node in another process cancels the call when this process dies.
+    fn call_with_own_token(
+        &self,
+        method: &str,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Reply {
+        self.call(method, params, timeout)
+    }
+
     /// Subscribes to events. The error is the failure as a reply.
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply>;
 
