@@ -13,7 +13,7 @@ use crate::{show, signals};
 /// Runs the node until a signal ends it.
 pub fn run(global: &Global, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
-    let host = Host::start(setup)?;
+    let host = Host::start(setup, show::note)?;
     let status = host.node().call("status", Map::new(), Duration::ZERO);
     if global.json {
         show::line(status.json());

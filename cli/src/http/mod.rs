@@ -56,7 +56,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let bound = listener.local_addr().map_err(|error| no_listener(args.http, &error))?;
     let runtime = runtime()?;
     let (stop, ending) = watch::channel(false);
-    let host = Host::start(setup.clone())?;
+    let host = Host::start(setup.clone(), show::note)?;
     let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
     app.token.check()?;
     let (router, end_agents) = router(&app)?;
@@ -157,10 +157,8 @@ fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
     if status.is_success() {
         show::started(&status, host.attached_to());
     } else {
-        let fields = status.object();
-        let text =
-            |name: &str| fields.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        show::line(&format!("the node can't start yet: {} ({})", text("error"), text("code")));
+        show::note("the node can't run; this server goes on, and tries again");
+        show::started(&status, None);
     }
     match token {
         Ok(token) if std::io::stdout().is_terminal() => {

@@ -30,13 +30,13 @@ use self::server::Server;
 use crate::args::Mcp;
 use crate::guard::Guarded;
 use crate::node::{Host, Setup};
-use crate::signals;
+use crate::{show, signals};
 
 /// `peerkit mcp`: serves MCP on standard input and output until the client goes away or a signal comes. Nothing else
 /// is written to standard output.
 pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
-    let host = Host::start(setup.clone())?;
+    let host = Host::start(setup.clone(), show::note)?;
     if let Some(error) = host.failure() {
         // Every reply says so too; this is for whoever looks into the client's log.
         let _ = writeln!(io::stderr(), "peerkit: the node can't start yet: {error}");

@@ -4,6 +4,7 @@
 //!
 //! While there is no node, every call answers with the failure that keeps it from starting.
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -40,6 +41,7 @@ pub struct Host {
 
 struct Shared {
     setup: Setup,
+    tell: fn(&str),
     state: Mutex<State>,
     changed: Condvar,
     ending: AtomicBool,
@@ -60,11 +62,28 @@ struct Reached {
     events: Box<dyn EventSource>,
 }
 
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            State::Starting => f.write_str("the node starts"),
+            State::Own(manager) => {
+                write!(f, "the node runs in this process: {}", manager.peer_id())
+            }
+            State::Attached(client) => {
+                write!(f, "the node runs in process {}: {}", client.pid(), client.peer_id())
+            }
+            State::Down(error) => write!(f, "the node can't run: {error} [{}]", error.kind()),
+        }
+    }
+}
+
 impl Host {
-    /// Begins to keep a node, and waits until there is one or the first try has failed.
-    pub fn start(setup: Setup) -> Result<Self, Error> {
+    /// Begins to keep a node, and waits until there is one or the first try has failed. How it goes on from there is
+    /// told by `tell`, in a line for a person.
+    pub fn start(setup: Setup, tell: fn(&str)) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             setup,
+            tell,
             state: Mutex::new(State::Starting),
             changed: Condvar::new(),
             ending: AtomicBool::new(false),
@@ -128,14 +147,29 @@ impl Shared {
         self.changed.notify_all();
     }
 
+    /// As [`set`](Self::set), for what lasts: whoever looks after the program hears of it, once.
+    fn settle(&self, state: State, told: &mut Option<String>) {
+        let line = state.to_string();
+        self.set(state);
+        // What the program begins with it says itself.
+        let first = told.is_none();
+        if told.as_ref() != Some(&line) {
+            if !first {
+                (self.tell)(&line);
+            }
+            *told = Some(line);
+        }
+    }
+
     /// The life of the keeper's thread.
     fn keep(&self) {
         let mut pause = FIRST_PAUSE;
+        let mut told = None;
         while !self.ending() {
             let came = match self.reach() {
                 Ok(Reached { state, events }) => {
                     let came = Instant::now();
-                    self.set(state.clone());
+                    self.settle(state.clone(), &mut told);
                     self.watch(events);
                     self.set(State::Down(between()));
                     if let State::Own(manager) = state {
@@ -145,7 +179,7 @@ impl Shared {
                     Some(came)
                 }
                 Err(error) => {
-                    self.set(State::Down(error));
+                    self.settle(State::Down(error), &mut told);
                     None
                 }
             };
