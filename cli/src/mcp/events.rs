@@ -64,6 +64,11 @@ impl Page {
         Ok(Page { cursor, kinds, limit, wait: Duration::from_millis(wait), detail })
     }
 
+    /// Whether it may wait for an event.
+    pub fn waits(&self) -> bool {
+        !self.wait.is_zero()
+    }
+
     /// Gets the page. Ends early where nobody wants it any more.
     pub fn read(&self, node: &dyn Node, unwanted: &dyn Fn() -> bool) -> Reply {
         self.try_read(node, unwanted).unwrap_or_else(failure)

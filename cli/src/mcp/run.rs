@@ -22,6 +22,8 @@ use crate::node::{Node, Reply};
 
 /// How many calls may be under way at once, of all clients of this process. Each has a thread that may block.
 pub const MAX_CALLS: usize = 32;
+/// How many of them may be ones that act, or wait for events: they take long, and reads are to have room beside them.
+const MAX_LONG: usize = 16;
 /// How often a client that wants to know hears that a call is still under way.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// How often a page that is too long is asked for again, smaller.
@@ -33,6 +35,7 @@ const CANCEL: Duration = Duration::from_millis(100);
 pub struct Runner {
     node: Arc<dyn Node>,
     calls: Arc<Semaphore>,
+    long: Arc<Semaphore>,
     /// The next token. They begin at a random number, for another process may call on the same node.
     token: AtomicU64,
 }
@@ -72,19 +75,39 @@ impl Runner {
     /// Runs calls on a node.
     pub fn new(node: Arc<dyn Node>) -> Self {
         let random = getrandom::u64().unwrap_or_default() >> 12;
-        Runner { node, calls: Arc::new(Semaphore::new(MAX_CALLS)), token: AtomicU64::new(random) }
+        Runner {
+            node,
+            calls: Arc::new(Semaphore::new(MAX_CALLS)),
+            long: Arc::new(Semaphore::new(MAX_LONG)),
+            token: AtomicU64::new(random),
+        }
+    }
+
+    /// The room for a call.
+    fn permits(&self, job: &Job) -> Result<Permits, Error> {
+        let one = |of: &Arc<Semaphore>, most: usize, what: &str| {
+            Arc::clone(of).try_acquire_owned().map_err(|_| {
+                let message = format!("{most} {what} are under way; no more are taken");
+                Error::new(ErrorKind::Busy, message)
+            })
+        };
+        let long = match job.is_long() {
+            true => Some(one(&self.long, MAX_LONG, "calls that act or wait")?),
+            false => None,
+        };
+        Ok((one(&self.calls, MAX_CALLS, "calls")?, long))
     }
 
     /// Runs the job and waits for it, telling the client now and then that it is under way.
     pub async fn run(&self, job: Job, context: &RequestContext<RoleServer>) -> Short {
-        let Ok(permit) = Arc::clone(&self.calls).try_acquire_owned() else {
-            let message = format!("{MAX_CALLS} calls are under way; no more are taken");
-            return shorten(job.refused(&Error::new(ErrorKind::Busy, message)).object(), true);
+        let permits = match self.permits(&job) {
+            Ok(permits) => permits,
+            Err(busy) => return shorten(job.refused(&busy).object(), true),
         };
         let token = self.token.fetch_add(1, Ordering::Relaxed);
         let unwanted = Arc::new(AtomicBool::new(false));
         let call =
-            Call { node: Arc::clone(&self.node), token, unwanted: Arc::clone(&unwanted), permit };
+            Call { node: Arc::clone(&self.node), token, unwanted: Arc::clone(&unwanted), permits };
         let mut done = tokio::task::spawn_blocking(move || call.run(job));
         let began = Instant::now();
         let mut ticks = interval_at(began + PROGRESS, PROGRESS);
@@ -108,6 +131,9 @@ impl Runner {
     }
 }
 
+/// How many of these may be under way is bounded.
+type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
 /// Tells a client that asked for it that a call is still under way.
 async fn tell(context: &RequestContext<RoleServer>, elapsed: Duration) {
     if let Some(token) = context.meta.get_progress_token() {
@@ -123,12 +149,12 @@ struct Call {
     node: Arc<dyn Node>,
     token: u64,
     unwanted: Arc<AtomicBool>,
-    permit: OwnedSemaphorePermit,
+    permits: Permits,
 }
 
 impl Call {
     fn run(self, job: Job) -> Short {
-        let _until_the_end = &self.permit;
+        let _until_the_end = &self.permits;
         let unwanted = || self.unwanted.load(Ordering::Relaxed);
         match job.what {
             What::Events(page) => shorten(page.read(&*self.node, &unwanted).object(), job.detail),
@@ -145,6 +171,8 @@ impl Call {
     ) -> Short {
         if takes_token(op) {
             params.insert("cancel_token".into(), self.token.into());
+            let reply = self.node.call_with_own_token(op.name, params, timeout);
+            return shorten(reply.object(), detail);
         }
         let call = |params| self.node.call(op.name, params, timeout).object();
         let mut short = shorten(call(params.clone()), detail);
@@ -163,6 +191,14 @@ impl Call {
 }
 
 impl Job {
+    /// Whether it acts, or waits for what may not come.
+    fn is_long(&self) -> bool {
+        match &self.what {
+            What::Operation { op, .. } => op.effect == Effect::Acts,
+            What::Events(page) => page.waits(),
+        }
+    }
+
     fn refused(&self, error: &Error) -> Reply {
         match &self.what {
             What::Operation { op, .. } => Reply::refused(op.name, error),
