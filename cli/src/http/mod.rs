@@ -18,6 +18,7 @@ mod params;
 mod routes;
 mod server;
 mod shape;
+mod stall;
 mod status;
 mod token;
 

@@ -1,5 +1,5 @@
-//! Connections: accepted up to a limit, each served by a task with limits on how slowly it may ask, and ended in
-//! order when the server ends.
+//! Connections: accepted up to a limit, each served by a task with limits on how slowly it may ask and read, and
+//! ended in order when the server ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,12 +14,15 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::stall::NoStall;
 use crate::node::Reply;
 
 /// Connections at once; a browser opens half a dozen, an event stream keeps one.
 const MAX_CONNECTIONS: usize = 512;
 /// How long a request's line and headers may take to arrive, and how long a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(20);
+/// How long a client may read nothing of what waits for it.
+const READ_TIME: Duration = Duration::from_secs(30);
 /// The most bytes that line and headers take.
 const MAX_HEAD: usize = 64 << 10;
 /// How long requests in flight may take to end when the server ends.
@@ -59,7 +62,8 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
-    let served = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let stream = TokioIo::new(NoStall::new(stream, READ_TIME));
+    let served = http.serve_connection(stream, TowerToHyperService::new(router));
     let mut served = std::pin::pin!(served);
     // Whatever ends a connection, a broken request among it, concerns nobody else.
     tokio::select! {
