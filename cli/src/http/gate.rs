@@ -10,7 +10,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use peerkit::{Error, ErrorKind};
 
-use super::app::App;
+use super::app::{App, Place};
 use super::pages::is_page;
 use super::status::{Refusal, too_busy};
 
@@ -52,9 +52,7 @@ pub async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> 
     response
 }
 
-type Room = tokio::sync::OwnedSemaphorePermit;
-
-fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
+fn admit(app: &App, request: Request) -> Result<(Request, Place), Refusal> {
     let (mut parts, body) = request.into_parts();
     let page = is_page(parts.uri.path());
     app.hosts.check(&parts, page)?;
@@ -64,8 +62,7 @@ fn admit(app: &App, request: Request) -> Result<(Request, Room), Refusal> {
         who(app, &parts.headers)?
     };
     parts.extensions.insert(caller);
-    let room = Arc::clone(&app.room).try_acquire_owned();
-    let room = room.map_err(|_| too_busy("requests"))?;
+    let room = app.room.enter(caller).ok_or_else(|| too_busy("requests"))?;
     Ok((Request::from_parts(parts, body), room))
 }
 
