@@ -59,7 +59,7 @@ impl Guarded {
                 ErrorKind::Blocked,
                 "over HTTP and MCP only an API on this machine, or one that --config names, can be asked",
             )
-            .with_hint("leave `api` out to ask the configured one")),
+            .with_hint("leave `api` out, or name it in the file given with --config")),
             _ => Ok(()),
         }
     }
@@ -68,26 +68,25 @@ impl Guarded {
         peerkit::is_loopback_api(api) || self.apis.iter().any(|known| known == api)
     }
 
-    /// Takes local paths out of a status, which tells where the node lives and warns of files.
-    fn status_without_paths(&self, reply: Reply) -> Reply {
-        let mut object = reply.object();
-        object.values_mut().for_each(|value| self.hide(value, None));
-        if let Some(data_dir) = object.get_mut("data_dir") {
-            *data_dir = Value::Null;
-        }
-        Reply::new(Value::Object(object).to_string())
-    }
-
-    /// Takes local paths out of a failure.
-    fn without_paths(&self, reply: Reply) -> Reply {
+    /// Takes local paths out of a failure, and out of the node's state, the one success that tells them.
+    fn without_paths(&self, method: &str, reply: Reply) -> Reply {
         if reply.is_success() {
-            return reply;
+            return if method == "status" { self.state_without_paths(&reply) } else { reply };
         }
         let mut object = reply.object();
         let detail = object.get_mut("detail").and_then(Value::as_object_mut);
         let path = detail.and_then(|detail| detail.shift_remove("path"));
         let path = path.as_ref().and_then(Value::as_str).filter(|path| is_telling(path));
         object.values_mut().for_each(|value| self.hide(value, path));
+        Reply::new(Value::Object(object).to_string())
+    }
+
+    fn state_without_paths(&self, reply: &Reply) -> Reply {
+        let mut object = reply.object();
+        object.values_mut().for_each(|value| self.hide(value, None));
+        if let Some(data_dir) = object.get_mut("data_dir") {
+            *data_dir = Value::Null;
+        }
         Reply::new(Value::Object(object).to_string())
     }
 
@@ -134,27 +133,11 @@ impl Node for Guarded {
             Ok(()) => self.node.call(method, params, timeout),
             Err(error) => Reply::refused(method, &error),
         };
-        match method {
-            "status" if reply.is_success() => self.status_without_paths(reply),
-            _ => self.without_paths(reply),
-        }
-    }
-
-    fn call_with_own_token(
-        &self,
-        method: &str,
-        params: Map<String, Value>,
-        timeout: Duration,
-    ) -> Reply {
-        let reply = match self.check(method, &params) {
-            Ok(()) => self.node.call_with_own_token(method, params, timeout),
-            Err(error) => Reply::refused(method, &error),
-        };
-        self.without_paths(reply)
+        self.without_paths(method, reply)
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
-        self.node.events(options).map_err(|reply| self.without_paths(reply))
+        self.node.events(options).map_err(|reply| self.without_paths("", reply))
     }
 
     fn cancel(&self, token: u64) {
@@ -214,6 +197,33 @@ mod tests {
         let error = Error::new(ErrorKind::Identity, "/etc/key is no key").with("path", "/etc/key");
         let reply = guarded(error, "{}", false).events(&EventsOptions::new()).err().unwrap();
         assert_eq!(reply.object()["error"], "<file> is no key");
+    }
+
+    /// A node that is well, and says where it lives.
+    struct Telling;
+
+    impl Node for Telling {
+        fn call(&self, _: &str, _: Map<String, Value>, _: Duration) -> Reply {
+            let warnings = json!(["/home/alice/peers/book.redb is old"]);
+            Reply::new(
+                json!({"success": true, "data_dir": "/home/alice/peers", "warnings": warnings})
+                    .to_string(),
+            )
+        }
+
+        fn events(&self, _: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
+            Err(Reply::refused("events_open", &Error::new(ErrorKind::Closed, "no events")))
+        }
+    }
+
+    #[test]
+    fn the_state_names_no_local_path() {
+        let setup = Setup { data_dir: PathBuf::from("/home/alice/peers"), config: Config::new() };
+        let guarded = Guarded::new(Arc::new(Telling), &setup, false);
+        let reply = asked(&guarded, "status", json!({}));
+        assert_eq!(reply["success"], true);
+        assert_eq!(reply.get("data_dir"), Some(&Value::Null), "the field stays");
+        assert_eq!(reply["warnings"], json!(["<data_dir>/book.redb is old"]));
     }
 
     #[test]

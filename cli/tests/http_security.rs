@@ -57,18 +57,15 @@ fn on_loopback_reading_is_free_and_acting_needs_the_token() {
 #[test]
 fn bound_elsewhere_all_but_health_and_page_needs_the_token() {
     let server = Server::start(&["--http", "0.0.0.0:0"]);
-    let authority = server.authority().replace("0.0.0.0", "127.0.0.1");
+    assert!(server.authority().starts_with("127.0.0.1:"), "one that it accepts");
     let mut stranger = server.stranger();
-    stranger.authority.clone_from(&authority);
     for free in ["/healthz", "/", "/app.js"] {
         assert_eq!(stranger.get(free).status, 200, "{free}");
     }
     for locked in [LIST, "/metrics", "/api/openapi.json", "/api/events", "/api/nothing"] {
         assert_eq!(stranger.get(locked).status, 401, "{locked}");
     }
-    let mut client = server.client();
-    client.authority = authority;
-    assert_eq!(client.get(LIST).status, 200);
+    assert_eq!(server.get(LIST).status, 200);
 }
 
 #[test]

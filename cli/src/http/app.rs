@@ -16,8 +16,8 @@ use crate::node::{Node, Setup};
 
 /// Requests that are answered at once; event streams count until they have begun.
 pub const MAX_REQUESTS: usize = 256;
-/// How many of these may be of callers who have shown no token: whoever has one always finds room.
-pub const MAX_UNKNOWN_REQUESTS: usize = 192;
+/// How many of them callers without the token may have, so that they can't crowd out its holder.
+pub const STRANGERS_REQUESTS: usize = 192;
 /// Calls that act at once; further ones wait a little. Each has a thread for as long as it takes, which may be an
 /// hour, and where the node is another process' one of the two dozen connections to it.
 pub const MAX_ACTING: usize = 16;
@@ -25,10 +25,34 @@ pub const MAX_ACTING: usize = 16;
 pub const TURN: Duration = Duration::from_secs(5);
 /// Event streams at once. Each has a thread.
 pub const MAX_STREAMS: usize = 64;
-/// How many of these may be of callers who have shown no token.
-pub const MAX_UNKNOWN_STREAMS: usize = 48;
+/// How many of them callers without the token may have.
+pub const STRANGERS_STREAMS: usize = 48;
 /// Threads that are left for calls which read, whatever else goes on.
 pub const READERS: usize = 32;
+
+/// Room for so many at once, of whom some may be strangers.
+pub struct Room {
+    all: Arc<Semaphore>,
+    strangers: Arc<Semaphore>,
+}
+
+/// A place in a room, as long as it is kept.
+pub type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
+
+impl Room {
+    fn new(all: usize, strangers: usize) -> Self {
+        Room { all: Arc::new(Semaphore::new(all)), strangers: Arc::new(Semaphore::new(strangers)) }
+    }
+
+    /// A place for this caller; None where there is none left.
+    pub fn enter(&self, caller: Caller) -> Option<Place> {
+        let strangers = match caller {
+            Caller::Trusted => None,
+            Caller::Anybody => Some(Arc::clone(&self.strangers).try_acquire_owned().ok()?),
+        };
+        Some((Arc::clone(&self.all).try_acquire_owned().ok()?, strangers))
+    }
+}
 
 /// What all requests share.
 pub struct App {
@@ -36,7 +60,7 @@ pub struct App {
     pub hosts: Hosts,
     pub token: Token,
     pub policy: Policy,
-    pub requests: Room,
+    pub room: Room,
     pub acting: Arc<Semaphore>,
     pub streams: Room,
     /// Turns true when the server ends.
@@ -106,11 +130,29 @@ impl App {
             hosts: Hosts::new(bound, &args.allow_hosts)?,
             token: Token::of(&setup.data_dir),
             policy: Policy::of(args)?,
-            requests: Room::new(MAX_REQUESTS, MAX_UNKNOWN_REQUESTS),
+            room: Room::new(MAX_REQUESTS, STRANGERS_REQUESTS),
             acting: Arc::new(Semaphore::new(MAX_ACTING)),
-            streams: Room::new(MAX_STREAMS, MAX_UNKNOWN_STREAMS),
+            streams: Room::new(MAX_STREAMS, STRANGERS_STREAMS),
             ending,
             document: OnceLock::new(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_leave_room_for_who_shows_the_token() {
+        let room = Room::new(3, 2);
+        let stranger = room.enter(Caller::Anybody);
+        let another = room.enter(Caller::Anybody);
+        assert!(stranger.is_some() && another.is_some());
+        assert!(room.enter(Caller::Anybody).is_none());
+        let holder = room.enter(Caller::Trusted);
+        assert!(holder.is_some() && room.enter(Caller::Trusted).is_none());
+        drop(stranger);
+        assert!(room.enter(Caller::Anybody).is_some());
     }
 }

@@ -67,8 +67,8 @@ fn admit(app: &App, request: Request) -> Result<(Request, Place), Refusal> {
         who(app, &parts.headers)?
     };
     parts.extensions.insert(caller);
-    let place = app.requests.enter(caller).ok_or_else(|| too_busy("requests"))?;
-    Ok((Request::from_parts(parts, body), place))
+    let room = app.room.enter(caller).ok_or_else(|| too_busy("requests"))?;
+    Ok((Request::from_parts(parts, body), room))
 }
 
 /// Who sends a request. A wrong token is refused everywhere, so that a client learns that it is wrong.

@@ -1,7 +1,7 @@
 //! By which names this server may be called: a web page must not reach it by a name of the page's owner that
 //! resolves to this machine (DNS rebinding), nor send it requests from elsewhere (CSRF). Pure; `gate` asks.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use axum::http::header::{HOST, ORIGIN};
 use axum::http::request::Parts;
@@ -69,6 +69,16 @@ fn port(text: &str) -> Option<Option<u16>> {
     plain.then(|| digits.parse().ok().map(Some)).flatten()
 }
 
+/// Where a server that is bound there is reached from this machine: an address which stands for all is none to ask.
+pub fn reached_at(bound: SocketAddr) -> SocketAddr {
+    let ip = match bound.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bound.port())
+}
+
 /// The names this server answers to.
 pub struct Hosts {
     bound: SocketAddr,
@@ -100,7 +110,7 @@ impl Hosts {
     pub fn check(&self, request: &Parts, page: bool) -> Result<(), Refusal> {
         let host = self.host(request)?;
         check_origin(&request.headers, |origin| {
-            let own = Authority { port: host.port.or(Some(80)), ..host.clone() };
+            let own = Authority { port: Some(host.port.unwrap_or(80)), ..host.clone() };
             *origin == own || self.allows(origin)
         })?;
         let navigates = request.headers.get(MODE).is_some_and(|mode| mode == "navigate");
@@ -281,11 +291,28 @@ mod tests {
     }
 
     #[test]
-    fn on_port_80_other_ports_are_other_sites() {
-        let own = hosts("127.9.8.7:80", &[]);
-        let with = |origin| status(&own, "/api/x", &[("host", "127.9.8.7"), ("origin", origin)]);
-        assert_eq!(with("http://127.9.8.7"), 200);
-        assert_eq!(with("http://127.9.8.7:3000"), 403);
+    fn on_port_80_another_port_is_another_site() {
+        let own = hosts("127.0.0.1:80", &["node.example"]);
+        let with = |host, origin| status(&own, "/api/x", &[("host", host), ("origin", origin)]);
+        assert_eq!(with("127.0.0.1", "http://127.0.0.1"), 200);
+        assert_eq!(with("localhost:80", "http://localhost"), 200);
+        assert_eq!(with("127.0.0.1", "http://127.0.0.1:8080"), 403);
+        assert_eq!(with("127.0.0.1", "https://127.0.0.1"), 403);
+        assert_eq!(with("node.example", "https://node.example"), 200, "behind a proxy");
+    }
+
+    #[test]
+    fn what_is_printed_is_served() {
+        for (bound, printed) in [
+            ("0.0.0.0:5080", "127.0.0.1:5080"),
+            ("[::]:5080", "[::1]:5080"),
+            ("127.0.0.1:5080", "127.0.0.1:5080"),
+            ("192.0.2.7:5080", "192.0.2.7:5080"),
+        ] {
+            let shown = reached_at(bound.parse().unwrap()).to_string();
+            assert_eq!(shown, printed);
+            assert_eq!(status(&hosts(bound, &[]), "/api/x", &[("host", &shown)]), 200, "{bound}");
+        }
     }
 
     #[test]

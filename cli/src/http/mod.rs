@@ -66,7 +66,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
         let listener = listener.map_err(|error| no_listener(args.http, &error))?;
         runtime.spawn(server::serve(listener, router, ending))
     };
-    tell(global, &app, &host, bound);
+    tell(global, &app, &host, hosts::reached_at(bound));
     end.wait();
     let _ = stop.send(true);
     end_agents();
@@ -126,8 +126,7 @@ fn reachable(bound: SocketAddr) -> SocketAddr {
 }
 
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
-fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
-    let bound = reachable(bound);
+fn tell(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
     let status = host.node().call("status", Map::new(), Duration::ZERO);
     let token = app.token.get();
     if global.json {
@@ -135,8 +134,8 @@ fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
         let mut put = |name: &str, value: Value| line.insert(name.to_owned(), value);
         let fields = status.object();
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
-        put("http", format!("http://{bound}").into());
-        put("mcp", format!("http://{bound}/mcp").into());
+        put("http", format!("http://{reached}").into());
+        put("mcp", format!("http://{reached}/mcp").into());
         put("token_file", app.token.file().display().to_string().into());
         put("peer_id", field("peer_id"));
         let addresses = field("listen_addrs");
@@ -162,14 +161,14 @@ fn tell(global: &Global, app: &App, host: &Host, bound: SocketAddr) {
     }
     match token {
         Ok(token) if std::io::stdout().is_terminal() => {
-            show::line(&format!("open http://{bound}/#token={token}"));
+            show::line(&format!("open http://{reached}/#token={token}"));
         }
         Ok(_) => {
-            show::line(&format!("open http://{bound}/"));
+            show::line(&format!("open http://{reached}/"));
             show::line(&format!("the token is in {}", app.token.file().display()));
         }
         Err(error) => {
-            show::line(&format!("open http://{bound}/"));
+            show::line(&format!("open http://{reached}/"));
             show::line(&format!("nobody can act: {error}"));
         }
     }

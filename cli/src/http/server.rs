@@ -1,5 +1,5 @@
-//! Connections: accepted up to a limit, each served by a task with limits on how slowly it may ask and read, and ended in
-//! order when the server ends.
+//! Connections: accepted up to a limit, each served by a task with limits on how slowly it may ask and read, and
+//! ended in order when the server ends.
 
 use std::sync::Arc;
 use std::time::Duration;
