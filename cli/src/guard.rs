@@ -57,7 +57,7 @@ impl Guarded {
         match params.get("api") {
             Some(Value::String(api)) if !self.may_ask(api) => Err(Error::new(
                 ErrorKind::Blocked,
-                "over HTTP and MCP only an API on this machine, or one that --config names, can be asked",
+                "over HTTP and MCP only an API on this machine, or the configured one, can be asked",
             )
             .with_hint("leave `api` out, or name it in the file given with --config")),
             _ => Ok(()),

@@ -69,30 +69,6 @@ pub struct App {
     pub document: OnceLock<String>,
 }
 
-/// Places of one kind, of which callers who have shown no token get only some.
-pub struct Room {
-    all: Arc<Semaphore>,
-    unknown: Arc<Semaphore>,
-}
-
-/// A place, until it is dropped.
-pub type Place = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
-
-impl Room {
-    fn new(all: usize, unknown: usize) -> Self {
-        Room { all: Arc::new(Semaphore::new(all)), unknown: Arc::new(Semaphore::new(unknown)) }
-    }
-
-    /// A place, where there is one for such a caller.
-    pub fn enter(&self, caller: Caller) -> Option<Place> {
-        let unknown = match caller {
-            Caller::Trusted => None,
-            Caller::Anybody => Some(Arc::clone(&self.unknown).try_acquire_owned().ok()?),
-        };
-        Some((Arc::clone(&self.all).try_acquire_owned().ok()?, unknown))
-    }
-}
-
 /// Who must show the token.
 #[derive(Debug, Clone, Copy)]
 pub struct Policy {

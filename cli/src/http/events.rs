@@ -62,7 +62,7 @@ async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     // Not awaited: it ends with the stream, with the node, or with the server.
     spawn_blocking(move || {
         pump(source, &batches, &ending);
-        drop(place);
+        drop(permit);
     });
     let events = stream::iter([Ok(first)]).chain(told_of(received));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())

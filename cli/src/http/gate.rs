@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::*;
-use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::Response;
 use peerkit::{Error, ErrorKind};
@@ -33,11 +33,6 @@ pub enum Caller {
 }
 
 impl Caller {
-    /// The caller of a request that came through here.
-    pub fn of(extensions: &Extensions) -> Self {
-        extensions.get().copied().unwrap_or(Caller::Anybody)
-    }
-
     /// Lets pass who may act.
     pub fn trusted(self) -> Result<(), Refusal> {
         match self {
@@ -50,7 +45,7 @@ impl Caller {
 /// The outermost layer.
 pub async fn pass(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let mut response = match admit(&app, request) {
-        Ok((request, _place)) => next.run(request).await,
+        Ok((request, _room)) => next.run(request).await,
         Err(refusal) => refusal.into_response(""),
     };
     decorate(response.headers_mut());

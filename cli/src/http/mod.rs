@@ -26,7 +26,7 @@ mod token;
 pub use self::routes::of_operation as routes_of;
 
 use std::io::IsTerminal;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -113,16 +113,6 @@ fn runtime() -> Result<Runtime, Error> {
     runtime.map_err(|error| {
         Error::new(ErrorKind::LimitReached, format!("no threads for the server: {error}"))
     })
-}
-
-/// An address by which a browser on this machine gets there: who listens everywhere isn't reached by 0.0.0.0.
-fn reachable(bound: SocketAddr) -> SocketAddr {
-    let ip = match bound.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, bound.port())
 }
 
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
