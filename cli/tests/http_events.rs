@@ -119,10 +119,12 @@ fn the_end_of_the_node_is_told_and_clears_the_id() {
 #[test]
 fn streams_are_counted() {
     let server = Server::start(&[]);
-    let open: Vec<_> = (0..64).map(|_| server.stranger().events("/api/events")).collect();
+    let strangers: Vec<_> = (0..48).map(|_| server.stranger().events("/api/events")).collect();
+    assert_eq!(server.stranger().get("/api/events").refused(503), "busy");
+    let holders: Vec<_> = (0..16).map(|_| server.client().events("/api/events")).collect();
     assert_eq!(server.get("/api/events").refused(503), "busy");
     assert_eq!(server.get("/api/peers/list").status, 200, "others aren't kept");
-    drop(open);
+    drop((strangers, holders));
     wait_for("room for a stream", || {
         let mut client = server.stranger();
         client.ask("GET", "/api/events", "");

@@ -62,7 +62,8 @@ impl Token {
         }
     }
 
-    /// Refuses a directory in which others could put a token of theirs.
+    /// Refuses a directory in which others could put a token of theirs. As for the library, its owner may be another
+    /// user, as a container's volumes are; the file itself must be this one's.
     fn check_directory(&self) -> Result<(), Error> {
         let directory = self.file.parent().unwrap_or(Path::new("/"));
         match fs::metadata(directory) {
