@@ -93,7 +93,7 @@ fn an_address_that_is_taken_ends_the_program_with_a_hint() {
     let home = Home::new();
     let refused = fails(&home, &["--json", "--http", &address]);
     assert_eq!(refused.status.code(), Some(7));
-    let said: serde_json::Value = serde_json::from_slice(&refused.stderr).unwrap();
+    let said: serde_json::Value = serde_json::from_slice(&refused.stdout).unwrap();
     assert_eq!(said["code"], "listen_failed");
     assert!(said["hint"].as_str().unwrap().contains("--http"));
 }

@@ -170,7 +170,7 @@ fn statuses_say_what_went_wrong() {
     let refused = call("connect_peer", json!({"multiaddr": "/ip4/127.0.0.1/tcp/1"}));
     assert_eq!(refused.refused(424), "dial_failed");
     let stranger = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo";
-    assert_eq!(call("connect_peer", json!({"peer_id": stranger})).refused(409), "no_addresses");
+    assert_eq!(call("connect_peer", json!({"peer_id": stranger})).refused(404), "no_addresses");
     assert_eq!(
         call("disconnect_peer", json!({"peer_id": stranger})).refused(404),
         "peer_not_found"
