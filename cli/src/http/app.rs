@@ -15,9 +15,9 @@ use crate::guard::Guarded;
 use crate::node::{Node, Setup};
 
 /// Requests that are answered at once; event streams count until they have begun.
-pub const MAX_REQUESTS: usize = 256;
+pub const MAX_REQUESTS: usize = 384;
 /// How many of them callers without the token may have, so that they can't crowd out its holder.
-pub const STRANGERS_REQUESTS: usize = 192;
+pub const STRANGERS_REQUESTS: usize = 320;
 /// Calls that act at once; further ones wait a little. Each has a thread for as long as it takes, which may be an
 /// hour, and where the node is another process' one of the two dozen connections to it.
 pub const MAX_ACTING: usize = 16;
