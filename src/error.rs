@@ -203,10 +203,8 @@ pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
 /// Names longer than this aren't compared: the cost is the product of both lengths.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// The known name that is most like the one given, to suggest it; none where that would be a wild guess.
+/// The known name that is most like the one given, to suggest it.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = known.filter(|_| given.len() <= MAX_NAME);
-    let distances = known.map(|name| (strsim::damerau_levenshtein(given, name), name));
-    let (distance, name) = distances.min_by_key(|(distance, _)| *distance)?;
-    (distance <= 2.max(given.len() / 3)).then_some(name)
+    known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
 }
