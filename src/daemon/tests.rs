@@ -317,7 +317,6 @@ fn a_daemon_that_cannot_be_reached_is_told_from_one_that_is_wrong() {
         (format!("http://{closed}"), "refused"),
         (no_name, "resolved"),
         (plain.url().replace("http", "https"), "TLS"),
-        (hangs_up.url().replace("http", "https"), "TLS"),
     ];
     for (url, why) in cases {
         let error = kubo(&url).unwrap_err();
@@ -325,6 +324,10 @@ fn a_daemon_that_cannot_be_reached_is_told_from_one_that_is_wrong() {
         assert!(error.message().contains(why), "{error}");
         assert_eq!(error.detail()["api"], url);
     }
+    // Whether the hang-up comes before or while the first of TLS is written is up to the system.
+    let error = kubo(&hangs_up.url().replace("http", "https")).unwrap_err();
+    let told = error.message().contains("TLS") || error.message().contains("closed the connection");
+    assert!(told, "{error}");
 }
 
 /// With the address of a running Kubo's API in `KUBO_API`.

@@ -28,6 +28,8 @@ const STOP: Duration = Duration::from_secs(10);
 /// How long to wait after a start that failed: doubling from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a call waits for a node that is being started: longer than the pause before it.
+const HANDOVER: Duration = Duration::from_secs(5);
 /// How often a watch of a node's events looks whether it is still wanted.
 const WATCH: Duration = Duration::from_millis(500);
 /// How long a node must have been there for its end to be no failed start.
@@ -49,7 +51,7 @@ struct Shared {
 
 #[derive(Clone)]
 enum State {
-    /// The first start is still under way.
+    /// A start is under way, the first one or that after a node's end: for a moment, so calls wait for it.
     Starting,
     Own(PeerManager),
     Attached(Client),
@@ -171,7 +173,7 @@ impl Shared {
                     let came = Instant::now();
                     self.settle(state.clone(), &mut told);
                     self.watch(events);
-                    self.set(State::Down(between()));
+                    self.set(State::Starting);
                     if let State::Own(manager) = state {
                         // Frees the slot of one that died, and the directory at the end.
                         let _ = manager.stop(STOP);
@@ -233,8 +235,15 @@ impl Shared {
         while !self.ending() && !self.changed.wait_until(&mut state, deadline).timed_out() {}
     }
 
+    /// The node. Where it is just changing hands, the call waits for the next one.
     fn now(&self) -> Result<Arc<dyn Node>, Error> {
-        match &*self.state.lock() {
+        let deadline = Instant::now() + HANDOVER;
+        let mut state = self.state.lock();
+        while matches!(*state, State::Starting)
+            && !self.ending()
+            && !self.changed.wait_until(&mut state, deadline).timed_out()
+        {}
+        match &*state {
             State::Own(manager) => Ok(Arc::new(manager.clone())),
             State::Attached(client) => Ok(Arc::new(client.clone())),
             State::Down(error) => Err(error.clone()),
