@@ -210,7 +210,10 @@ const scenarios = {
 
   async 'connects'([server]) {
     const { client, call } = await open(server);
-    const reply = await call('connect_peer', filled({ multiaddr: '$ADDR' }));
+    const connect = () => call('connect_peer', filled({ multiaddr: '$ADDR' }));
+    let reply = await connect();
+    // The killed one's server had the node, and ended with it during this call: then the node is this server's own.
+    if (reply.code === 'closed') reply = await connect();
     assert.equal(reply.success, true, JSON.stringify(reply));
     await client.close();
   },
