@@ -235,6 +235,20 @@ impl Shared {
         while !self.ending() && !self.changed.wait_until(&mut state, deadline).timed_out() {}
     }
 
+    /// Gives a reply on. Where it says that the owner has gone, the keeper is about to notice too: who calls again
+    /// then finds the next node.
+    fn noticed(&self, reply: Reply) -> Reply {
+        if reply.code() == Some(ErrorKind::Closed) {
+            let deadline = Instant::now() + WATCH * 2;
+            let mut state = self.state.lock();
+            while matches!(*state, State::Attached(_))
+                && !self.ending()
+                && !self.changed.wait_until(&mut state, deadline).timed_out()
+            {}
+        }
+        reply
+    }
+
     /// The node. Where it is just changing hands, the call waits for the next one.
     fn now(&self) -> Result<Arc<dyn Node>, Error> {
         let deadline = Instant::now() + HANDOVER;
@@ -255,7 +269,7 @@ impl Shared {
 impl Node for Shared {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
         match self.now() {
-            Ok(node) => node.call(method, params, timeout),
+            Ok(node) => self.noticed(node.call(method, params, timeout)),
             Err(error) => Reply::refused(method, &error),
         }
     }
@@ -267,7 +281,7 @@ impl Node for Shared {
         timeout: Duration,
     ) -> Reply {
         match self.now() {
-            Ok(node) => node.call_with_own_token(method, params, timeout),
+            Ok(node) => self.noticed(node.call_with_own_token(method, params, timeout)),
             Err(error) => Reply::refused(method, &error),
         }
     }
