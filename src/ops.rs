@@ -63,6 +63,13 @@ impl Operation {
         schema(self.reply)
     }
 
+    /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    pub fn takes_cancel_token(&self) -> bool {
+        // What reads answers at once.
+        self.effect == Effect::Acts
+            && property_names(&self.params_schema()).iter().any(|name| name == "cancel_token")
+    }
+
     /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
     pub fn call(
         &self,

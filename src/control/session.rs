@@ -131,7 +131,7 @@ impl Session<'_> {
         timeout: Duration,
         cancel_on_hangup: bool,
     ) -> String {
-        let token = takes_token(operation).then(|| match params.get("cancel_token") {
+        let token = operation.takes_cancel_token().then(|| match params.get("cancel_token") {
             None | Some(Value::Null) => Some(self.entry.token()),
             // One that is no number fails the call.
             Some(theirs) => theirs.as_u64().filter(|_| cancel_on_hangup),
@@ -184,21 +184,13 @@ fn json(message: &impl Serialize) -> Result<String, Broken> {
     serde_json::to_string(message).map_err(|error| Broken::Failed(error.into()))
 }
 
-/// Whether a call of the operation can be cancelled.
-fn takes_token(operation: &Operation) -> bool {
-    let acts = matches!(operation.effect, ops::Effect::Acts);
-    let schema = acts.then(|| operation.params_schema());
-    let properties = schema.as_ref().and_then(|schema| schema.get("properties"));
-    properties.is_some_and(|properties| properties.get("cancel_token").is_some())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn calls_that_wait_for_the_network_can_be_cancelled() {
-        let takes = |name| takes_token(ops::find(name).unwrap());
+        let takes = |name| ops::find(name).unwrap().takes_cancel_token();
         assert!(takes("connect_peer") && takes("discover_peers") && takes("find_providers"));
         assert!(!takes("list_peers") && !takes("start_discovery"));
     }

@@ -100,14 +100,11 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
     let global = &cli.global;
     let setup = setup(global)?;
-    match &cli.command {
-        Command::Run => return Ok(run::run(global, setup)?),
-        Command::Serve(args) => return Ok(http::serve(global, args, setup)?),
-        Command::Mcp(args) => return Ok(mcp::serve_stdio(args, setup)?),
-        _ => {}
-    }
     let context = &Context { global, setup: &setup };
     match &cli.command {
+        Command::Run => Ok(run::run(global, setup.clone())?),
+        Command::Serve(args) => Ok(http::serve(global, args, setup.clone())?),
+        Command::Mcp(args) => Ok(mcp::serve_stdio(args, setup.clone())?),
         Command::Status => stats::status(context),
         Command::Stats => stats::stats(context),
         Command::Summary => stats::summary(context),
@@ -130,11 +127,8 @@ fn dispatch(cli: &Cli) -> Outcome {
         Command::Unsubscribe(args) => pubsub::unsubscribe(context, args),
         Command::Events(args) => events::run(context, args),
         Command::Call(args) => call::run(context, args),
-        Command::Run
-        | Command::Serve(_)
-        | Command::Mcp(_)
-        | Command::Completions(_)
-        | Command::Man(_) => Ok(ExitCode::SUCCESS),
+        // Done above.
+        Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
     }
 }
 

@@ -117,8 +117,7 @@ impl Call {
     /// Gives the call a token by which it can be cancelled, where it takes one and the caller gave none.
     fn cancellable(&mut self) -> Option<u64> {
         const NAME: &str = "cancel_token";
-        let takes = schema(self.op)["properties"].get(NAME).is_some();
-        if !takes || self.params.contains_key(NAME) {
+        if !self.op.takes_cancel_token() || self.params.contains_key(NAME) {
             return None;
         }
         let mut bytes = [0; 8];

@@ -169,7 +169,7 @@ impl Call {
         timeout: Duration,
         detail: bool,
     ) -> Short {
-        if takes_token(op) {
+        if op.takes_cancel_token() {
             params.insert("cancel_token".into(), self.token.into());
             let reply = self.node.call_with_own_token(op.name, params, timeout);
             return shorten(reply.object(), detail);
@@ -269,12 +269,6 @@ fn timeout(arguments: &mut JsonObject) -> Result<Duration, Error> {
 
 fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
-}
-
-/// Whether a call of the operation can be cancelled.
-fn takes_token(op: &Operation) -> bool {
-    let schema = (op.effect == Effect::Acts).then(|| op.params_schema().to_value());
-    schema.is_some_and(|schema| schema["properties"].get("cancel_token").is_some())
 }
 
 fn panicked() -> Short {
