@@ -14,16 +14,16 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use tokio::sync::Notify;
 
-use super::dht::Dht;
-use super::exchange::{self, Exchange};
-use super::gate::Gate;
-use super::layers::DialTerms;
-use super::pubsub;
-use super::quiet::Gossipsub;
-use super::sieve::Sieve;
-use super::{Node, ping, transport};
 use crate::config::DhtMode;
 use crate::error::Result;
+use crate::worker::connections::gater::Gate;
+use crate::worker::lookup::ask_peers::{self, Exchange};
+use crate::worker::protocols::gossipsub::Gossipsub;
+use crate::worker::protocols::gossipsub::message_filter::Sieve;
+use crate::worker::protocols::kad::Dht;
+use crate::worker::pubsub;
+use crate::worker::transport::wrappers::DialTerms;
+use crate::worker::{Node, protocols::ping, transport};
 
 /// What identify announces as the protocol family, as Kubo and go-libp2p do.
 const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
@@ -37,20 +37,20 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The protocols every connection speaks. Gates stand first: what they refuse, no other sees.
 #[derive(NetworkBehaviour)]
-pub(super) struct Behaviour {
+pub(crate) struct Behaviour {
     gate: Gate,
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: identify::Behaviour,
-    pub(super) ping: ping::Behaviour,
-    pub(super) dht: Toggle<Dht>,
-    pub(super) gossipsub: Gossipsub,
-    pub(super) exchange: Exchange,
+    pub(crate) ping: ping::Behaviour,
+    pub(crate) dht: Toggle<Dht>,
+    pub(crate) gossipsub: Gossipsub,
+    pub(crate) exchange: Exchange,
     autonat: Toggle<autonat::v2::client::Behaviour>,
 }
 
 /// A swarm that listens nowhere yet. `crashed` is told when a connection's task panics, which
 /// tokio would otherwise swallow, and the connection look open for ever.
-pub(super) fn swarm(
+pub(crate) fn swarm(
     node: &Node,
     terms: DialTerms,
     sieve: &Sieve,
@@ -76,7 +76,7 @@ pub(super) fn swarm(
         ping: ping::Behaviour::default(),
         dht: Dht::new(local, settings, Arc::clone(discovery), Arc::clone(metrics))?.into(),
         gossipsub: pubsub::behaviour(keypair, sieve)?,
-        exchange: exchange::behaviour(settings)?,
+        exchange: ask_peers::behaviour(settings)?,
         autonat: reachability.then(autonat::v2::client::Behaviour::default).into(),
     };
     let executor = move |task: BoxFuture<'static, ()>| {

@@ -6,36 +6,36 @@ use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
 
-use super::command::{Reply, Terms};
-use super::connect::Connecting;
-use super::content::Finding;
-use super::dial::millis;
-use super::ping::{Event as PingEvent, Outcome, PingFailure};
-use super::{Timer, Worker};
 use crate::PeerId;
 use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind};
 use crate::model::Text;
 use crate::model::event::DisconnectReason;
 use crate::model::reply::{Connected, PeerFound, Pinged, Provider};
+use crate::worker::command::{Reply, Terms};
+use crate::worker::content::Finding;
+use crate::worker::dialing::connect::Connecting;
+use crate::worker::dialing::millis;
+use crate::worker::protocols::ping::{Event as PingEvent, Outcome, PingFailure};
+use crate::worker::{Timer, Worker};
 
 /// Calls that may wait at once.
 const MAX_WAITING: usize = 4096;
 
 /// Every waiting call, by a number that is never used twice.
 #[derive(Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     last: u64,
     waiting: HashMap<u64, Call>,
 }
 
-pub(super) struct Call {
+pub(crate) struct Call {
     pub deadline: Instant,
     cancel_token: Option<u64>,
     pub kind: Kind,
 }
 
-pub(super) enum Kind {
+pub(crate) enum Kind {
     Connect(Connecting, Reply<Connected>),
     /// Waits for these connections to be closed.
     Disconnect(Vec<ConnectionId>, Reply<bool>),
@@ -55,7 +55,7 @@ pub(super) enum Kind {
 }
 
 /// How far a `ping_peer` is.
-pub(super) struct Pinging {
+pub(crate) struct Pinging {
     peer: PeerId,
     text: Text,
     count: u32,
@@ -79,16 +79,16 @@ impl Call {
 }
 
 impl Calls {
-    pub(super) fn take(&mut self, id: u64) -> Option<Call> {
+    pub(crate) fn take(&mut self, id: u64) -> Option<Call> {
         self.waiting.remove(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: u64) -> Option<&mut Call> {
+    pub(crate) fn get_mut(&mut self, id: u64) -> Option<&mut Call> {
         self.waiting.get_mut(&id)
     }
 
     /// The waiting connects, with their numbers.
-    pub(super) fn connecting(&self) -> impl Iterator<Item = (u64, &Connecting)> {
+    pub(crate) fn connecting(&self) -> impl Iterator<Item = (u64, &Connecting)> {
         self.waiting.iter().filter_map(|(id, call)| match &call.kind {
             Kind::Connect(connecting, _) => Some((*id, connecting)),
             _ => None,
@@ -96,12 +96,12 @@ impl Calls {
     }
 
     /// The waiting discoveries whose goal satisfies.
-    pub(super) fn discovering(&self, satisfied: impl Fn(u64) -> bool) -> Vec<u64> {
+    pub(crate) fn discovering(&self, satisfied: impl Fn(u64) -> bool) -> Vec<u64> {
         self.matching(|call| matches!(call.kind, Kind::Discover { goal, .. } if satisfied(goal)))
     }
 
     /// Whether a call waits for something of this connected peer.
-    pub(super) fn needs(&self, peer: &PeerId) -> bool {
+    pub(crate) fn needs(&self, peer: &PeerId) -> bool {
         self.waiting.values().any(|call| match &call.kind {
             Kind::Connect(connecting, _) => connecting.is_for(peer),
             Kind::Ping(pinging, _) => pinging.peer == *peer,
@@ -116,7 +116,7 @@ impl Calls {
 
 impl Worker {
     /// Notes a call as waiting; one too many is answered `busy`.
-    pub(super) fn wait<T>(
+    pub(crate) fn wait<T>(
         &mut self,
         terms: Terms<T>,
         kind: impl FnOnce(Reply<T>) -> Kind,
@@ -139,7 +139,7 @@ impl Worker {
     }
 
     /// Takes a call that is about to be answered.
-    pub(super) fn take_call(&mut self, id: u64) -> Option<Call> {
+    pub(crate) fn take_call(&mut self, id: u64) -> Option<Call> {
         let call = self.calls.take(id)?;
         self.timers.clear(call.deadline, Timer::Deadline(id));
         self.stop_looking(id);
@@ -151,13 +151,13 @@ impl Worker {
         Some(call)
     }
 
-    pub(super) fn fail_call(&mut self, id: u64, error: Error) {
+    pub(crate) fn fail_call(&mut self, id: u64, error: Error) {
         if let Some(call) = self.take_call(id) {
             call.fail(error);
         }
     }
 
-    pub(super) fn on_deadline(&mut self, id: u64) {
+    pub(crate) fn on_deadline(&mut self, id: u64) {
         match self.calls.get_mut(id).map(|call| &call.kind) {
             None => {}
             Some(Kind::Connect(..)) => self.connect_timed_out(id),
@@ -185,7 +185,7 @@ impl Worker {
     }
 
     /// Ends all calls that carry the token.
-    pub(super) fn cancel(&mut self, token: u64) -> u32 {
+    pub(crate) fn cancel(&mut self, token: u64) -> u32 {
         let ids = self.calls.matching(|call| call.cancel_token == Some(token));
         for id in &ids {
             self.abandon_dial(*id);
@@ -194,7 +194,7 @@ impl Worker {
         ids.len() as u32
     }
 
-    pub(super) fn disconnect(&mut self, peer: PeerId, terms: Terms<bool>) {
+    pub(crate) fn disconnect(&mut self, peer: PeerId, terms: Terms<bool>) {
         self.abort_dials(peer);
         let state = self.peers.get(&peer);
         let open: Vec<_> = state.iter().flat_map(|s| &s.connections).map(|c| c.id).collect();
@@ -211,7 +211,7 @@ impl Worker {
     }
 
     /// Answers the disconnects for which this was the last connection to close.
-    pub(super) fn connection_gone(&mut self, closed: ConnectionId) {
+    pub(crate) fn connection_gone(&mut self, closed: ConnectionId) {
         let mut over = Vec::new();
         for (id, call) in &mut self.calls.waiting {
             if let Kind::Disconnect(open, _) = &mut call.kind {
@@ -227,7 +227,7 @@ impl Worker {
     }
 
     /// Answers the pings of a peer that has no connection left.
-    pub(super) fn pinged_peer_gone(&mut self, peer: PeerId) {
+    pub(crate) fn pinged_peer_gone(&mut self, peer: PeerId) {
         let pinging = self
             .calls
             .matching(|call| matches!(&call.kind, Kind::Ping(pinging, _) if pinging.peer == peer));
@@ -240,7 +240,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn ping(&mut self, peer: PeerId, count: u32, terms: Terms<Pinged>) {
+    pub(crate) fn ping(&mut self, peer: PeerId, count: u32, terms: Terms<Pinged>) {
         let Some(state) = self.peers.get(&peer) else {
             let error = Error::new(ErrorKind::NotConnected, format!("{peer} is not connected"));
             terms.reply.send(Err(error));
@@ -253,7 +253,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn on_ping(&mut self, event: PingEvent) {
+    pub(crate) fn on_ping(&mut self, event: PingEvent) {
         match event {
             PingEvent::Dead { peer, connection } => {
                 let state = self.peers.get_mut(&peer);
@@ -309,6 +309,6 @@ fn timed_out(message: &str) -> Error {
 }
 
 /// How long `since` is ago.
-pub(super) fn age(since: Instant) -> Duration {
+pub(crate) fn age(since: Instant) -> Duration {
     Instant::now().saturating_duration_since(since)
 }

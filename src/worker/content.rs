@@ -5,24 +5,24 @@ use std::time::{Duration, Instant};
 
 use libp2p::kad::{self, QueryId, QueryResult, RecordKey};
 
-use super::Worker;
-use super::calls::{Kind, age};
-use super::command::Terms;
-use super::dht::{Dht, DhtEvent};
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::Provider;
+use crate::worker::Worker;
+use crate::worker::calls::{Kind, age};
+use crate::worker::command::Terms;
+use crate::worker::protocols::kad::{Dht, DhtEvent};
 use crate::{Multiaddr, PeerId};
 
 /// The queries of calls, by the call.
 #[derive(Default)]
-pub(super) struct Content(HashMap<u64, QueryId>);
+pub(crate) struct Content(HashMap<u64, QueryId>);
 
 impl Content {
-    pub(super) fn forget(&mut self, call: u64) -> Option<QueryId> {
+    pub(crate) fn forget(&mut self, call: u64) -> Option<QueryId> {
         self.0.remove(&call)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -32,13 +32,13 @@ impl Content {
 }
 
 /// How far a `find_providers` is.
-pub(super) struct Finding {
+pub(crate) struct Finding {
     limit: usize,
     providers: Vec<(PeerId, Vec<Multiaddr>)>,
 }
 
 impl Worker {
-    pub(super) fn on_dht(&mut self, event: DhtEvent) {
+    pub(crate) fn on_dht(&mut self, event: DhtEvent) {
         match event {
             DhtEvent::Located { peer, addresses } => self.located(peer, &addresses),
             DhtEvent::Progressed { query, result, answered, last } => {
@@ -76,7 +76,7 @@ impl Worker {
     }
 
     /// The DHT, where there is anybody to ask.
-    pub(super) fn dht_with_peers(&mut self) -> crate::error::Result<&mut Dht> {
+    pub(crate) fn dht_with_peers(&mut self) -> crate::error::Result<&mut Dht> {
         let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else {
             return Err(Error::new(ErrorKind::Unsupported, "the DHT is off")
                 .with_hint("set discovery.dht to \"server\", \"client\" or \"auto\""));
@@ -91,7 +91,7 @@ impl Worker {
     }
 
     /// `provide`.
-    pub(super) fn provide(&mut self, key: Vec<u8>, terms: Terms<Duration>) {
+    pub(crate) fn provide(&mut self, key: Vec<u8>, terms: Terms<Duration>) {
         let begun = match self.dht_with_peers() {
             Ok(dht) => dht.provide(RecordKey::from(key)),
             Err(error) => Err(error),
@@ -118,7 +118,7 @@ impl Worker {
     }
 
     /// `find_providers`.
-    pub(super) fn find_providers(
+    pub(crate) fn find_providers(
         &mut self,
         key: Vec<u8>,
         limit: usize,
@@ -154,7 +154,7 @@ impl Worker {
     }
 
     /// Answers with the providers heard of by now.
-    pub(super) fn providers_found(&mut self, call: u64) {
+    pub(crate) fn providers_found(&mut self, call: u64) {
         let Some(Kind::Providers(finding, reply)) = self.take_call(call).map(|call| call.kind)
         else {
             return;

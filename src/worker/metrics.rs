@@ -20,9 +20,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::behaviour::BehaviourEvent;
-use super::ping::{Event as PingEvent, PingFailure};
 use crate::model::TransportKind;
+use crate::worker::behaviour::BehaviourEvent;
+use crate::worker::protocols::ping::{Event as PingEvent, PingFailure};
 use crate::{PeerId, addr};
 
 #[cfg(test)]
@@ -85,7 +85,7 @@ impl Recorder {
     }
 
     /// Counts what the swarm tells.
-    pub(super) fn record(&self, event: &SwarmEvent<BehaviourEvent>) {
+    pub(crate) fn record(&self, event: &SwarmEvent<BehaviourEvent>) {
         match event {
             SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.identify.record(event),
             SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.record_ping(event),
@@ -111,12 +111,12 @@ impl Recorder {
     }
 
     /// Counts a dial of ours. The swarm tells only of those that behaviours ask for.
-    pub(super) fn record_dial(&self, peer_id: Option<PeerId>, connection_id: ConnectionId) {
+    pub(crate) fn record_dial(&self, peer_id: Option<PeerId>, connection_id: ConnectionId) {
         self.libp2p.record(&SwarmEvent::<()>::Dialing { peer_id, connection_id });
     }
 
     /// Counts what libp2p-kad tells. Its events end in `dht`, where the worker hears of some.
-    pub(super) fn record_kad(&self, event: &kad::Event) {
+    pub(crate) fn record_kad(&self, event: &kad::Event) {
         self.libp2p.record(event);
     }
 

@@ -8,44 +8,21 @@
 //! `providers`, `pubsub` with `quiet` and `sieve`, `local` with `mdns`, `daemons`) and `tend` of what is
 //! dialled because of it. `transport` and `behaviour` put libp2p together.
 
-mod accept;
-mod announce;
 mod behaviour;
+mod bind;
 mod calls;
 pub(crate) mod command;
-mod connect;
+mod connections;
 mod content;
-mod daemons;
-mod dht;
-mod dial;
+mod dialing;
 mod discovery;
-mod exchange;
-mod gate;
-mod identified;
-mod layers;
-mod learnt;
-mod limits;
-mod listen;
-mod local;
 mod lookup;
-mod mdns;
 mod metrics;
-mod outcome;
-mod peer;
-mod peers;
-mod ping;
-mod providers;
+mod protocols;
 mod pubsub;
-mod quiet;
-mod rate;
-mod recent;
-mod security;
-mod sieve;
-mod stage;
-mod tend;
 mod timers;
-mod traffic;
 mod transport;
+mod util;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -59,21 +36,21 @@ use tokio::sync::{Notify, mpsc};
 use self::behaviour::{Behaviour, BehaviourEvent};
 use self::calls::Calls;
 use self::command::Command;
+use self::connections::peer::Peer;
 use self::content::Content;
-use self::daemons::Daemons;
-use self::dial::Dials;
+use self::dialing::{Dials, auto};
 use self::discovery::Discovery;
-use self::layers::DialTerms;
-use self::local::Local;
-use self::lookup::Lookups;
+use self::discovery::daemons::Daemons;
+use self::discovery::mdns::Local;
+use self::lookup::{Lookups, ask_peers};
 pub(crate) use self::metrics::Recorder;
-use self::peer::Peer;
+use self::protocols::gossipsub::message_filter::Sieve;
 pub(crate) use self::pubsub::MAX_TOPIC_BYTES;
 use self::pubsub::Pubsub;
-use self::rate::{Rates, TokenBucket};
-use self::sieve::Sieve;
 use self::timers::{Timer, Timers};
-pub(crate) use self::traffic::Traffic;
+pub(crate) use self::transport::counted::Traffic;
+use self::transport::wrappers::DialTerms;
+use self::util::rate::{Rates, TokenBucket};
 use crate::book::Book;
 use crate::config::Settings;
 use crate::discovery::DiscoveryLog;
@@ -106,7 +83,7 @@ pub(crate) fn run(
         let sieve = Sieve::new(Arc::clone(&node.discovery));
         let mut swarm = behaviour::swarm(node, terms.clone(), &sieve, Arc::clone(&crashed))?;
         let mut early = Vec::new();
-        let listening = listen::listen(&mut swarm, node, &mut early).await?;
+        let listening = bind::listen(&mut swarm, node, &mut early).await?;
         if let Some(run) = ready(listening) {
             let mut worker = Worker::new(swarm, run, terms, sieve, &node.keypair);
             early.into_iter().for_each(|event| worker.on_swarm_event(event));
@@ -195,8 +172,8 @@ impl Worker {
             lookups: Lookups::default(),
             daemons: Daemons::new(),
             content: Content::default(),
-            asked: exchange::rates(),
-            strangers: TokenBucket::new(tend::STRANGERS_PER_S, tend::STRANGERS_AT_ONCE),
+            asked: ask_peers::rates(),
+            strangers: TokenBucket::new(auto::STRANGERS_PER_S, auto::STRANGERS_AT_ONCE),
             tending: false,
         }
     }
@@ -314,7 +291,7 @@ impl Worker {
                 self.on_dial_error(connection_id, &error)
             }
             SwarmEvent::NewListenAddr { address, .. } => {
-                listen::announce(&mut self.swarm, &self.run.settings, &address);
+                bind::announce(&mut self.swarm, &self.run.settings, &address);
                 self.run.listen_addr(address, true);
                 self.has_news();
                 self.tell_mdns();

@@ -17,16 +17,16 @@ use libp2p::gossipsub::{
 };
 use libp2p::identity::Keypair;
 
-use super::announce::{Announcements, Refused};
-use super::command::Terms;
-use super::quiet::Gossipsub;
-use super::sieve::Sieve;
-use super::{Timer, Worker, announce};
 use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
 use crate::model::reply::{Published, Topics as TopicsReply};
+use crate::worker::command::Terms;
+use crate::worker::discovery::records::{Announcements, Refused};
+use crate::worker::protocols::gossipsub::Gossipsub;
+use crate::worker::protocols::gossipsub::message_filter::Sieve;
+use crate::worker::{Timer, Worker, discovery::records};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// The longest that is read of a stream at once. Gossipsub holds against it whatever has arrived, be it
@@ -53,10 +53,10 @@ const MAX_TOPICS: usize = 100;
 const ANNOUNCE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Which topics remotes may subscribe to: all, in bounded number and length.
-pub(super) type Topics = MaxCountSubscriptionFilter<ShortTopics>;
+pub(crate) type Topics = MaxCountSubscriptionFilter<ShortTopics>;
 
 /// Topics that aren't too long.
-pub(super) struct ShortTopics;
+pub(crate) struct ShortTopics;
 
 impl TopicSubscriptionFilter for ShortTopics {
     fn can_subscribe(&mut self, topic: &TopicHash) -> bool {
@@ -68,7 +68,7 @@ impl TopicSubscriptionFilter for ShortTopics {
 /// message, so that a flood costs more with them, and they count against a neighbour only after its
 /// signatures were verified. Honest nodes of other kinds that hand on what they don't understand would
 /// be punished for it. Each neighbour is held to its share instead.
-pub(super) fn behaviour(keypair: &Keypair, sieve: &Sieve) -> Result<Gossipsub> {
+pub(crate) fn behaviour(keypair: &Keypair, sieve: &Sieve) -> Result<Gossipsub> {
     let config = ConfigBuilder::default()
         .max_transmit_size(MAX_READ_BYTES)
         .max_control_message_size(MAX_CONTROL_BYTES)
@@ -105,7 +105,7 @@ fn message_id(message: &Message) -> MessageId {
 }
 
 /// What the worker keeps of pubsub.
-pub(super) struct Pubsub {
+pub(crate) struct Pubsub {
     keypair: Keypair,
     /// The user's topics.
     topics: BTreeSet<String>,
@@ -119,7 +119,7 @@ pub(super) struct Pubsub {
 }
 
 impl Pubsub {
-    pub(super) fn new(keypair: &Keypair, settings: &Settings, sieve: Sieve) -> Self {
+    pub(crate) fn new(keypair: &Keypair, settings: &Settings, sieve: Sieve) -> Self {
         Pubsub {
             keypair: keypair.clone(),
             topics: BTreeSet::new(),
@@ -132,18 +132,18 @@ impl Pubsub {
         }
     }
 
-    pub(super) fn forget(&mut self, peer: &PeerId) {
+    pub(crate) fn forget(&mut self, peer: &PeerId) {
         self.announcements.forget(peer);
     }
 
     /// Whether whoever is on the topic was told where this node is.
-    pub(super) fn has_told(&self) -> bool {
+    pub(crate) fn has_told(&self) -> bool {
         self.told
     }
 }
 
 impl Worker {
-    pub(super) fn on_pubsub(&mut self, event: Event) {
+    pub(crate) fn on_pubsub(&mut self, event: Event) {
         match event {
             Event::Message { propagation_source, message_id, message } => {
                 let acceptance = self.on_message(&propagation_source, &message_id, message);
@@ -210,7 +210,7 @@ impl Worker {
     }
 
     /// Takes part in announcements, or no longer.
-    pub(super) fn listen_for_peers(&mut self, active: bool) {
+    pub(crate) fn listen_for_peers(&mut self, active: bool) {
         if !self.run.settings.discovery.gossip {
             return;
         }
@@ -236,7 +236,7 @@ impl Worker {
     }
 
     /// The time for an announcement has come, unless there was one meanwhile.
-    pub(super) fn on_announce_timer(&mut self) {
+    pub(crate) fn on_announce_timer(&mut self) {
         let last = self.pubsub.last_announced;
         if last.is_none_or(|last| Instant::now() >= last + ANNOUNCE_PAUSE) {
             self.announce();
@@ -244,13 +244,13 @@ impl Worker {
     }
 
     /// Tells everyone on the topic where this node is.
-    pub(super) fn announce(&mut self) {
+    pub(crate) fn announce(&mut self) {
         if !self.discovering() || !self.run.settings.discovery.gossip {
             return;
         }
         let addresses = self.told_addresses();
-        self.pubsub.last_seq = announce::next_seq(self.pubsub.last_seq, clock::now());
-        let record = announce::seal(&self.pubsub.keypair, addresses, self.pubsub.last_seq);
+        self.pubsub.last_seq = records::next_seq(self.pubsub.last_seq, clock::now());
+        let record = records::seal(&self.pubsub.keypair, addresses, self.pubsub.last_seq);
         let Ok(record) = record else { return };
         let topic = self.pubsub.announced_on.hash();
         let sent = self.swarm.behaviour_mut().gossipsub.publish(topic, record);
@@ -281,7 +281,7 @@ impl Worker {
         addresses
     }
 
-    pub(super) fn publish(&mut self, topic: String, data: Vec<u8>, terms: Terms<Published>) {
+    pub(crate) fn publish(&mut self, topic: String, data: Vec<u8>, terms: Terms<Published>) {
         let outcome = self.refuse_own(&topic).and_then(|()| {
             let gossipsub = &mut self.swarm.behaviour_mut().gossipsub;
             let sent = gossipsub.publish(IdentTopic::new(topic.clone()).hash(), data);
@@ -291,7 +291,7 @@ impl Worker {
         terms.reply.send(outcome);
     }
 
-    pub(super) fn subscribe(&mut self, topic: String, terms: Terms<TopicsReply>) {
+    pub(crate) fn subscribe(&mut self, topic: String, terms: Terms<TopicsReply>) {
         let outcome = self.try_subscribe(topic);
         terms.reply.send(outcome.map(|changed| self.topics(changed)));
     }
@@ -314,7 +314,7 @@ impl Worker {
         Ok(true)
     }
 
-    pub(super) fn unsubscribe(&mut self, topic: String, terms: Terms<TopicsReply>) {
+    pub(crate) fn unsubscribe(&mut self, topic: String, terms: Terms<TopicsReply>) {
         let outcome = self.refuse_own(&topic).map(|()| {
             let changed = self.pubsub.topics.remove(&topic);
             if changed {

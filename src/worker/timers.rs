@@ -7,7 +7,7 @@ use crate::PeerId;
 
 /// What an alarm is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Timer {
+pub(crate) enum Timer {
     /// The deadline of a call.
     Deadline(u64),
     /// Time to see whether a peer has accepted us.
@@ -28,19 +28,19 @@ pub(super) enum Timer {
 
 /// All alarms that are set.
 #[derive(Default)]
-pub(super) struct Timers(BTreeSet<(Instant, Timer)>);
+pub(crate) struct Timers(BTreeSet<(Instant, Timer)>);
 
 impl Timers {
-    pub(super) fn set(&mut self, at: Instant, timer: Timer) {
+    pub(crate) fn set(&mut self, at: Instant, timer: Timer) {
         self.0.insert((at, timer));
     }
 
-    pub(super) fn clear(&mut self, at: Instant, timer: Timer) {
+    pub(crate) fn clear(&mut self, at: Instant, timer: Timer) {
         self.0.remove(&(at, timer));
     }
 
     /// The next alarm whose time has come.
-    pub(super) fn pop_elapsed(&mut self, now: Instant) -> Option<Timer> {
+    pub(crate) fn pop_elapsed(&mut self, now: Instant) -> Option<Timer> {
         let &(at, _) = self.0.first()?;
         if at > now {
             return None;
@@ -49,7 +49,7 @@ impl Timers {
     }
 
     /// Waits for the first alarm; for ever where none is set.
-    pub(super) async fn elapsed(&self) {
+    pub(crate) async fn elapsed(&self) {
         match self.0.first() {
             Some(&(at, _)) => tokio::time::sleep_until(at.into()).await,
             None => std::future::pending().await,

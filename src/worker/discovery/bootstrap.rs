@@ -2,10 +2,10 @@
 
 use std::collections::HashSet;
 
-use super::Worker;
 use crate::bootstrap::Entry;
 use crate::discovery::SOURCES;
 use crate::model::Source;
+use crate::worker::Worker;
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// With fewer connected peers than this the bootstrap peers are dialled again (Kubo's
@@ -16,7 +16,7 @@ const BOOTSTRAP_DIALS: usize = 32;
 
 impl Worker {
     /// The bootstrap peers are in the book as such, and those taken off the list no longer are.
-    pub(super) fn list_bootstrap(&mut self) {
+    pub(crate) fn list_bootstrap(&mut self) {
         let mut listed = HashSet::new();
         let entries = self.run.bootstrap.entries();
         for Entry { addr, peer_id } in &entries {
@@ -38,7 +38,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn ask_bootstrap(&mut self, asked: bool) {
+    pub(crate) fn ask_bootstrap(&mut self, asked: bool) {
         let entries = self.run.bootstrap.entries();
         self.note_bootstrap(&entries);
         if !asked && self.peers.len() >= FEW {
@@ -57,7 +57,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn note_bootstrap(&self, entries: &[Entry]) {
+    pub(crate) fn note_bootstrap(&self, entries: &[Entry]) {
         let connected = |peer: &PeerId| self.peers.contains_key(peer);
         let open = entries.iter().filter(|entry| entry.peer_id.as_ref().is_some_and(connected));
         let settings = &self.run.settings;
@@ -75,7 +75,7 @@ impl Worker {
     }
 
     /// The entries to dial in this pass, one for each peer. `at_once`: whether or not its turn has come.
-    pub(super) fn bootstrap_due(&self, mut entries: Vec<Entry>, at_once: bool) -> Vec<Entry> {
+    pub(crate) fn bootstrap_due(&self, mut entries: Vec<Entry>, at_once: bool) -> Vec<Entry> {
         let now = clock::now();
         let mut seen = HashSet::from([self.run.peer_id]);
         entries.retain(|entry| entry.peer_id.is_none_or(|peer| seen.insert(peer)));
@@ -92,7 +92,7 @@ impl Worker {
     }
 
     /// The bootstrap list is another.
-    pub(in crate::worker) fn bootstrap_changed(&mut self) {
+    pub(crate) fn bootstrap_changed(&mut self) {
         self.list_bootstrap();
         if !self.discovery.stopped && self.begins_active() {
             self.set_discovery(true);

@@ -5,9 +5,12 @@
 //! for `tend`. The sources are `bootstrap` and `routes` below this, `pubsub`, `local` and `daemons`; those
 //! that cost the whole network something `rest` while nothing is new.
 
+pub(crate) mod backoff;
 mod bootstrap;
-mod rest;
-mod routes;
+pub(crate) mod daemons;
+mod dht;
+pub(crate) mod mdns;
+pub(crate) mod records;
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -15,12 +18,7 @@ use std::time::{Duration, Instant};
 use libp2p::kad::QueryId;
 use libp2p::swarm::ConnectionId;
 
-use self::rest::Rest;
-use super::calls::Kind;
-use super::command::Terms;
-use super::dial::{Dial, millis};
-use super::learnt;
-use super::{Timer, Worker};
+use self::backoff::Rest;
 use crate::book::Discovered;
 use crate::clock::Timestamp;
 use crate::config::DhtMode;
@@ -28,6 +26,11 @@ use crate::discovery::{SOURCES, Snapshot};
 use crate::error::Error;
 use crate::model::event::EventKind;
 use crate::model::{LastError, Source, Text};
+use crate::worker::calls::Kind;
+use crate::worker::command::Terms;
+use crate::worker::dialing::{Dial, millis};
+use crate::worker::util::addresses;
+use crate::worker::{Timer, Worker};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// How long a pass waits for what multicast and gossip bring.
@@ -40,7 +43,7 @@ const TELLING: Duration = Duration::from_secs(1);
 
 /// The passes of this run.
 #[derive(Default)]
-pub(super) struct Discovery {
+pub(crate) struct Discovery {
     pass: Option<Pass>,
     /// How many passes there have been.
     passes: u64,
@@ -93,7 +96,7 @@ impl Worker {
     }
 
     /// What the start of a run does about discovery.
-    pub(super) fn begin_discovery(&mut self) {
+    pub(crate) fn begin_discovery(&mut self) {
         self.discovery.listed = self.run.book.bootstrap_peers().into_iter().collect();
         self.list_bootstrap();
         self.warm_dht(|_| true);
@@ -102,7 +105,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn set_discovery(&mut self, active: bool) {
+    pub(crate) fn set_discovery(&mut self, active: bool) {
         self.discovery.stopped = !active;
         self.discovery.rest.end();
         if self.run.discovery.active() != active {
@@ -126,7 +129,7 @@ impl Worker {
     }
 
     /// Whether peers are looked for: by themselves, or because a call asks for a pass.
-    pub(super) fn discovering(&self) -> bool {
+    pub(crate) fn discovering(&self) -> bool {
         self.run.discovery.active() || self.discovery.pass.is_some()
     }
 
@@ -143,7 +146,7 @@ impl Worker {
     }
 
     /// `discover_peers`: joins the pass under way, or begins one.
-    pub(super) fn discover(&mut self, limit: u64, terms: Terms<Snapshot>) {
+    pub(crate) fn discover(&mut self, limit: u64, terms: Terms<Snapshot>) {
         let goal = self.run.discovery.total() + limit;
         if self.wait(terms, |reply| Kind::Discover { goal, reply }).is_none() {
             return;
@@ -161,7 +164,7 @@ impl Worker {
     }
 
     /// A timer of passes went off.
-    pub(super) fn on_pass_timer(&mut self) {
+    pub(crate) fn on_pass_timer(&mut self) {
         self.end_pass_if_over();
         // One that comes due during another waits for its end.
         if self.discovery.pass.is_none() && self.is_pass_due() {
@@ -221,7 +224,7 @@ impl Worker {
     }
 
     /// Something is new, here or out there: the next pass asks the DHT and announces this node.
-    pub(super) fn has_news(&mut self) {
+    pub(crate) fn has_news(&mut self) {
         self.discovery.rest.end();
     }
 
@@ -245,19 +248,19 @@ impl Worker {
         }
     }
 
-    pub(super) fn source_failed(&self, source: Source, error: &Error) {
+    pub(crate) fn source_failed(&self, source: Source, error: &Error) {
         self.run.discovery.failed(source, LastError::new(error, clock::now()));
     }
 
     /// Of what a source told, this was left out.
-    pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
+    pub(crate) fn drop_learnt(&self, source: Source, dropped: &addresses::Dropped) {
         for (reason, count) in dropped.by_reason() {
             self.run.discovery.dropped(source, reason, count);
         }
     }
 
     /// A dial that a pass may wait for is over; `landed`: there is a connection.
-    pub(super) fn pass_dial_over(&mut self, connection: ConnectionId, landed: bool) {
+    pub(crate) fn pass_dial_over(&mut self, connection: ConnectionId, landed: bool) {
         let Some(pass) = &mut self.discovery.pass else { return };
         if !pass.dials.remove(&connection) {
             return;
@@ -270,7 +273,7 @@ impl Worker {
     }
 
     /// Whoever is behind a listed address that names nobody.
-    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
+    pub(crate) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
         if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
         {
             self.discovery.answered.insert(only.address.clone(), peer);
@@ -288,7 +291,7 @@ impl Worker {
     }
 
     /// A daemon has answered the pass of this number, which may be over by now.
-    pub(super) fn pass_daemon_over(&mut self, source: Source, number: u64) {
+    pub(crate) fn pass_daemon_over(&mut self, source: Source, number: u64) {
         if let Some(pass) = &mut self.discovery.pass
             && pass.number == number
         {
@@ -327,7 +330,7 @@ impl Worker {
         }
     }
 
-    pub(super) fn answer_discover(&mut self, id: u64) {
+    pub(crate) fn answer_discover(&mut self, id: u64) {
         if let Some(Kind::Discover { reply, .. }) = self.take_call(id).map(|call| call.kind) {
             reply.send(Ok(self.run.discovery.snapshot()));
         }
@@ -339,7 +342,7 @@ impl Worker {
     }
 
     /// A source told where a peer is. The addresses were looked over already.
-    pub(super) fn found(&mut self, source: Source, peer: PeerId, addresses: Vec<Multiaddr>) {
+    pub(crate) fn found(&mut self, source: Source, peer: PeerId, addresses: Vec<Multiaddr>) {
         if peer == self.run.peer_id {
             return self.run.discovery.dropped(source, "own_id", 1);
         }
@@ -365,7 +368,7 @@ impl Worker {
     }
 
     /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
-    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+    pub(crate) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
         self.run.discovery.heard(source, peer, new, now);
         if new {
             self.has_news();
