@@ -120,7 +120,7 @@ impl Book {
             record.next_retry_at = None;
             record.unasked_failures = 0;
             // Either the user wants it again, or the peer came by itself.
-            record.held_off = false;
+            record.dial_disabled = false;
             record.seen(now);
             let first = record.connections.is_empty();
             record.connections.push(LiveConnection { key, info });

@@ -43,7 +43,7 @@ fn reply(body: impl FnOnce() -> String) -> Option<*mut c_char> {
         Ok(json) => Some(text::give(json)),
         Err(_panic) => {
             if let Ok(manager) = PeerManager::current() {
-                manager.condemn();
+                manager.mark_dead();
             }
             None
         }

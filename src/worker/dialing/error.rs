@@ -5,10 +5,10 @@ use libp2p::swarm::DialError;
 
 use crate::error::{Error, ErrorKind};
 use crate::model::Attempt;
-use crate::worker::connections::limits::Exceeded;
+use crate::worker::behaviour::limits::Exceeded;
 
 /// The one error for a dial at whose end no address had connected.
-pub(crate) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
+pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
     let failed = || report.iter().filter_map(|attempt| attempt.code);
     let all = |kind| failed().all(|code| code == kind);
     let kind = if failed().next().is_none() {
@@ -40,7 +40,7 @@ pub(crate) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
 }
 
 /// The error for a dial that libp2p, or a limit, refused as a whole.
-pub(crate) fn refused(error: &DialError) -> Error {
+pub(super) fn refused(error: &DialError) -> Error {
     match error {
         DialError::LocalPeerId { address } => {
             Error::new(ErrorKind::SelfDial, format!("{address} is this node's own address"))

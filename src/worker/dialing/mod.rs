@@ -1,294 +1,205 @@
-//! A dial: which addresses it tries, who waits for it, and the report of what became of each.
+//! Dials: those that a call asks for and those the node makes by itself, and the story of a connect.
+//!
+//! `connect` is what a call does until a connection stands, `acceptance` how it ends, `call` its
+//! state; `auto` is the auto dialer. `dials` has the dials under way, `dial` is one of them with its
+//! report, `error` the error it may end in.
 
-pub(crate) mod acceptance;
-pub(crate) mod auto;
-pub(crate) mod connect;
-pub(crate) mod error;
+mod acceptance;
+mod auto;
+mod call;
+mod connect;
+mod dial;
+mod dials;
+mod error;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, HashSet};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use libp2p::core::transport::TransportError;
-use libp2p::swarm::ConnectionId;
-use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+use libp2p::swarm::{ConnectionId, DialError};
 
+use self::auto::Auto;
+use self::call::Connects;
+pub(crate) use self::call::Target;
+use self::dials::{Dials, FailedDial};
+use self::error::{all_failed, refused};
+use super::core::Core;
+use super::core::calls::{CallId, Ending};
+use super::core::notes::{Closed, DialOutcome, ListedDial, ListedDialEnd, Note};
+use super::reply::Terms;
+use crate::book::Origin;
 use crate::error::ErrorKind;
-use crate::model::{Attempt, DialStage, Source, Text, TransportKind};
-use crate::worker::transport::progress::DialFailure;
-use crate::worker::transport::wrappers::Begun;
-use crate::{Multiaddr, PeerId, addr};
+use crate::model::reply::{Connected, Lookup};
+use crate::model::{Direction, LastError, Source, Text};
+use crate::{Multiaddr, PeerId};
 
-/// Addresses tried in one dial.
-pub(crate) const MAX_ADDRESSES: usize = 16;
-
-/// One address of a dial.
-pub(crate) struct DialAddress {
-    /// Without `/p2p/`.
-    pub address: Multiaddr,
-    pub text: Text,
-    pub source: Source,
+/// Calls that dial.
+pub(crate) enum DialingCommand {
+    Connect { target: Target, terms: Terms<Connected> },
 }
 
-/// A dial under way.
-pub(crate) struct Dial {
-    pub peer: Option<PeerId>,
-    pub addresses: Vec<DialAddress>,
-    /// The addresses that no dial can be made to, or that were over the limit.
-    pub untried: Vec<Attempt>,
-    pub deadline: Instant,
-    /// Whether the book has counted it as an attempt; it can't for a peer it doesn't know yet.
-    pub counted: bool,
-    /// How far its addresses have come.
-    pub begun: Begun,
-    /// The calls that wait for it.
-    pub waiters: Vec<u64>,
-    /// What led to the dial, where no call did.
-    pub unasked: Option<Source>,
-}
-
-/// Which addresses a dial has, and which it leaves out.
-pub(crate) struct Plan {
-    pub dialable: Vec<DialAddress>,
-    pub untried: Vec<Attempt>,
-}
-
-impl Plan {
-    /// The given address first, then the known ones, each once. A private network has no QUIC.
-    pub(crate) fn new(
-        given: Option<&Multiaddr>,
-        known: Vec<(Text, Source)>,
-        private_network: bool,
-    ) -> Self {
-        let needs_quic =
-            |address: &Multiaddr| addr::transport_of(address) == Some(TransportKind::Quic);
-        let given = given.map(|address| (Text::from(address.to_string()), Source::User));
-        let mut plan = Plan { dialable: Vec::new(), untried: Vec::new() };
-        for (text, source) in given.into_iter().chain(known) {
-            let seen = plan.dialable.iter().map(|address| &address.text);
-            if seen
-                .chain(plan.untried.iter().map(|attempt| &attempt.address))
-                .any(|other| *other == text)
-            {
-                continue;
-            }
-            match text.parse::<Multiaddr>() {
-                Ok(address) if !addr::is_dialable(&address) => {
-                    plan.untried.push(unsupported(text, source));
-                }
-                Ok(address) if private_network && needs_quic(&address) => {
-                    let hint =
-                        "QUIC has no pre-shared key; with `swarm_key` peerkit dials TCP only";
-                    let attempt = unsupported(text, source);
-                    plan.untried.push(Attempt { hint: Some(hint.to_owned()), ..attempt });
-                }
-                Ok(address) if plan.dialable.len() < MAX_ADDRESSES => {
-                    plan.dialable.push(DialAddress { address, text, source });
-                }
-                _ => plan.untried.push(skipped(text, source)),
-            }
-        }
-        plan
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.dialable.is_empty() && self.untried.is_empty()
-    }
-}
-
-impl Dial {
-    /// What to tell the swarm.
-    pub(crate) fn opts(&self) -> Option<DialOpts> {
-        let Some(peer) = self.peer else {
-            let only = self.addresses.first()?;
-            return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
-        };
-        let addresses =
-            self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
-        // Always: a user's connect doesn't depend on what else goes on with that peer.
-        Some(
-            DialOpts::peer_id(peer)
-                .condition(PeerCondition::Always)
-                .addresses(addresses.collect())
-                .build(),
-        )
-    }
-
-    /// Those of its addresses that the user gave.
-    pub(crate) fn given(&self) -> Vec<Multiaddr> {
-        let by_user =
-            |dialled: &&DialAddress| matches!(dialled.source, Source::User | Source::Bootstrap);
-        self.addresses.iter().filter(by_user).map(|dialled| dialled.address.clone()).collect()
-    }
-
-    /// The given address, as the swarm will pass it to the transport, where others wait for it.
-    pub(crate) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
-        let [first, _, ..] = self.addresses.as_slice() else { return None };
-        let peer = self.peer.filter(|_| given == Some(&first.address))?;
-        Some(addr::with_peer_id(&first.address, &peer))
-    }
-
-    /// The report of a dial that goes on, for a caller who can't wait for its end.
-    pub(crate) fn so_far(&self) -> Vec<Attempt> {
-        let begun = self.begun.lock();
-        let tried = self.addresses.iter().map(|dialled| {
-            let (text, source) = (dialled.text.clone(), dialled.source);
-            let is_this = |address| addr::without_peer_id(address) == dialled.address;
-            match begun.iter().find(|(address, _)| is_this(address)) {
-                Some((_, progress)) => failed(text, source, &progress.so_far()),
-                None => skipped(text, source),
-            }
-        });
-        tried.chain(self.untried.iter().cloned()).collect()
-    }
-
-    /// Whether the dial has this address, tried or not.
-    pub(crate) fn has(&self, address: &Multiaddr) -> bool {
-        let text = address.to_string();
-        let tried = self.addresses.iter().map(|dialled| &dialled.text);
-        tried
-            .chain(self.untried.iter().map(|attempt| &attempt.address))
-            .any(|other| **other == *text)
-    }
-
-    /// The report of a dial that ended. `winner` is the address that connected, and how long that
-    /// took.
-    pub(crate) fn report(
-        &self,
-        errors: &[(Multiaddr, TransportError<io::Error>)],
-        winner: Option<(&Multiaddr, Duration)>,
-    ) -> Vec<Attempt> {
-        let tried = self.addresses.iter().map(|dialled| {
-            let is_this = |other: &Multiaddr| addr::without_peer_id(other) == dialled.address;
-            let (text, source) = (dialled.text.clone(), dialled.source);
-            if let Some((_, took)) = winner.filter(|(address, _)| is_this(address)) {
-                return succeeded(text, source, took);
-            }
-            match errors.iter().find(|(address, _)| is_this(address)) {
-                Some((_, error)) => match DialFailure::of(error) {
-                    Some(failure) => failed(text, source, failure),
-                    None => unsupported(text, source),
-                },
-                None => skipped(text, source),
-            }
-        });
-        tried.chain(self.untried.iter().cloned()).collect()
-    }
-}
-
-fn succeeded(address: Text, source: Source, took: Duration) -> Attempt {
-    Attempt { duration_ms: Some(millis(took)), ..untold(address, source) }
-}
-
-fn skipped(address: Text, source: Source) -> Attempt {
-    Attempt { stage: Some(DialStage::Skipped), ..untold(address, source) }
-}
-
-fn unsupported(address: Text, source: Source) -> Attempt {
-    Attempt {
-        stage: Some(DialStage::Transport),
-        code: Some(ErrorKind::Unsupported),
-        error: Some("this build has no transport for the address".to_owned()),
-        hint: Some("peerkit dials TCP and QUIC v1".to_owned()),
-        ..untold(address, source)
-    }
-}
-
-fn failed(address: Text, source: Source, failure: &DialFailure) -> Attempt {
-    if failure.stage == DialStage::Skipped {
-        return skipped(address, source);
-    }
-    Attempt {
-        stage: Some(failure.stage),
-        code: Some(failure.code()),
-        error: Some(failure.to_string()),
-        hint: failure.hint().map(str::to_owned),
-        duration_ms: Some(millis(failure.took)),
-        ..untold(address, source)
-    }
-}
-
-fn untold(address: Text, source: Source) -> Attempt {
-    Attempt { address, source, stage: None, code: None, error: None, hint: None, duration_ms: None }
-}
-
-pub(crate) fn millis(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
-/// The dials under way, by the connection each will become.
+/// Dials under way and those who wait for them.
 #[derive(Default)]
-pub(crate) struct Dials {
-    open: HashMap<ConnectionId, Dial>,
-    /// Those nobody waits for any more. What is in neither is libp2p's own, such as the DHT's.
-    abandoned: HashSet<ConnectionId>,
+pub(crate) struct Dialing {
+    dials: Dials,
+    connects: Connects,
+    auto: Auto,
 }
 
-impl Dials {
-    pub(crate) fn insert(&mut self, connection: ConnectionId, dial: Dial) {
-        self.open.insert(connection, dial);
+/// A connection that came of a dial, as the swarm tells of it.
+pub(crate) struct Landed<'a> {
+    pub connection: ConnectionId,
+    pub peer: PeerId,
+    pub address: &'a Multiaddr,
+    pub took: Duration,
+    /// What became of the addresses tried before.
+    pub errors: &'a [(Multiaddr, TransportError<io::Error>)],
+}
+
+impl Dialing {
+    pub(crate) fn command(&mut self, core: &mut Core, command: DialingCommand) {
+        let DialingCommand::Connect { target, terms } = command;
+        self.connects.begin(core, &mut self.dials, target, terms);
     }
 
-    pub(crate) fn remove(&mut self, connection: ConnectionId) -> Option<Dial> {
-        self.open.remove(&connection)
+    /// A call of this part ends before its work is done.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        self.connects.ended(core, &mut self.dials, call, why);
     }
 
-    /// Whether the connection comes of a dial that was abandoned; it is over with that.
-    pub(crate) fn was_abandoned(&mut self, connection: ConnectionId) -> bool {
-        self.abandoned.remove(&connection)
+    /// An outgoing connection stands: its callers go on to wait for the remote's acceptance.
+    pub(crate) fn on_landed(&mut self, core: &mut Core, landed: &Landed<'_>) -> DialOutcome {
+        let peer = landed.peer;
+        let registered = core.dial_terms.take(landed.connection);
+        let Some(dial) = self.dials.remove(landed.connection) else {
+            let abandoned = self.dials.was_abandoned(landed.connection);
+            let wanted = !abandoned && registered.is_some();
+            return DialOutcome { origin: registered, counted: false, wanted };
+        };
+        // Whose address it was is known only now. Two connections of our own are one too many; one
+        // that the remote opened stays, since the remote may be about to close the other.
+        let unexpected = core.peers.get(&peer).filter(|_| dial.peer.is_none());
+        let already_connected = unexpected.is_some_and(|state| state.live().next().is_some());
+        let ours = |state: &super::core::peers::Peer| {
+            state.live().any(|open| open.direction == Direction::Outbound)
+        };
+        let surplus = unexpected.is_some_and(ours);
+        let report = dial.report(landed.errors, Some((landed.address, landed.took)));
+        self.connects.dial_landed(core, &dial, peer, &report, already_connected);
+        if let Some(ticket) = dial.ticket {
+            let answered = match (dial.peer, &*dial.addresses) {
+                (None, [only]) => Some((only.address.clone(), peer)),
+                _ => None,
+            };
+            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed: true }));
+        }
+        // A call may have joined a dial that nobody had asked for.
+        let origin = if dial.waiters.is_empty() { dial.origin } else { Origin::Call };
+        DialOutcome { origin: Some(origin), counted: dial.counted, wanted: !surplus }
     }
 
-    /// How many no call asked for.
-    pub(crate) fn unasked(&self) -> usize {
-        self.open.values().filter(|dial| dial.unasked.is_some()).count()
-    }
-
-    /// A dial to this peer that has the address, if one is given; or to this very address, where
-    /// the peer isn't known.
-    pub(crate) fn find(
+    pub(crate) fn on_dial_error(
         &mut self,
-        peer: Option<PeerId>,
-        address: Option<&Multiaddr>,
-    ) -> Option<&mut Dial> {
-        let serves =
-            |dial: &&mut Dial| dial.peer == peer && address.is_none_or(|address| dial.has(address));
-        self.open.values_mut().find(serves)
+        core: &mut Core,
+        connection: ConnectionId,
+        error: &DialError,
+    ) {
+        core.dial_terms.take(connection);
+        let Some(dial) = self.dials.remove(connection) else {
+            self.dials.was_abandoned(connection);
+            return;
+        };
+        let (error, report) = match error {
+            DialError::Transport(errors) => {
+                let report = dial.report(errors, None);
+                (all_failed(&report, core.now >= dial.deadline), report)
+            }
+            other => (refused(other), dial.report(&[], None)),
+        };
+        let failed = FailedDial { dial, error, report };
+        if let Some(ticket) = failed.dial.ticket {
+            let end = ListedDialEnd { ticket, answered: None, landed: false };
+            core.note(Note::ListedDialEnded(end));
+        }
+        self.connects.dial_failed(core, &mut self.dials, &failed);
+        if failed.dial.origin.is_automatic() {
+            self.auto.failed(core, &failed.dial, &failed.error);
+        }
     }
 
-    /// The dial a call waits for.
-    pub(crate) fn waited_for_by(&self, call: u64) -> Option<&Dial> {
-        self.open.values().find(|dial| dial.waiters.contains(&call))
+    /// A query of the DHT couldn't reach a peer: the book has to know, subscribers needn't.
+    pub(crate) fn query_dial_failed(&mut self, core: &mut Core, peer: PeerId, failed: &[Text]) {
+        if core.peers.contains(&peer) {
+            return;
+        }
+        let message = "a search of the DHT couldn't reach the peer".to_owned();
+        let error = LastError { code: ErrorKind::DialFailed, message, at: core.time };
+        core.shared.book.dial_failed(&peer, failed, error);
+        auto::back_off(core, &peer);
     }
 
-    pub(crate) fn any_to(&self, peer: &PeerId) -> bool {
-        self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
+    /// A connection to the peer stands, whoever opened it.
+    pub(crate) fn opened(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.connected(core, peer);
+        auto::look_soon(core);
     }
 
-    /// Takes out every dial to a peer.
-    pub(crate) fn take_all_to(&mut self, peer: &PeerId) -> Vec<Dial> {
-        let is_to = |dial: &mut Dial| dial.peer.as_ref() == Some(peer);
-        let taken: Vec<_> = self.open.extract_if(|_, dial| is_to(dial)).collect();
-        self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
-        taken.into_iter().map(|(_, dial)| dial).collect()
+    pub(crate) fn closed(&mut self, core: &mut Core, closed: &Closed) {
+        if let Some((reason, stage)) = closed.last {
+            self.connects.peer_gone(core, closed.peer, reason, stage);
+            auto::look_soon(core);
+        }
     }
 
-    /// Takes out the dials that no call asked for or waits for; gives whom they went to.
-    pub(crate) fn take_unasked(&mut self) -> Vec<PeerId> {
-        let forsaken = |dial: &mut Dial| dial.unasked.is_some() && dial.waiters.is_empty();
-        let taken: Vec<_> = self.open.extract_if(|_, dial| forsaken(dial)).collect();
-        self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
-        taken.into_iter().filter_map(|(_, dial)| dial.peer).collect()
+    /// Whether the peer has accepted us may be decided: it told who it is, or time has passed.
+    pub(crate) fn settle_acceptance(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.settle(core, peer);
     }
 
-    /// Takes a call off the dial it waits for, and out with a dial nobody waits for any more. Gives
-    /// the peer of such a one.
-    pub(crate) fn forget(&mut self, call: u64) -> Option<PeerId> {
-        let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
-        let (connection, dial) = self.open.iter_mut().find(waits)?;
-        dial.waiters.retain(|waiter| *waiter != call);
-        let forsaken = dial.waiters.is_empty() && dial.unasked.is_none();
-        let connection = Some(*connection).filter(|_| forsaken)?;
-        self.abandoned.insert(connection);
-        self.open.remove(&connection)?.peer
+    /// A user's call disconnects the peer.
+    pub(crate) fn disconnecting(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.disconnecting(core, &mut self.dials, peer);
+    }
+
+    /// A source has told of a peer.
+    pub(crate) fn discovered(&mut self, core: &mut Core, peer: &PeerId) {
+        if !core.peers.contains(peer) {
+            auto::look_soon(core);
+        }
+    }
+
+    /// Looks whether there is anybody to dial.
+    pub(crate) fn look(&mut self, core: &mut Core) {
+        self.auto.look(core, &mut self.dials);
+    }
+
+    pub(crate) fn dial_listed(&mut self, core: &mut Core, dial: ListedDial) {
+        self.auto.dial_listed(core, &mut self.dials, dial);
+    }
+
+    /// Discovery was stopped: automatic dials aren't wanted any more.
+    pub(crate) fn abandon_automatic(&mut self, core: &mut Core) {
+        self.dials.abandon_automatic(core);
+    }
+
+    pub(crate) fn lookup_step(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        steps: Vec<Lookup>,
+        asked: Source,
+    ) {
+        self.connects.lookup_step(core, call, steps, asked);
+    }
+
+    pub(crate) fn looked_up(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        answer: (Vec<Lookup>, Vec<Multiaddr>, Source),
+    ) {
+        self.connects.looked_up(core, &mut self.dials, call, answer);
     }
 }

@@ -1,8 +1,8 @@
-//! Announcements: signed records of a peer's addresses, as nodes gossip them about themselves.
+//! PeerRecords: signed records of a peer's addresses, as nodes gossip them about themselves.
 //!
 //! The bytes are libp2p's signed peer records (RFC 0002 and 0003) under the domain and payload type
 //! that go-libp2p and js-libp2p use, not rust-libp2p's older ones of its own. What is gossiped may
-//! come from anybody and through anybody, so [`Announcements`] bounds how many are looked at, trusts
+//! come from anybody and through anybody, so [`PeerRecords`] bounds how many are looked at, trusts
 //! nothing unsigned and tells news from repetition. Pure: who calls it has the topic, the connections
 //! and the clock.
 
@@ -14,8 +14,8 @@ use libp2p::identity::{Keypair, SigningError};
 use prost::Message;
 
 use crate::addr::Scope;
-use crate::worker::util::addresses::{Dropped, MAX_ADDRESS_BYTES, MAX_ADDRESSES, useful};
-use crate::worker::util::lru::Recent;
+use crate::worker::util::addresses::{Dropped, MAX_ADDRESS_BYTES, MAX_ADDRESSES, filter_addresses};
+use crate::worker::util::lru::Lru;
 use crate::worker::util::rate::{Rates, TokenBucket};
 use crate::{Multiaddr, PeerId, Timestamp, addr};
 
@@ -29,19 +29,19 @@ const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
 /// [`MAX_ENVELOPE_BYTES`].
 const MAX_TOLD_BYTES: usize = 4 * 1024;
 
-/// Announcements from one neighbour, a second: each node's come to us through one neighbour, so this
+/// PeerRecords from one neighbour, a second: each node's come to us through one neighbour, so this
 /// lets 1500 nodes that announce themselves every 30 s pass through a single one.
 const NEIGHBOUR_PER_S: u32 = 50;
-/// Announcements from one neighbour at once: as when a thousand nodes begin together.
+/// PeerRecords from one neighbour at once: as when a thousand nodes begin together.
 const NEIGHBOUR_BURST: u32 = 1000;
-/// Announcements from all neighbours, a second. To open one takes 0.04 ms with an Ed25519 key and
+/// PeerRecords from all neighbours, a second. To open one takes 0.04 ms with an Ed25519 key and
 /// 0.4 ms with an ECDSA one: at worst a tenth of a core.
 const ALL_PER_S: u32 = 200;
-/// Announcements from all neighbours at once.
+/// PeerRecords from all neighbours at once.
 const ALL_BURST: u32 = 2000;
 
 /// Peers whose last announcement is remembered.
-const MAX_HEARD: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 /// The least time between two announcements of one peer. Ours should be twice as far apart, since
 /// on the way the first may be held up and the second not.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
@@ -71,7 +71,7 @@ struct AddressInfo {
 
 /// Our own announcement: the first of these addresses, as many as others will take. `seq` must be
 /// greater than the last one's, see [`next_seq`].
-pub(crate) fn seal(
+pub(super) fn seal(
     key: &Keypair,
     addresses: impl IntoIterator<Item = Multiaddr>,
     seq: u64,
@@ -95,7 +95,7 @@ pub(crate) fn seal(
 
 /// The sequence number after `last`: nanoseconds since 1970 like go-libp2p's, so that it rises over a
 /// restart, and where the clock was set back, one more than the last.
-pub(crate) fn next_seq(last: u64, now: Timestamp) -> u64 {
+pub(super) fn next_seq(last: u64, now: Timestamp) -> u64 {
     let nanos = u64::try_from(now.as_micros()).unwrap_or(0).saturating_mul(1000);
     nanos.max(last.saturating_add(1))
 }
@@ -118,19 +118,19 @@ fn open(bytes: &[u8]) -> Result<(PeerId, PeerRecord), Refused> {
 
 /// What a peer announced of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Announcement {
+pub(super) struct Received {
     pub peer: PeerId,
     pub seq: u64,
-    /// Those that can be of use here, see [`useful`]; perhaps none.
+    /// Those that can be of use here, see [`filter_addresses`]; perhaps none.
     pub addresses: Vec<Multiaddr>,
     /// How many were of no use.
     pub dropped: Dropped,
 }
 
-impl Announcement {
+impl Received {
     /// Somebody else handed it on, from who knows where: a peer that has public addresses is there, and
     /// its private ones lead to somebody else from here.
-    pub(crate) fn believe_farthest(&mut self) {
+    pub(super) fn believe_farthest(&mut self) {
         let scope = |address: &Multiaddr| addr::scope(address).min(Scope::Public);
         let farthest = self.addresses.iter().map(scope).max();
         let told = self.addresses.len();
@@ -141,7 +141,7 @@ impl Announcement {
 
 /// Why an announcement isn't taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Refused {
+pub(super) enum Refused {
     /// No signed peer record. Whoever hands it on doesn't look at what it hands on.
     Malformed,
     /// The signature is wrong, or the record is of another peer than the one that signed it.
@@ -157,7 +157,7 @@ pub(crate) enum Refused {
 
 impl Refused {
     /// The name it is counted by.
-    pub(crate) const fn as_str(self) -> &'static str {
+    pub(super) const fn as_str(self) -> &'static str {
         match self {
             Refused::Malformed => "malformed",
             Refused::Forged => "forged",
@@ -170,38 +170,38 @@ impl Refused {
 }
 
 /// The last announcement of a peer.
-struct Heard {
+struct Last {
     seq: u64,
     at: Instant,
 }
 
 /// Decides which announcements to take. Holds a bounded number of peers, whatever comes.
-pub(crate) struct Announcements {
+pub(super) struct PeerRecords {
     local: PeerId,
     neighbours: Rates,
     all: TokenBucket,
-    heard: Recent<PeerId, Heard>,
+    last: Lru<PeerId, Last>,
 }
 
-impl Announcements {
-    pub(crate) fn new(local: PeerId) -> Self {
-        Announcements {
+impl PeerRecords {
+    pub(super) fn new(local: PeerId) -> Self {
+        PeerRecords {
             local,
             neighbours: Rates::new(NEIGHBOUR_PER_S, NEIGHBOUR_BURST),
             all: TokenBucket::new(ALL_PER_S, ALL_BURST),
-            heard: Recent::new(MAX_HEARD),
+            last: Lru::new(MAX_REMEMBERED),
         }
     }
 
     /// Takes an announcement that the connected peer `from` handed to us, or says why not. `seen_at`
     /// is the address of that peer; nothing that reaches less far is of use, whoever signed it.
-    pub(crate) fn receive(
+    pub(super) fn receive(
         &mut self,
         bytes: &[u8],
         from: &PeerId,
         seen_at: &Multiaddr,
         now: Instant,
-    ) -> Result<Announcement, Refused> {
+    ) -> Result<Received, Refused> {
         if bytes.len() > MAX_ENVELOPE_BYTES {
             return Err(Refused::TooLarge);
         }
@@ -216,13 +216,13 @@ impl Announcements {
             .filter_map(|told| told.multiaddr.try_into().ok())
             .collect();
         let unreadable = told - read.len();
-        let (addresses, mut dropped) = useful(read, peer, Some(seen_at));
+        let (addresses, mut dropped) = filter_addresses(read, peer, Some(seen_at));
         dropped.undialable += unreadable as u64;
-        Ok(Announcement { peer, seq: record.seq, addresses, dropped })
+        Ok(Received { peer, seq: record.seq, addresses, dropped })
     }
 
     /// The peer is connected no more; its rate needn't be kept.
-    pub(crate) fn forget(&mut self, from: &PeerId) {
+    pub(super) fn forget(&mut self, from: &PeerId) {
         self.neighbours.forget(from);
     }
 
@@ -242,7 +242,7 @@ impl Announcements {
         if peer == self.local {
             return Err(Refused::OwnId);
         }
-        if let Some(last) = self.heard.get(&peer) {
+        if let Some(last) = self.last.get(&peer) {
             if seq <= last.seq {
                 return Err(Refused::Stale);
             }
@@ -250,8 +250,8 @@ impl Announcements {
                 return Err(Refused::TooMany);
             }
         }
-        let last = self.heard.touch(peer, || Heard { seq, at: now });
-        *last = Heard { seq, at: now };
+        let last = self.last.touch(peer, || Last { seq, at: now });
+        *last = Last { seq, at: now };
         Ok(())
     }
 }

@@ -40,22 +40,22 @@ fn envelope(key: &Keypair, peer: &[u8], addresses: &[&[u8]], domain: &str, kind:
 
 /// A node with neighbours and a clock.
 struct Node {
-    announcements: Announcements,
+    announcements: PeerRecords,
     neighbour: PeerId,
     now: Instant,
 }
 
 impl Node {
     fn new() -> Self {
-        let announcements = Announcements::new(PeerId::random());
+        let announcements = PeerRecords::new(PeerId::random());
         Node { announcements, neighbour: PeerId::random(), now: Instant::now() }
     }
 
-    fn hear(&mut self, bytes: &[u8]) -> Result<Announcement, Refused> {
+    fn hear(&mut self, bytes: &[u8]) -> Result<Received, Refused> {
         self.hear_from(self.neighbour, bytes)
     }
 
-    fn hear_from(&mut self, from: PeerId, bytes: &[u8]) -> Result<Announcement, Refused> {
+    fn hear_from(&mut self, from: PeerId, bytes: &[u8]) -> Result<Received, Refused> {
         self.announcements.receive(bytes, &from, &address(NEIGHBOUR), self.now)
     }
 
@@ -178,7 +178,7 @@ fn sequence_numbers_rise_whatever_the_clock_does() {
 fn our_own_come_back_and_are_no_news() {
     let key = key();
     let mut node = Node::new();
-    node.announcements = Announcements::new(key.public().to_peer_id());
+    node.announcements = PeerRecords::new(key.public().to_peer_id());
     assert_eq!(node.hear(&sealed(&key, 1)), Err(Refused::OwnId));
 }
 
@@ -255,11 +255,11 @@ fn memory_stays_bounded_and_the_least_recent_is_forgotten() {
     let mut node = Node::new();
     let first = PeerId::random();
     let now = node.now;
-    for peer in [first].into_iter().chain((0..MAX_HEARD).map(|_| PeerId::random())) {
+    for peer in [first].into_iter().chain((0..MAX_REMEMBERED).map(|_| PeerId::random())) {
         node.announcements.note(peer, 5, now).unwrap();
         node.announcements.admit(&peer, now).ok();
     }
-    assert_eq!(node.announcements.heard.len(), MAX_HEARD);
+    assert_eq!(node.announcements.last.len(), MAX_REMEMBERED);
     assert_eq!(node.announcements.neighbours.len(), MAX_PEERS);
     assert_eq!(node.announcements.note(first, 4, now), Ok(()));
 

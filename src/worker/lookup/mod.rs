@@ -1,50 +1,74 @@
 //! Where is a peer? The DHT is asked, then the connected peers; each step ends as soon as an address
-//! comes of it. `find_peer` waits for the answer, and a connect by id that has no address left that
-//! works.
+//! comes of it. `find_peer` waits for the answer, and so does a connect whose known addresses don't
+//! work. `ask_peers` is the step that asks connected peers, and what they are answered.
 
-pub(crate) mod ask_peers;
+mod ask_peers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use libp2p::kad::QueryId;
-use libp2p::request_response::OutboundRequestId;
+use libp2p::request_response::{self as rr, OutboundRequestId};
+use serde_json::json;
 
+use self::ask_peers::{Answers, read_answer};
+use super::core::Core;
+use super::core::calls::{CallId, Ending, Owner};
+use super::core::notes::{LookUp, Note};
+use super::core::timers::Timer;
+use super::protocols::find_peer::{self, Answer, Question};
+use super::reply::{Reply, Terms};
+use super::util::millis;
 use crate::error::{Error, ErrorKind};
 use crate::model::reply::{Lookup, PeerFound};
 use crate::model::{Source, Text};
-use crate::worker::calls::{Kind, age};
-use crate::worker::command::Terms;
-use crate::worker::dialing::millis;
-use crate::worker::{Timer, Worker};
 use crate::{Multiaddr, PeerId};
-use serde_json::json;
 
 /// Connected peers asked at once.
 const MAX_ASKED: usize = 16;
-/// The DHT has at most so long, or half of what the call has left where that is less.
+/// The DHT has at most this long, or half of what the call has left where that is less.
 const DHT_PATIENCE: Duration = Duration::from_secs(10);
-/// The connected peers have so long: one round trip, and some patience.
-const EXCHANGE_PATIENCE: Duration = Duration::from_secs(3);
+/// The connected peers have this long: one round trip, and some patience.
+const PEERS_PATIENCE: Duration = Duration::from_secs(3);
+
+/// Calls that ask where a peer is.
+pub(crate) enum LookupCommand {
+    FindPeer { peer: PeerId, terms: Terms<PeerFound> },
+}
 
 /// The searches under way, by the call that waits.
 #[derive(Default)]
-pub(crate) struct Lookups(HashMap<u64, Search>);
+pub(crate) struct Lookups {
+    searches: HashMap<CallId, Search>,
+    answers: Answers,
+}
 
 struct Search {
     peer: PeerId,
+    /// `find_peer` waits for it; otherwise a call of another part does, by a note.
+    reply: Option<Reply<PeerFound>>,
     /// Addresses that failed already: who tells of no other has told nothing.
     tried: Vec<Text>,
     stage: Stage,
     since: Instant,
-    until: Instant,
     /// The steps behind it.
     steps: Vec<Lookup>,
 }
 
 enum Stage {
     Dht(QueryId),
-    Exchange(Vec<OutboundRequestId>),
+    Peers(Vec<OutboundRequestId>),
+}
+
+impl Stage {
+    const fn source(&self) -> Source {
+        match self {
+            Stage::Dht(_) => Source::Dht,
+            Stage::Peers(_) => Source::Exchange,
+        }
+    }
 }
 
 impl Search {
@@ -57,265 +81,259 @@ impl Search {
         addresses.iter().filter(|address| !tried(address)).cloned().collect()
     }
 
-    /// The step under way as it is told of once it is over; `otherwise`: why nothing was found.
-    fn step(&self, source: Source, found: usize, otherwise: Option<&str>) -> Lookup {
-        Lookup {
-            source,
+    /// Ends the step under way; `otherwise`: why nothing was found.
+    fn end_step(&mut self, now: Instant, found: usize, otherwise: &str) {
+        self.steps.push(Lookup {
+            source: self.stage.source(),
             found: found as u32,
-            duration_ms: millis(age(self.since)),
-            error: otherwise.filter(|_| found == 0).map(str::to_owned),
-        }
+            duration_ms: millis(now.saturating_duration_since(self.since)),
+            error: (found == 0).then(|| otherwise.to_owned()),
+        });
     }
 }
 
 impl Lookups {
-    /// The calls that look for this peer.
-    pub(crate) fn of_peer(&self, peer: &PeerId) -> Vec<u64> {
-        let its = self.0.iter().filter(|(_, search)| search.peer == *peer);
-        its.map(|(call, _)| *call).collect()
+    pub(crate) fn command(&mut self, core: &mut Core, command: LookupCommand) {
+        let LookupCommand::FindPeer { peer, terms } = command;
+        let Some((call, deadline, reply)) = core.register(Owner::Lookups, terms) else { return };
+        self.begin(core, LookUp { call, peer, tried: Vec::new(), deadline }, Some(reply));
     }
 
+    /// A call of another part needs to know where a peer is; a note tells it what came of it.
+    pub(crate) fn look_up(&mut self, core: &mut Core, look_up: LookUp) {
+        self.begin(core, look_up, None);
+    }
+
+    /// A peer is connected no more.
+    pub(crate) fn peer_gone(&mut self, peer: &PeerId) {
+        self.answers.forget(peer);
+    }
+
+    /// Whether nobody is looked for.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.searches.is_empty()
     }
 
-    /// The peer a question to a connected peer is about.
-    pub(crate) fn asked_for(&self, request: OutboundRequestId) -> Option<PeerId> {
-        let asked = |search: &&Search| match &search.stage {
-            Stage::Exchange(requests) => requests.contains(&request),
-            Stage::Dht(_) => false,
+    fn begin(&mut self, core: &mut Core, look_up: LookUp, reply: Option<Reply<PeerFound>>) {
+        let LookUp { call, peer, tried, deadline } = look_up;
+        let patience = DHT_PATIENCE.min(deadline.saturating_duration_since(core.now) / 2);
+        let mut search = Search {
+            peer,
+            reply,
+            tried,
+            stage: Stage::Peers(Vec::new()),
+            since: core.now,
+            steps: Vec::new(),
         };
-        self.0.values().find(asked).map(|search| search.peer)
-    }
-}
-
-/// How a search ended.
-pub(crate) struct Outcome {
-    pub steps: Vec<Lookup>,
-    /// Who knew, and where the peer is.
-    pub found: Option<(Source, Vec<Multiaddr>)>,
-}
-
-impl Worker {
-    /// `find_peer`.
-    pub(crate) fn find_peer(&mut self, peer: PeerId, terms: Terms<PeerFound>) {
-        if let Some(call) = self.wait(terms, |reply| Kind::Find { peer, reply }) {
-            self.look_up(call, peer);
-        }
-    }
-
-    /// Begins to look for a peer, for a call.
-    pub(crate) fn look_up(&mut self, call: u64, peer: PeerId) {
-        let Some(waiting) = self.calls.get_mut(call) else { return };
-        let now = Instant::now();
-        let left = waiting.deadline.saturating_duration_since(now);
-        let tried = match &waiting.kind {
-            Kind::Connect(connecting, _) => {
-                connecting.attempts.iter().map(|attempt| attempt.address.clone()).collect()
+        match core.dht_with_peers().map(|dht| dht.look_for(peer)) {
+            Ok(query) => {
+                search.stage = Stage::Dht(query);
+                core.timers.set(core.now + patience, Timer::LookupStep(call));
+                self.searches.insert(call, search);
             }
-            _ => Vec::new(),
-        };
-        let until = now + DHT_PATIENCE.min(left / 2);
-        let begun = self.dht_with_peers().map(|dht| Stage::Dht(dht.look_for(peer)));
-        let (stage, error) = match begun {
-            Ok(stage) => (stage, None),
-            Err(error) => (Stage::Exchange(Vec::new()), Some(error.message().to_owned())),
-        };
-        let search = Search { peer, tried, stage, since: now, until, steps: Vec::new() };
-        match error {
-            None => {
-                self.timers.set(until, Timer::Lookup(call));
-                self.lookups.0.insert(call, search);
-            }
-            Some(error) => {
-                let step = search.step(Source::Dht, 0, Some(&error));
-                self.ask_connected(call, Search { steps: vec![step], ..search });
+            Err(error) => {
+                let (source, error) = (Source::Dht, Some(error.message().to_owned()));
+                search.steps.push(Lookup { source, found: 0, duration_ms: 0.0, error });
+                self.ask_peers(core, call, search);
             }
         }
     }
 
-    /// Whether there is anybody to ask where this peer is.
-    pub(crate) fn can_look_up(&mut self, peer: &PeerId) -> bool {
-        self.dht_with_peers().is_ok() || !self.askable(peer).is_empty()
-    }
-
-    /// The connected peers to ask.
-    fn askable(&self, peer: &PeerId) -> Vec<PeerId> {
-        let protocol = self.run.settings.discovery.exchange_protocol.as_str();
-        let speaks =
-            |peer: &PeerId| self.run.book.get(peer).is_some_and(|record| record.speaks(protocol));
-        let asked = self.peers.keys().filter(|known| *known != peer && speaks(known));
-        asked.take(MAX_ASKED).copied().collect()
-    }
-
-    fn ask_connected(&mut self, call: u64, search: Search) {
-        let Search { peer, tried, mut steps, .. } = search;
-        let asked = self.askable(&peer);
+    fn ask_peers(&mut self, core: &mut Core, call: CallId, mut search: Search) {
+        let asked = core.askable(&search.peer, MAX_ASKED);
         if asked.is_empty() {
             let error = Some("no connected peer answers such a question".to_owned());
-            steps.push(Lookup { source: Source::Exchange, found: 0, duration_ms: 0.0, error });
-            return self.looked_up(call, Outcome { steps, found: None });
+            let source = Source::Exchange;
+            search.steps.push(Lookup { source, found: 0, duration_ms: 0.0, error });
+            return self.over(core, call, search, Vec::new());
         }
-        let exchange = &mut self.swarm.behaviour_mut().exchange;
-        let requests =
-            asked.iter().map(|asked| exchange.send_request(asked, ask_peers::ask(&peer)));
-        let stage = Stage::Exchange(requests.collect());
-        let since = Instant::now();
-        let until = since + EXCHANGE_PATIENCE;
-        self.timers.set(until, Timer::Lookup(call));
-        self.lookups.0.insert(call, Search { peer, tried, stage, since, until, steps });
+        let behaviour = &mut core.swarm.behaviour_mut().find_peer;
+        let question = || find_peer::ask(&search.peer);
+        let requests = asked.iter().map(|asked| behaviour.send_request(asked, question()));
+        search.stage = Stage::Peers(requests.collect());
+        search.since = core.now;
+        core.timers.set(core.now + PEERS_PATIENCE, Timer::LookupStep(call));
+        if search.reply.is_none() {
+            let steps = search.steps.clone();
+            core.note(Note::LookupStep { call, steps, asked: Source::Exchange });
+        }
+        self.searches.insert(call, search);
     }
 
     /// A remote of the DHT told where a peer is that is looked for.
-    pub(crate) fn located(&mut self, peer: PeerId, addresses: &[Multiaddr]) {
+    pub(crate) fn located(&mut self, core: &mut Core, peer: PeerId, addresses: &[Multiaddr]) {
         let waits = |search: &Search| search.peer == peer && matches!(search.stage, Stage::Dht(_));
-        let waiting = self.lookups.0.iter().filter(|(_, search)| waits(search));
+        let waiting = self.searches.iter().filter(|(_, search)| waits(search));
         let new = waiting.map(|(call, search)| (*call, search.untried(addresses)));
         for (call, new) in new.filter(|(_, new)| !new.is_empty()).collect::<Vec<_>>() {
-            self.end_dht_step(call, new, None);
+            self.end_dht_step(core, call, new, "");
         }
     }
 
     /// A query of the DHT is over.
-    pub(crate) fn lookup_query_over(&mut self, query: QueryId) {
+    pub(crate) fn query_over(&mut self, core: &mut Core, query: QueryId) {
         let is_its = |search: &Search| matches!(search.stage, Stage::Dht(its) if its == query);
-        let Some((call, search)) = self.lookups.0.iter().find(|(_, search)| is_its(search)) else {
+        let Some((call, search)) = self.searches.iter().find(|(_, search)| is_its(search)) else {
             return;
         };
         let (call, peer) = (*call, search.peer);
-        let dht = self.swarm.behaviour_mut().dht.as_mut();
         // Only the peer itself may know where it is, and be connected.
-        let known = dht.map(|dht| dht.connected_at(&peer)).unwrap_or_default();
-        self.end_dht_step(call, known, Some("the DHT doesn't know the peer"));
+        let known = core.dht().map(|dht| dht.connected_at(&peer)).unwrap_or_default();
+        self.end_dht_step(core, call, known, "the DHT doesn't know the peer");
     }
 
-    fn end_dht_step(&mut self, call: u64, addresses: Vec<Multiaddr>, otherwise: Option<&str>) {
-        let Some(mut search) = self.lookups.0.remove(&call) else { return };
-        if let (Stage::Dht(query), Some(dht)) =
-            (&search.stage, self.swarm.behaviour_mut().dht.as_mut())
-        {
-            dht.finish(*query);
-        }
-        let step = search.step(Source::Dht, addresses.len(), otherwise);
-        search.steps.push(step);
+    fn end_dht_step(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        addresses: Vec<Multiaddr>,
+        otherwise: &str,
+    ) {
+        let Some(mut search) = self.searches.remove(&call) else { return };
+        finish_query(core, &search);
+        search.end_step(core.now, addresses.len(), otherwise);
         match addresses.is_empty() {
-            true => self.ask_connected(call, search),
-            false => {
-                let found = Some((Source::Dht, addresses));
-                self.looked_up(call, Outcome { steps: search.steps, found });
-            }
+            true => self.ask_peers(core, call, search),
+            false => self.over(core, call, search, addresses),
+        }
+    }
+
+    /// The find-peer protocol tells of a question or an answer.
+    pub(crate) fn on_find_peer(&mut self, core: &mut Core, event: rr::Event<Question, Answer>) {
+        match event {
+            rr::Event::Message { peer, message, .. } => match message {
+                rr::Message::Request { request, channel, .. } => {
+                    let answer = self.answers.answer(core, &peer, &request);
+                    // The asker may be gone; then nobody waits.
+                    let _ = core.swarm.behaviour_mut().find_peer.send_response(channel, answer);
+                }
+                rr::Message::Response { request_id, response } => {
+                    self.answered(core, request_id, Some((peer, response)));
+                }
+            },
+            rr::Event::OutboundFailure { request_id, .. } => self.answered(core, request_id, None),
+            rr::Event::InboundFailure { .. } | rr::Event::ResponseSent { .. } => {}
         }
     }
 
     /// A connected peer answered, or won't.
-    pub(crate) fn exchanged(&mut self, request: OutboundRequestId, addresses: Vec<Multiaddr>) {
-        let is_its = |search: &Search| match &search.stage {
-            Stage::Exchange(requests) => requests.contains(&request),
-            Stage::Dht(_) => false,
+    fn answered(
+        &mut self,
+        core: &mut Core,
+        request: OutboundRequestId,
+        answer: Option<(PeerId, Answer)>,
+    ) {
+        let mut searches = self.searches.iter_mut();
+        let Some((call, search, open)) = searches.find_map(|(call, search)| {
+            let Stage::Peers(requests) = &mut search.stage else { return None };
+            let at = requests.iter().position(|open| *open == request)?;
+            requests.swap_remove(at);
+            let open = requests.len();
+            Some((*call, search, open))
+        }) else {
+            return;
         };
-        let mut searches = self.lookups.0.iter_mut();
-        let Some((call, search)) = searches.find(|(_, search)| is_its(search)) else { return };
-        let (call, new) = (*call, search.untried(&addresses));
-        if let Stage::Exchange(requests) = &mut search.stage {
-            requests.retain(|open| *open != request);
-            if !new.is_empty() || requests.is_empty() {
-                self.end_exchange_step(call, new, "no connected peer knows the peer");
-            }
+        let told = answer.map(|(teller, answer)| read_answer(core, &teller, search.peer, &answer));
+        let new = search.untried(&told.unwrap_or_default());
+        if !new.is_empty() || open == 0 {
+            self.end_peers_step(core, call, new, "no connected peer knows the peer");
         }
     }
 
-    fn end_exchange_step(&mut self, call: u64, addresses: Vec<Multiaddr>, otherwise: &str) {
-        let Some(mut search) = self.lookups.0.remove(&call) else { return };
-        let step = search.step(Source::Exchange, addresses.len(), Some(otherwise));
-        search.steps.push(step);
-        let found = (!addresses.is_empty()).then_some((Source::Exchange, addresses));
-        self.looked_up(call, Outcome { steps: search.steps, found });
+    fn end_peers_step(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        addresses: Vec<Multiaddr>,
+        otherwise: &str,
+    ) {
+        let Some(mut search) = self.searches.remove(&call) else { return };
+        search.end_step(core.now, addresses.len(), otherwise);
+        self.over(core, call, search, addresses);
     }
 
     /// A step has had its time.
-    pub(crate) fn on_lookup_timer(&mut self, call: u64) {
-        let now = Instant::now();
-        let Some(search) = self.lookups.0.get(&call).filter(|search| search.until <= now) else {
-            return;
-        };
-        match search.stage {
-            Stage::Dht(_) => {
-                let otherwise = "the DHT had not found the peer in time";
-                self.end_dht_step(call, Vec::new(), Some(otherwise));
+    pub(crate) fn step_timed_out(&mut self, core: &mut Core, call: CallId) {
+        match self.searches.get(&call).map(|search| &search.stage) {
+            Some(Stage::Dht(_)) => {
+                let late = "the DHT had not found the peer in time";
+                self.end_dht_step(core, call, Vec::new(), late);
             }
-            Stage::Exchange(_) => {
-                self.end_exchange_step(call, Vec::new(), "no connected peer answered in time");
+            Some(Stage::Peers(_)) => {
+                let late = "no connected peer answered in time";
+                self.end_peers_step(core, call, Vec::new(), late);
+            }
+            None => {}
+        }
+    }
+
+    /// The call that waits for a search is over; nobody waits for the search any more.
+    pub(crate) fn stop(&mut self, core: &mut Core, call: CallId) {
+        core.timers.clear(Timer::LookupStep(call));
+        if let Some(search) = self.searches.remove(&call) {
+            finish_query(core, &search);
+        }
+    }
+
+    /// A `find_peer` ends before anybody knew: what the book has is an answer all the same.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        let Some(mut search) = self.searches.remove(&call) else { return };
+        finish_query(core, &search);
+        search.end_step(core.now, 0, "not in time");
+        let error = why.error("the peer was not found in time");
+        match why {
+            Ending::Deadline => answer_find(core, call, search, Vec::new(), error),
+            Ending::Cancelled => {
+                core.timers.clear(Timer::LookupStep(call));
+                core.finish(call);
+                search.reply.into_iter().for_each(|reply| reply.send(Err(error.clone())));
             }
         }
     }
 
-    /// The call is over; nobody waits for the search any more.
-    pub(crate) fn stop_looking(&mut self, call: u64) {
-        let search = self.lookups.0.remove(&call);
-        if let Some(Search { stage: Stage::Dht(query), .. }) = search
-            && let Some(dht) = self.swarm.behaviour_mut().dht.as_mut()
-        {
-            dht.finish(query);
+    fn over(&mut self, core: &mut Core, call: CallId, search: Search, found: Vec<Multiaddr>) {
+        if search.reply.is_some() {
+            let error = Error::new(ErrorKind::PeerNotFound, "nobody who was asked knows the peer");
+            return answer_find(core, call, search, found, error);
         }
+        core.timers.clear(Timer::LookupStep(call));
+        let source = search.stage.source();
+        core.note(Note::LookedUp { call, steps: search.steps, found, source });
     }
+}
 
-    /// Who was asked by now, where the search goes on.
-    pub(crate) fn asked_so_far(&self, call: u64, why: Option<&str>) -> Option<Vec<Lookup>> {
-        let search = self.lookups.0.get(&call)?;
-        let source = match search.stage {
-            Stage::Dht(_) => Source::Dht,
-            Stage::Exchange(_) => Source::Exchange,
-        };
-        let step = search.step(source, 0, why);
-        Some(search.steps.iter().cloned().chain([step]).collect())
+fn finish_query(core: &mut Core, search: &Search) {
+    if let (Stage::Dht(query), Some(dht)) = (&search.stage, core.dht()) {
+        dht.finish(*query);
     }
+}
 
-    /// The time of a `find_peer` is over: what the book has is an answer all the same.
-    pub(crate) fn find_timed_out(&mut self, call: u64) {
-        let Some(Kind::Find { peer, .. }) = self.calls.get_mut(call).map(|call| &call.kind) else {
-            return;
-        };
-        let peer = *peer;
-        let steps = self.asked_so_far(call, Some("not in time")).unwrap_or_default();
-        let error = Error::new(ErrorKind::Timeout, "the peer was not found in time");
-        self.peer_found(call, peer, Outcome { steps, found: None }, error);
+/// Answers a `find_peer` with what was found, or what the book has, or else the error.
+fn answer_find(
+    core: &mut Core,
+    call: CallId,
+    search: Search,
+    found: Vec<Multiaddr>,
+    otherwise: Error,
+) {
+    core.timers.clear(Timer::LookupStep(call));
+    core.finish(call);
+    let Search { peer, reply, stage, mut steps, .. } = search;
+    let Some(reply) = reply else { return };
+    let known = core.shared.book.get(&peer).map(|record| record.dial_addresses());
+    if !found.is_empty() {
+        core.discovered(stage.source(), peer, &found);
+        let multiaddrs = found.iter().map(|address| address.to_string().into()).collect();
+        let (peer_id, found_by) = (peer.to_string().into(), stage.source());
+        return reply.send(Ok(PeerFound { peer_id, multiaddrs, found_by, lookups: steps }));
     }
-
-    fn looked_up(&mut self, call: u64, outcome: Outcome) {
-        match self.calls.get_mut(call).map(|call| &call.kind) {
-            Some(Kind::Connect(..)) => self.connect_looked_up(call, outcome),
-            Some(Kind::Find { peer, .. }) => {
-                let peer = *peer;
-                let error =
-                    Error::new(ErrorKind::PeerNotFound, "nobody who was asked knows the peer");
-                self.peer_found(call, peer, outcome, error);
-            }
-            _ => {}
-        }
+    let multiaddrs: Vec<Text> =
+        known.unwrap_or_default().into_iter().map(|(text, _)| text).collect();
+    if multiaddrs.is_empty() {
+        return reply.send(Err(otherwise.with("lookups", json!(steps))));
     }
-
-    fn peer_found(&mut self, call: u64, peer: PeerId, outcome: Outcome, otherwise: Error) {
-        let known = self.run.book.get(&peer).map(|record| record.dial_addresses());
-        let Outcome { steps, found } = outcome;
-        if let Some((source, addresses)) = &found {
-            self.found(*source, peer, addresses.clone());
-        }
-        let Some(Kind::Find { reply, .. }) = self.take_call(call).map(|call| call.kind) else {
-            return;
-        };
-        let (found_by, multiaddrs) = match found {
-            Some((source, addresses)) => {
-                (source, addresses.iter().map(|address| address.to_string().into()).collect())
-            }
-            None => {
-                let known = known.unwrap_or_default();
-                (Source::Book, known.into_iter().map(|(text, _)| text).collect::<Vec<Text>>())
-            }
-        };
-        if multiaddrs.is_empty() {
-            return reply.send(Err(otherwise.with("lookups", json!(steps))));
-        }
-        let peer_id = peer.to_string().into();
-        reply.send(Ok(PeerFound { peer_id, multiaddrs, found_by, lookups: steps }));
-    }
+    let (source, found) = (Source::Book, multiaddrs.len() as u32);
+    steps.push(Lookup { source, found, duration_ms: 0.0, error: None });
+    let (peer_id, found_by) = (peer.to_string().into(), Source::Book);
+    reply.send(Ok(PeerFound { peer_id, multiaddrs, found_by, lookups: steps }));
 }

@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use crate::PeerId;
 use crate::error::ErrorKind;
 use crate::model::DialStage;
+use crate::worker::util::clock::Clock;
 
 /// Error texts come from remotes and libraries; this much of one is kept.
 const MAX_ERROR_TEXT: usize = 300;
@@ -28,22 +29,27 @@ tokio::task_local! {
 
 /// How far the dial of one address has come, and why it is about to fail.
 pub(crate) struct Progress {
+    clock: Clock,
     since: Instant,
     /// A stranger told the name that is dialled, and no user asked for the dial.
-    strangers_name: bool,
+    remote_name: bool,
     now: Mutex<(DialStage, Option<Cause>)>,
 }
 
 impl Progress {
     /// A dial that begins at `stage`.
-    pub(crate) fn at(stage: DialStage) -> Arc<Self> {
-        Self::towards(stage, false)
+    pub(crate) fn at(stage: DialStage, clock: Clock) -> Arc<Self> {
+        Self::towards(stage, false, clock)
     }
 
-    /// A dial that begins at `stage`; with `strangers_name` it may lead to public addresses only.
-    pub(crate) fn towards(stage: DialStage, strangers_name: bool) -> Arc<Self> {
-        let (since, now) = (Instant::now(), Mutex::new((stage, None)));
-        Arc::new(Progress { since, strangers_name, now })
+    /// A dial that begins at `stage`; with `remote_name` it may lead to public addresses only.
+    pub(crate) fn towards(stage: DialStage, remote_name: bool, clock: Clock) -> Arc<Self> {
+        let (since, now) = (clock.now(), Mutex::new((stage, None)));
+        Arc::new(Progress { clock, since, remote_name, now })
+    }
+
+    fn took(&self) -> Duration {
+        self.clock.now().saturating_duration_since(self.since)
     }
 
     /// Runs the dial's future with this as its progress.
@@ -61,13 +67,13 @@ impl Progress {
     /// The failure in which the dial ends, for a cause of its own.
     pub(crate) fn failed_at(&self, stage: DialStage, cause: Cause) -> DialFailure {
         *self.now.lock() = (stage, Some(cause.clone()));
-        DialFailure { stage, cause, took: self.since.elapsed() }
+        DialFailure { stage, cause, took: self.took() }
     }
 
     /// The failure it would be if it ended now: for the deadline, and for a caller who can't wait.
     pub(crate) fn so_far(&self) -> DialFailure {
         let (stage, noted) = self.now.lock().clone();
-        DialFailure { stage, cause: noted.unwrap_or(Cause::TimedOut), took: self.since.elapsed() }
+        DialFailure { stage, cause: noted.unwrap_or(Cause::TimedOut), took: self.took() }
     }
 }
 
@@ -106,8 +112,8 @@ pub(crate) fn failing(cause: Cause) {
 }
 
 /// Whether the dial being polled goes to a name that a stranger told.
-pub(crate) fn is_of_strangers_name() -> bool {
-    ATTEMPT.try_with(|progress| progress.strangers_name).unwrap_or(false)
+pub(crate) fn is_of_remote_name() -> bool {
+    ATTEMPT.try_with(|progress| progress.remote_name).unwrap_or(false)
 }
 
 /// Why one address failed: what the worker reads.

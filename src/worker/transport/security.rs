@@ -8,9 +8,9 @@ use futures::future::{BoxFuture, Either, FutureExt, TryFutureExt};
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
 use libp2p::{noise, tls};
 
+use super::progress::reached;
 use crate::PeerId;
 use crate::model::DialStage;
-use crate::worker::transport::progress::reached;
 
 /// Noise and TLS as one upgrade, TLS preferred as in rust-libp2p's own builder. It notes when the
 /// handshake is done and the multiplexer's turn has come.

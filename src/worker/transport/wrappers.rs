@@ -6,10 +6,8 @@
 
 use std::future::Future;
 use std::io;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -19,129 +17,15 @@ use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
 use libp2p::multiaddr::Protocol;
-use parking_lot::Mutex;
-use tokio::sync::watch;
 
+use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, reached};
+use super::terms::DialTerms;
 use crate::model::DialStage;
-use crate::worker::transport::progress::{
-    Cause, DialFailure, Progress, failing, is_of_strangers_name, reached,
-};
+use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId, addr};
 
 /// How long an inbound connection may take over its handshakes.
 const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// How long a dial's other addresses wait for the one the user gave.
-const HEAD_START: Duration = Duration::from_secs(1);
-
-/// The addresses of a dial that have had their turn, and how far each has come.
-pub(crate) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
-
-/// How long a dial may take that libp2p's protocols make by themselves: a search of the DHT has to get
-/// past those who are gone.
-const UNASKED_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Under which terms the next dial goes. The worker sets them before `Swarm::dial`, which calls
-/// [`Attempted::dial`] for each address before it returns, and clears them after it.
-#[derive(Clone, Default)]
-pub(crate) struct DialTerms(Arc<Shared>);
-
-#[derive(Default)]
-struct Shared {
-    next: Mutex<Option<Terms>>,
-    /// Nothing is to be dialled unasked.
-    quiet: AtomicBool,
-}
-
-/// Why a dial is made, which decides how far it may lead.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Why {
-    /// A call asked for it.
-    Asked,
-    /// Nobody did. Of its addresses the user gave these; the others are strangers' word.
-    Unasked { given: Vec<Multiaddr> },
-}
-
-impl Why {
-    /// Whether a name may lead into a private network.
-    fn trusts(&self, address: &Multiaddr) -> bool {
-        match self {
-            Why::Asked => true,
-            Why::Unasked { given } => given.contains(&addr::without_peer_id(address)),
-        }
-    }
-}
-
-#[derive(Clone)]
-struct Terms {
-    deadline: Instant,
-    why: Why,
-    /// The address that goes first, and what becomes true when it has failed.
-    first: Option<(Multiaddr, watch::Sender<bool>)>,
-    begun: Begun,
-}
-
-impl DialTerms {
-    /// Dials from now on end at `deadline`; addresses other than `first` wait until that one has
-    /// failed, or for [`HEAD_START`]. Gives where to see how far they come.
-    pub(crate) fn set(&self, deadline: Instant, why: Why, first: Option<Multiaddr>) -> Begun {
-        let first = first.map(|address| (address, watch::Sender::new(false)));
-        let begun = Begun::default();
-        *self.0.next.lock() = Some(Terms { deadline, why, first, begun: Arc::clone(&begun) });
-        begun
-    }
-
-    /// Dials from now on aren't the worker's.
-    pub(crate) fn clear(&self) {
-        *self.0.next.lock() = None;
-    }
-
-    /// Nothing is to be dialled unasked from now on, or again.
-    pub(crate) fn set_quiet(&self, quiet: bool) {
-        self.0.quiet.store(quiet, Ordering::Relaxed);
-    }
-
-    pub(crate) fn quiet(&self) -> bool {
-        self.0.quiet.load(Ordering::Relaxed)
-    }
-
-    /// Whether a call asked for the dial that is being made.
-    pub(crate) fn asked(&self) -> bool {
-        self.0.next.lock().as_ref().is_some_and(|terms| terms.why == Why::Asked)
-    }
-
-    fn current(&self) -> Terms {
-        self.0.next.lock().clone().unwrap_or_else(|| {
-            let deadline = Instant::now() + UNASKED_TIMEOUT;
-            Terms {
-                deadline,
-                why: Why::Unasked { given: Vec::new() },
-                first: None,
-                begun: Begun::default(),
-            }
-        })
-    }
-}
-
-impl Terms {
-    /// Waits for the turn of an address.
-    async fn turn(&self, address: &Multiaddr) {
-        if let Some((first, failed)) = &self.first
-            && first != address
-        {
-            let mut failed = failed.subscribe();
-            let _ = tokio::time::timeout(HEAD_START, failed.wait_for(|failed| *failed)).await;
-        }
-    }
-
-    fn failed(&self, address: &Multiaddr) {
-        if let Some((first, failed)) = &self.first
-            && first == address
-        {
-            failed.send_replace(true);
-        }
-    }
-}
 
 /// The outermost layer: bounds each dial by its deadline, checks who answered (so that a dial
 /// goes on to its other addresses when one belongs to somebody else), and turns every failure
@@ -176,7 +60,9 @@ where
         id: ListenerId,
         address: Multiaddr,
     ) -> Result<(), TransportError<DialFailure>> {
-        self.inner.listen_on(id, address).map_err(|error| error.map(listening_failed))
+        let clock = self.terms.clock();
+        let listening = self.inner.listen_on(id, address);
+        listening.map_err(|error| error.map(|error| listening_failed(error, clock)))
     }
 
     fn remove_listener(&mut self, id: ListenerId) -> bool {
@@ -188,18 +74,21 @@ where
         address: Multiaddr,
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<DialFailure>> {
-        let terms = self.terms.current();
-        let strangers_name = has_name(&address) && !terms.why.trusts(&address);
+        let Some(terms) = self.terms.current() else {
+            return Err(TransportError::MultiaddrNotSupported(address));
+        };
+        let clock = self.terms.clock().clone();
+        let remote_name = has_name(&address) && !terms.trusts(&address);
         let expected = addr::peer_id_of(&address);
         let first_stage =
             if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };
         let dial = self.inner.dial(address.clone(), opts);
-        let dial = dial.map_err(|error| error.map(listening_failed))?;
+        let dial = dial.map_err(|error| error.map(|error| listening_failed(error, &clock)))?;
         Ok(async move {
             terms.turn(&address).await;
-            let progress = Progress::towards(first_stage, strangers_name);
+            let progress = Progress::towards(first_stage, remote_name, clock.clone());
             terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
-            let outcome = attempt(dial, progress, expected, terms.deadline).await;
+            let outcome = attempt(dial, progress, expected, terms.deadline, &clock).await;
             if outcome.is_err() {
                 terms.failed(&address);
             }
@@ -212,15 +101,24 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, DialFailure>> {
-        Pin::new(&mut self.inner).poll(cx).map(|event| {
+        let polled = Pin::new(&mut self.inner).poll(cx);
+        let clock = self.terms.clock();
+        polled.map(|event| {
             event
-                .map_upgrade(|upgrade| {
-                    let deadline = Instant::now() + INBOUND_HANDSHAKE_TIMEOUT;
-                    attempt(upgrade, Progress::at(DialStage::Security), None, deadline).boxed()
-                })
-                .map_err(listening_failed)
+                .map_upgrade(|upgrade| inbound(upgrade, clock.clone()).boxed())
+                .map_err(|error| listening_failed(error, clock))
         })
     }
+}
+
+/// Follows an inbound connection through its handshakes.
+async fn inbound<E: std::error::Error + 'static>(
+    upgrade: impl Future<Output = Result<Connection, E>>,
+    clock: Clock,
+) -> Result<Connection, DialFailure> {
+    let deadline = clock.now() + INBOUND_HANDSHAKE_TIMEOUT;
+    let progress = Progress::at(DialStage::Security, clock.clone());
+    attempt(upgrade, progress, None, deadline, &clock).await
 }
 
 /// Follows one connection from its first byte to a checked identity.
@@ -229,8 +127,9 @@ async fn attempt<E: std::error::Error + 'static>(
     progress: Arc<Progress>,
     expected: Option<PeerId>,
     deadline: Instant,
+    clock: &Clock,
 ) -> Result<Connection, DialFailure> {
-    if Instant::now() >= deadline {
+    if clock.now() >= deadline {
         return Err(progress.failed_at(DialStage::Skipped, Cause::TimedOut));
     }
     let following = Arc::clone(&progress).follow(connecting);
@@ -244,8 +143,8 @@ async fn attempt<E: std::error::Error + 'static>(
     }
 }
 
-fn listening_failed(error: impl std::error::Error + 'static) -> DialFailure {
-    Progress::at(DialStage::Transport).failed(&error)
+fn listening_failed(error: impl std::error::Error + 'static, clock: &Clock) -> DialFailure {
+    Progress::at(DialStage::Transport, clock.clone()).failed(&error)
 }
 
 fn has_name(address: &Multiaddr) -> bool {
@@ -309,9 +208,9 @@ where
         address: Multiaddr,
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<T::Error>> {
-        let refused = match ip_of(&address).map(addr::is_public_ip) {
+        let refused = match addr::ip_of(&address).map(addr::is_public_ip) {
             Some(true) if self.local_only => Some(Cause::NotAllowed),
-            Some(false) if is_of_strangers_name() => Some(Cause::NotPublic),
+            Some(false) if is_of_remote_name() => Some(Cause::NotPublic),
             _ => None,
         };
         if let Some(cause) = refused {
@@ -344,15 +243,6 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
         Pin::new(&mut self.inner).poll(cx)
-    }
-}
-
-/// The IP address a resolved multiaddr begins with.
-pub(crate) fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
-    match address.iter().next()? {
-        Protocol::Ip4(ip) => Some(ip.into()),
-        Protocol::Ip6(ip) => Some(ip.into()),
-        _ => None,
     }
 }
 

@@ -8,8 +8,8 @@ use std::ops::AddAssign;
 
 use multiaddr::Protocol;
 
+use crate::addr::ip_of;
 use crate::addr::{Scope, is_dialable, peer_id_of, scope, without_peer_id};
-use crate::worker::transport::wrappers::ip_of;
 use crate::{Multiaddr, PeerId};
 
 /// An address longer than this is left out.
@@ -77,7 +77,7 @@ impl AddAssign for Dropped {
 /// many aren't. None is of a smaller scope than `seen_at`, the address of whoever told them, since a
 /// stranger's loopback or private addresses lead somewhere else from here. With no `seen_at` every
 /// scope passes.
-pub(crate) fn useful(
+pub(crate) fn filter_addresses(
     addresses: impl IntoIterator<Item = Multiaddr>,
     peer: PeerId,
     seen_at: Option<&Multiaddr>,
@@ -139,7 +139,7 @@ mod tests {
 
     fn kept(texts: &[&str], seen_at: Option<&str>) -> Vec<String> {
         let seen_at = seen_at.map(|text| text.parse().unwrap());
-        let (kept, _) = useful(told(texts), PeerId::random(), seen_at.as_ref());
+        let (kept, _) = filter_addresses(told(texts), PeerId::random(), seen_at.as_ref());
         kept.iter().map(Multiaddr::to_string).collect()
     }
 
@@ -179,7 +179,7 @@ mod tests {
             "/ip4/255.255.255.255/udp/1/quic-v1",
             "/ip6/ff02::fb/udp/5353/quic-v1",
         ];
-        let (kept, dropped) = useful(told(&texts), PeerId::random(), None);
+        let (kept, dropped) = filter_addresses(told(&texts), PeerId::random(), None);
         assert_eq!((kept.len(), dropped.undialable), (0, 8));
     }
 
@@ -192,7 +192,7 @@ mod tests {
         addresses.push(format!("/dns4/{}/tcp/1", "a".repeat(600)).parse().unwrap());
         addresses.extend((1..18).map(|n| format!("/ip4/8.8.8.8/tcp/{n}").parse().unwrap()));
         let seen_at = "/ip4/1.1.1.1/tcp/9".parse().unwrap();
-        let (kept, mut dropped) = useful(addresses, peer, Some(&seen_at));
+        let (kept, mut dropped) = filter_addresses(addresses, peer, Some(&seen_at));
         assert_eq!(kept.len(), MAX_ADDRESSES);
         assert_eq!(kept[0].to_string(), "/ip4/8.8.8.8/tcp/1");
         dropped += dropped;

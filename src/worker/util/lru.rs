@@ -7,16 +7,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
 /// At most so many entries, each with the turn it was last used in.
-pub(crate) struct Recent<K, V> {
+pub(crate) struct Lru<K, V> {
     most: usize,
     turn: u64,
     entries: HashMap<K, (u64, V)>,
     by_turn: BTreeMap<u64, K>,
 }
 
-impl<K: Copy + Eq + Hash, V> Recent<K, V> {
+impl<K: Copy + Eq + Hash, V> Lru<K, V> {
     pub(crate) fn new(most: usize) -> Self {
-        Recent { most, turn: 0, entries: HashMap::new(), by_turn: BTreeMap::new() }
+        Lru { most, turn: 0, entries: HashMap::new(), by_turn: BTreeMap::new() }
     }
 
     /// What is kept for `key`. Looking at it is no use of it.
@@ -59,20 +59,20 @@ mod tests {
 
     #[test]
     fn what_was_not_used_for_longest_is_forgotten() {
-        let mut recent = Recent::new(3);
+        let mut lru = Lru::new(3);
         for key in [1, 2, 3, 1, 4] {
-            *recent.touch(key, || 0) += 1;
-            recent.get(&2);
+            *lru.touch(key, || 0) += 1;
+            lru.get(&2);
         }
         assert_eq!(
-            [1, 2, 3, 4].map(|key| recent.get(&key).copied()),
+            [1, 2, 3, 4].map(|key| lru.get(&key).copied()),
             [Some(2), None, Some(1), Some(1)]
         );
-        recent.remove(&3);
-        recent.remove(&5);
-        assert_eq!(recent.len(), 2);
-        recent.touch(5, || 0);
-        recent.touch(6, || 0);
-        assert_eq!((recent.get(&1), recent.len()), (None, 3));
+        lru.remove(&3);
+        lru.remove(&5);
+        assert_eq!(lru.len(), 2);
+        lru.touch(5, || 0);
+        lru.touch(6, || 0);
+        assert_eq!((lru.get(&1), lru.len()), (None, 3));
     }
 }

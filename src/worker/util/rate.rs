@@ -6,7 +6,7 @@
 use std::time::Instant;
 
 use crate::PeerId;
-use crate::worker::util::lru::Recent;
+use crate::worker::util::lru::Lru;
 
 /// A bucket that fills at a steady rate and that each event takes one token out of.
 pub(crate) struct TokenBucket {
@@ -49,12 +49,12 @@ pub(crate) const MAX_PEERS: usize = 4096;
 pub(crate) struct Rates {
     per_second: u32,
     burst: u32,
-    buckets: Recent<PeerId, TokenBucket>,
+    buckets: Lru<PeerId, TokenBucket>,
 }
 
 impl Rates {
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
-        Rates { per_second, burst, buckets: Recent::new(MAX_PEERS) }
+        Rates { per_second, burst, buckets: Lru::new(MAX_PEERS) }
     }
 
     /// Whether one more event of this peer may pass now.

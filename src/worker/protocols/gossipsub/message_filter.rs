@@ -1,7 +1,7 @@
 //! What of a neighbour's messages gossipsub gets to see: no more than fits, no faster than it may come.
 //!
 //! Gossipsub remembers each message for seconds and each id for a minute, wanted or not. So whatever is
-//! too much has to go before; this stands where gossipsub would unpack messages. `quiet` says whose turn
+//! too much has to go before; this stands where gossipsub would unpack messages. [`Gossipsub`](super::Gossipsub) says whose turn
 //! it is. What is left out is counted as `pubsub.rate` and `pubsub.too_large`.
 
 use std::collections::HashMap;
@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 
 use crate::PeerId;
 use crate::discovery::DiscoveryLog;
+use crate::worker::util::clock::Clock;
 use crate::worker::util::rate::TokenBucket;
 
 /// The longest message, without signature and topic; gossipsub's own default for all of it.
@@ -25,16 +26,17 @@ const BURST: u32 = 1000;
 /// Bytes of one neighbour's messages, a second and at once.
 const BYTES_PER_SECOND: u32 = 2 << 20;
 const BYTES_BURST: u32 = 8 << 20;
-/// Bytes of all neighbours' messages together. With [`MEMORY_S`](crate::worker::pubsub) seconds of memory it's
+/// Bytes of all neighbours' messages together. With `MEMORY_S` seconds of memory it's
 /// at most 56 MiB.
 const ALL_BYTES_PER_SECOND: u32 = 8 << 20;
 const ALL_BYTES_BURST: u32 = 32 << 20;
 
 /// Shared between gossipsub, which asks it, and the worker, which tells it of the user's wishes.
 #[derive(Clone)]
-pub(crate) struct Sieve(Arc<Shared>);
+pub(crate) struct MessageFilter(Arc<Shared>);
 
 struct Shared {
+    clock: Clock,
     log: Arc<DiscoveryLog>,
     /// Whether the user subscribes to anything.
     wanted: AtomicBool,
@@ -64,11 +66,11 @@ impl Budget {
     }
 }
 
-impl Sieve {
-    pub(crate) fn new(log: Arc<DiscoveryLog>) -> Self {
+impl MessageFilter {
+    pub(crate) fn new(log: Arc<DiscoveryLog>, clock: Clock) -> Self {
         let all = TokenBucket::new(ALL_BYTES_PER_SECOND, ALL_BYTES_BURST);
         let inner = Mutex::new(Inner { neighbour: None, budgets: HashMap::new(), all });
-        Sieve(Arc::new(Shared { log, wanted: AtomicBool::new(false), inner }))
+        MessageFilter(Arc::new(Shared { clock, log, wanted: AtomicBool::new(false), inner }))
     }
 
     /// The messages to come are this neighbour's.
@@ -108,11 +110,11 @@ impl Sieve {
 }
 
 /// The only place where gossipsub lets go of a message before it remembers it.
-impl DataTransform for Sieve {
+impl DataTransform for MessageFilter {
     fn inbound_transform(&self, raw: RawMessage) -> io::Result<Message> {
         // Topic and id are remembered beside it.
         let bytes = raw.data.len() + raw.topic.as_str().len();
-        if let Err(why) = self.admit(bytes, Instant::now()) {
+        if let Err(why) = self.admit(bytes, self.0.clock.now()) {
             self.0.log.refused(why);
             return Err(io::Error::other(why));
         }
@@ -131,17 +133,17 @@ mod tests {
 
     #[test]
     fn a_neighbour_that_sends_too_much_is_cut_short_and_the_others_are_not() {
-        let (sieve, now) = (Sieve::new(Arc::default()), Instant::now());
+        let (filter, now) = (MessageFilter::new(Arc::default(), Clock::default()), Instant::now());
         let passing = |peer, count, bytes| {
-            sieve.begin(peer);
-            (0..count).filter(|_| sieve.admit(bytes, now).is_ok()).count()
+            filter.begin(peer);
+            (0..count).filter(|_| filter.admit(bytes, now).is_ok()).count()
         };
         let [many, much, other] = [(); 3].map(|()| PeerId::random());
         assert_eq!(passing(many, 5000, 10), BURST as usize);
         assert_eq!(passing(much, 5000, 64 * 1024), BYTES_BURST as usize / (64 * 1024));
         assert_eq!(passing(other, 100, 1000), 100);
-        assert_eq!(sieve.admit(MAX_DATA_BYTES + 1, now), Err("pubsub.too_large"));
-        sieve.forget(&many);
+        assert_eq!(filter.admit(MAX_DATA_BYTES + 1, now), Err("pubsub.too_large"));
+        filter.forget(&many);
         assert_eq!(passing(many, 5000, 10), BURST as usize);
     }
 }

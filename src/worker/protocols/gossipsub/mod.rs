@@ -3,9 +3,12 @@
 //! Its streams stay open as long as the connection and count as use of it, so no connection would ever
 //! be idle: here they don't count. It verifies whatever a neighbour sends as fast as it comes: here each
 //! connection gets a share of the one thread. And it doesn't tell its filters whose message they look
-//! at: here [`Sieve`] is told. `pubsub` makes and uses it.
+//! at: here [`MessageFilter`] is told. `config` makes it.
 
+pub(crate) mod config;
 pub(crate) mod message_filter;
+
+pub(crate) use self::config::behaviour;
 
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
@@ -27,8 +30,9 @@ use libp2p::swarm::{
 };
 use tokio::time::Sleep;
 
-use crate::worker::protocols::gossipsub::message_filter::Sieve;
-use crate::worker::pubsub::Topics;
+use self::config::Topics;
+use self::message_filter::MessageFilter;
+use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId};
 
 /// What each message costs of a connection's share, whatever it took: at most 500 a second.
@@ -38,22 +42,24 @@ const SHARE: u32 = 5;
 /// What may be used of it at once: 1000 messages.
 const BURST: Duration = Duration::from_millis(400);
 
-type Inner = gossipsub::Behaviour<Sieve, Topics>;
+type Inner = gossipsub::Behaviour<MessageFilter, Topics>;
 type InnerHandler = <Inner as NetworkBehaviour>::ConnectionHandler;
 
 /// libp2p's behaviour, and what looks through the messages before it does.
 pub(crate) struct Gossipsub {
     inner: Inner,
-    sieve: Sieve,
+    filter: MessageFilter,
+    clock: Clock,
 }
 
 impl Gossipsub {
-    pub(crate) fn new(inner: Inner, sieve: Sieve) -> Self {
-        Gossipsub { inner, sieve }
+    fn new(inner: Inner, filter: MessageFilter, clock: Clock) -> Self {
+        Gossipsub { inner, filter, clock }
     }
 
     fn handler(&self, inner: InnerHandler) -> Handler {
-        Handler { inner, share: Share::new(), pause: None, sieve: self.sieve.clone() }
+        let (share, filter, clock) = (Share::new(), self.filter.clone(), self.clock.clone());
+        Handler { inner, share, pause: None, filter, clock }
     }
 }
 
@@ -105,7 +111,7 @@ impl NetworkBehaviour for Gossipsub {
         if let FromSwarm::ConnectionClosed(closed) = &event
             && closed.remaining_established == 0
         {
-            self.sieve.forget(&closed.peer_id);
+            self.filter.forget(&closed.peer_id);
         }
         self.inner.on_swarm_event(event);
     }
@@ -116,7 +122,7 @@ impl NetworkBehaviour for Gossipsub {
         connection: ConnectionId,
         event: THandlerOutEvent<Self>,
     ) {
-        self.sieve.begin(peer);
+        self.filter.begin(peer);
         self.inner.on_connection_handler_event(peer, connection, event);
     }
 
@@ -134,7 +140,8 @@ pub(crate) struct Handler {
     share: Share,
     /// The neighbour has had its share for now.
     pause: Option<Pin<Box<Sleep>>>,
-    sieve: Sieve,
+    filter: MessageFilter,
+    clock: Clock,
 }
 
 type Event<H> = ConnectionHandlerEvent<
@@ -157,7 +164,7 @@ impl ConnectionHandler for Handler {
 
     /// In a mesh a connection is in use, if the user takes messages; announcements alone are no use.
     fn connection_keep_alive(&self) -> bool {
-        self.sieve.is_wanted() && self.inner.connection_keep_alive()
+        self.filter.is_wanted() && self.inner.connection_keep_alive()
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<InnerHandler>> {
@@ -168,10 +175,10 @@ impl ConnectionHandler for Handler {
             }
             self.pause = None;
         }
-        let begun = Instant::now();
+        let begun = self.clock.now();
         let polled = self.inner.poll(cx);
         if let Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(_)) = polled {
-            let now = Instant::now();
+            let now = self.clock.now();
             if let Some(wait) = self.share.spend(EACH + (now - begun), now) {
                 self.pause = Some(Box::pin(tokio::time::sleep(wait)));
             }

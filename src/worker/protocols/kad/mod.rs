@@ -7,7 +7,7 @@
 
 pub(crate) mod store;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -25,14 +25,14 @@ use libp2p::swarm::{
     THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
 };
 
+use self::store::Providers;
 use crate::addr::{self, Scope};
 use crate::config::{DhtMode, Settings};
 use crate::discovery::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
-use crate::worker::Recorder;
-use crate::worker::protocols::kad::store::Providers;
-use crate::worker::util::addresses::{least_scope, useful};
+use crate::worker::transport::terms::DialTerms;
+use crate::worker::util::addresses::{filter_addresses, least_scope};
 use crate::{Multiaddr, PeerId};
 
 /// A query that hasn't ended by then ends with what it has.
@@ -47,15 +47,15 @@ type Kademlia = kad::Behaviour<Providers>;
 type FromHandler = THandlerOutEvent<Kademlia>;
 type ToHandler = THandlerInEvent<Kademlia>;
 
-/// What the worker hears of the DHT.
+/// Tells of the DHT.
 #[derive(Debug)]
 pub(crate) enum DhtEvent {
-    /// A query came to its end, or to a part of its result; so many peers have answered it.
-    Progressed { query: QueryId, result: kad::QueryResult, answered: u32, last: bool },
+    /// libp2p-kad's own event.
+    Kad(kad::Event),
     /// A remote knows where a peer is that is looked for.
     Located { peer: PeerId, addresses: Vec<Multiaddr> },
-    /// Nothing the worker has to do anything about.
-    Other,
+    /// A query's dial couldn't reach the peer at these addresses.
+    DialFailed { peer: PeerId, addresses: Vec<Multiaddr> },
 }
 
 /// The DHT as this node takes part in it.
@@ -69,9 +69,9 @@ pub(crate) struct Dht {
     dials: HashSet<ConnectionId>,
     /// Who is looked for, and by which queries.
     wanted: HashMap<QueryId, PeerId>,
-    located: Vec<(PeerId, Vec<Multiaddr>)>,
+    events: VecDeque<DhtEvent>,
     log: Arc<DiscoveryLog>,
-    metrics: Arc<Recorder>,
+    terms: DialTerms,
 }
 
 impl Dht {
@@ -79,8 +79,8 @@ impl Dht {
     pub(crate) fn new(
         local: PeerId,
         settings: &Settings,
+        terms: DialTerms,
         log: Arc<DiscoveryLog>,
-        metrics: Arc<Recorder>,
     ) -> Result<Option<Self>> {
         let mode = match settings.discovery.dht {
             DhtMode::Off => return Ok(None),
@@ -111,9 +111,9 @@ impl Dht {
             open: HashMap::new(),
             dials: HashSet::new(),
             wanted: HashMap::new(),
-            located: Vec::new(),
+            events: VecDeque::new(),
             log,
-            metrics,
+            terms,
         }))
     }
 
@@ -184,13 +184,13 @@ impl Dht {
         let dial = ConnectionId::new_unchecked(0);
         let told =
             self.kad.handle_pending_outbound_connection(dial, Some(*peer), &[], Endpoint::Dialer);
-        useful(told.unwrap_or_default(), *peer, None).0
+        filter_addresses(told.unwrap_or_default(), *peer, None).0
     }
 
     /// Where a peer is that we are connected to, by the routing table.
     pub(crate) fn connected_at(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         match self.is_connected(peer) {
-            true => useful(self.in_table(peer), *peer, None).0,
+            true => filter_addresses(self.in_table(peer), *peer, None).0,
             false => Vec::new(),
         }
     }
@@ -225,7 +225,7 @@ impl Dht {
         for peer in told {
             if self.wanted.values().any(|wanted| *wanted == peer.node_id) {
                 let addresses = peer.multiaddrs.iter().map(addr::without_peer_id).collect();
-                self.located.push((peer.node_id, addresses));
+                self.events.push_back(DhtEvent::Located { peer: peer.node_id, addresses });
             }
         }
     }
@@ -244,7 +244,8 @@ impl Dht {
     fn sift_one(&self, connection: ConnectionId, told: &mut KadPeer) {
         let seen_at = self.open.get(&connection).map(|(_, address)| address);
         let peer = told.node_id;
-        let (mut kept, dropped) = useful(std::mem::take(&mut told.multiaddrs), peer, seen_at);
+        let (mut kept, dropped) =
+            filter_addresses(std::mem::take(&mut told.multiaddrs), peer, seen_at);
         for (reason, count) in dropped.by_reason() {
             self.log.dropped(Source::Dht, reason, count);
         }
@@ -255,7 +256,7 @@ impl Dht {
     }
 
     /// Takes out of our answer to a remote what is of no use where that remote is seen.
-    fn tell_useful(&self, connection: ConnectionId, event: &mut ToHandler) {
+    fn tell_filter_addresses(&self, connection: ConnectionId, event: &mut ToHandler) {
         let Some((_, seen_at)) = self.open.get(&connection) else { return };
         let least = least_scope(seen_at);
         let cut = |told: &mut Vec<KadPeer>| {
@@ -275,12 +276,16 @@ impl Dht {
         }
     }
 
-    /// Who can't be dialled is no help in a search. It comes back with its next connection.
+    /// Takes a peer that can't be dialled out of the table. It comes back with its next connection.
     fn dial_failed(&mut self, connection: ConnectionId, peer: Option<PeerId>, error: &DialError) {
         let ours = self.dials.remove(&connection);
         let unreachable = matches!(error, DialError::Transport(_) | DialError::WrongPeerId { .. });
-        if let Some(peer) = peer.filter(|peer| ours && unreachable && !self.is_connected(peer)) {
-            self.remove(&peer);
+        let lost = |peer: &PeerId| ours && unreachable && !self.is_connected(peer);
+        let Some(peer) = peer.filter(lost) else { return };
+        self.remove(&peer);
+        if let DialError::Transport(errors) = error {
+            let addresses = errors.iter().map(|(address, _)| address.clone()).collect();
+            self.events.push_back(DhtEvent::DialFailed { peer, addresses });
         }
     }
 
@@ -301,26 +306,21 @@ impl Dht {
             && !self.settings.no_announce.contains(address)
     }
 
-    /// What the worker hears of an event.
-    fn tell(&mut self, event: kad::Event) -> DhtEvent {
-        self.metrics.record_kad(&event);
-        match event {
-            kad::Event::OutboundQueryProgressed { id, result, step, stats } => {
-                if step.last {
-                    self.wanted.remove(&id);
-                }
-                let answered = stats.num_successes();
-                DhtEvent::Progressed { query: id, result, answered, last: step.last }
+    /// Looks at an event of libp2p-kad's on its way out.
+    fn pass_on(&mut self, event: kad::Event) -> DhtEvent {
+        match &event {
+            kad::Event::OutboundQueryProgressed { id, step, .. } if step.last => {
+                self.wanted.remove(id);
             }
             kad::Event::InboundRequest {
                 request: InboundRequest::AddProvider { record: Some(record) },
             } => {
                 // The store counts what it refuses.
-                let _ = self.kad.store_mut().add_provider(record);
-                DhtEvent::Other
+                let _ = self.kad.store_mut().add_provider(record.clone());
             }
-            _ => DhtEvent::Other,
+            _ => {}
         }
+        DhtEvent::Kad(event)
     }
 }
 
@@ -401,20 +401,23 @@ impl NetworkBehaviour for Dht {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        if let Some((peer, addresses)) = self.located.pop() {
-            return Poll::Ready(ToSwarm::GenerateEvent(DhtEvent::Located { peer, addresses }));
+        if let Some(event) = self.events.pop_front() {
+            return Poll::Ready(ToSwarm::GenerateEvent(event));
         }
         let mut event = match self.kad.poll(cx) {
             Poll::Pending => return Poll::Pending,
             Poll::Ready(event) => event,
         };
         match &mut event {
-            ToSwarm::Dial { opts } => drop(self.dials.insert(opts.connection_id())),
+            ToSwarm::Dial { opts } => {
+                self.dials.insert(opts.connection_id());
+                self.terms.register_query(opts.connection_id());
+            }
             ToSwarm::NotifyHandler { handler: NotifyHandler::One(connection), event, .. } => {
-                self.tell_useful(*connection, event);
+                self.tell_filter_addresses(*connection, event);
             }
             _ => {}
         }
-        Poll::Ready(event.map_out(|event| self.tell(event)))
+        Poll::Ready(event.map_out(|event| self.pass_on(event)))
     }
 }

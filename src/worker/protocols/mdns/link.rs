@@ -11,7 +11,7 @@ use super::InterfaceReport;
 use super::pace::{Budget, Pace};
 use super::packet::{self, Instance};
 use super::socket::{Interface, Socket};
-use crate::worker::transport::wrappers::ip_of;
+use crate::addr::ip_of;
 use crate::{Multiaddr, PeerId};
 
 /// How long an answer waits at the least and at the most, so that not all peers speak at once
@@ -23,7 +23,7 @@ pub(crate) struct Link {
     /// None where it couldn't be opened or broke; the next scan tries again.
     socket: Option<Socket>,
     error: Option<String>,
-    pub heard: u64,
+    pub received: u64,
     pub budget: Budget,
     /// Our addresses here, and the answer made of them.
     addresses: Vec<Multiaddr>,
@@ -38,7 +38,7 @@ impl Link {
             interface,
             socket: None,
             error: None,
-            heard: 0,
+            received: 0,
             budget: Budget::new(),
             addresses: Vec::new(),
             instance: None,
@@ -141,7 +141,7 @@ impl Link {
     pub(crate) fn report(&self) -> InterfaceReport {
         InterfaceReport {
             name: self.interface.name.clone(),
-            heard: self.heard,
+            received: self.received,
             error: self.error.clone(),
         }
     }

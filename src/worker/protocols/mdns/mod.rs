@@ -32,6 +32,7 @@ use std::time::Instant;
 use self::link::Link;
 use self::pace::Recent;
 use self::packet::Packet;
+use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId};
 
 /// Interfaces spoken on; the system's first ones.
@@ -41,15 +42,16 @@ const READS_AT_ONCE: usize = 32;
 
 /// The service on all interfaces. Dropping it closes its sockets.
 pub(crate) struct Mdns {
+    clock: Clock,
     local: PeerId,
     addresses: Vec<Multiaddr>,
     links: Vec<Link>,
     left_out: usize,
     scan_error: Option<String>,
     /// What one packet told: reading goes on when it has been handed out.
-    ready: VecDeque<Heard>,
+    ready: VecDeque<Discovered>,
     recent: Recent,
-    heard: u64,
+    received: u64,
     dropped: BTreeMap<&'static str, u64>,
     /// One byte longer than any packet that is read, to know those that are longer.
     buffer: Box<[u8]>,
@@ -59,7 +61,7 @@ pub(crate) struct Mdns {
 
 /// A peer that somebody told of, with addresses that end before `/p2p/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Heard {
+pub(crate) struct Discovered {
     pub peer: PeerId,
     pub addresses: Vec<Multiaddr>,
 }
@@ -73,7 +75,7 @@ pub(crate) struct Report {
     /// Why the interfaces couldn't be listed the last time.
     pub error: Option<String>,
     /// Answers that told of another peer, repeats included.
-    pub heard: u64,
+    pub received: u64,
     /// What was dropped, by reason: packets for `rate`, `malformed`, `off_link` and `own_id`, single
     /// addresses for `address`, either for `oversize`.
     pub dropped: BTreeMap<&'static str, u64>,
@@ -83,7 +85,7 @@ pub(crate) struct Report {
 pub(crate) struct InterfaceReport {
     pub name: String,
     /// Answers heard here.
-    pub heard: u64,
+    pub received: u64,
     /// Why it couldn't be joined, or the last packet not sent.
     pub error: Option<String>,
 }
@@ -120,8 +122,9 @@ impl Refusal {
 impl Mdns {
     /// Joins every interface; what can't be joined is in the report. Sends nothing yet. Must be
     /// called on the runtime.
-    pub(crate) fn new(local: PeerId) -> Self {
+    pub(crate) fn new(local: PeerId, clock: Clock) -> Self {
         let mut mdns = Mdns {
+            clock,
             local,
             addresses: Vec::new(),
             links: Vec::new(),
@@ -129,12 +132,12 @@ impl Mdns {
             scan_error: None,
             ready: VecDeque::new(),
             recent: Recent::default(),
-            heard: 0,
+            received: 0,
             dropped: BTreeMap::new(),
             buffer: vec![0; packet::MAX_BYTES + 1].into(),
             first: 0,
         };
-        mdns.scan(Instant::now());
+        mdns.scan(mdns.clock.now());
         mdns
     }
 
@@ -142,28 +145,28 @@ impl Mdns {
     /// address, and nowhere else; where that is something new, it is announced in a moment.
     pub(crate) fn set_addresses(&mut self, addresses: &[Multiaddr]) {
         self.addresses = addresses.to_vec();
-        self.scan(Instant::now());
+        self.scan(self.clock.now());
     }
 
     /// Asks on every interface who is there, those that came up lately included, and tells of
     /// ourselves. Asked again within a second, it does so when the second is over.
     pub(crate) fn query(&mut self) {
-        let now = Instant::now();
+        let now = self.clock.now();
         self.scan(now);
         self.links.iter_mut().for_each(|link| link.ask(now));
     }
 
     /// The next thing heard. Answers and delayed questions go out while this is awaited. Nothing is
     /// lost when it is dropped instead.
-    pub(crate) async fn next(&mut self) -> Heard {
+    pub(crate) async fn next(&mut self) -> Discovered {
         loop {
-            if let Some(heard) = self.ready.pop_front() {
-                return heard;
+            if let Some(told) = self.ready.pop_front() {
+                return told;
             }
             let due = self.links.iter().filter_map(Link::due).min();
             tokio::select! {
                 () = until(due) => {
-                    let now = Instant::now();
+                    let now = self.clock.now();
                     self.links.iter_mut().for_each(|link| link.send_due(now));
                 }
                 () = poll_fn(|cx| self.poll_links(cx)) => {}
@@ -176,7 +179,7 @@ impl Mdns {
             interfaces: self.links.iter().map(Link::report).collect(),
             left_out: self.left_out,
             error: self.scan_error.clone(),
-            heard: self.heard,
+            received: self.received,
             dropped: self.dropped.clone(),
         }
     }
@@ -239,7 +242,7 @@ impl Mdns {
 
     /// One packet, now in the buffer.
     fn read(&mut self, at: usize, length: usize, from: SocketAddr) -> Result<(), Refusal> {
-        let now = Instant::now();
+        let now = self.clock.now();
         let link = &mut self.links[at];
         let bytes = &self.buffer[..length];
         if !packet::concerns_us(bytes) {
@@ -263,16 +266,16 @@ impl Mdns {
         }
         let told = packet.told(&self.local, |addr| link.interface.reaches(addr));
         if !told.peers.is_empty() {
-            link.heard += 1;
-            self.heard += 1;
+            link.received += 1;
+            self.received += 1;
         }
         self.refuse(Refusal::OwnId, told.own.into());
         self.refuse(Refusal::Address, told.refused);
         self.refuse(Refusal::Oversize, told.surplus);
         for (peer, addresses) in told.peers {
-            let heard = Heard { peer, addresses };
-            if !self.recent.is_repeat(&heard, now) {
-                self.ready.push_back(heard);
+            let told = Discovered { peer, addresses };
+            if !self.recent.is_repeat(&told, now) {
+                self.ready.push_back(told);
             }
         }
         Ok(())

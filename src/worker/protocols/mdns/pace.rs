@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant};
 
-use super::Heard;
+use super::Discovered;
 use crate::worker::util::rate::TokenBucket;
 
 /// Between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
@@ -78,7 +78,7 @@ pub(crate) struct Recent {
 
 impl Recent {
     /// Whether this was told within [`REPEAT`]; where not, it is from now on.
-    pub(crate) fn is_repeat(&mut self, heard: &Heard, now: Instant) -> bool {
+    pub(crate) fn is_repeat(&mut self, heard: &Discovered, now: Instant) -> bool {
         let mut hasher = self.hasher.build_hasher();
         heard.hash(&mut hasher);
         let hash = std::hash::Hasher::finish(&hasher);

@@ -19,8 +19,8 @@ use hickory_proto::rr::{Name, RData, Record, RecordType};
 use multiaddr::Protocol;
 
 use super::Refusal;
+use crate::addr::ip_of;
 use crate::addr::{self, Address};
-use crate::worker::transport::wrappers::ip_of;
 use crate::{Multiaddr, PeerId};
 
 /// The longest packet read (RFC 6762 section 17).

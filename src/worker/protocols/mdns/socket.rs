@@ -14,7 +14,7 @@ use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::Multiaddr;
-use crate::worker::transport::wrappers::ip_of;
+use crate::addr::ip_of;
 
 pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 pub(crate) const PORT: u16 = 5353;

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
@@ -19,6 +19,8 @@ use libp2p::swarm::{
 use tokio::time::{Sleep, sleep, timeout};
 
 use super::{FAILURES, INTERVAL, Outcome, PingFailure, RequestId, TIMEOUT};
+
+use crate::worker::util::clock::Clock;
 
 const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/ping/1.0.0");
 /// Bytes in a ping.
@@ -54,12 +56,14 @@ struct Ping {
 }
 
 impl Ping {
-    fn begin(request: Option<RequestId>, reused: bool, stream: Stream) -> Outbound {
-        Outbound::Pinging(Ping { request, reused, round_trip: ping(stream).boxed() })
+    fn begin(request: Option<RequestId>, reused: bool, stream: Stream, clock: &Clock) -> Outbound {
+        let round_trip = ping(stream, clock.clone()).boxed();
+        Outbound::Pinging(Ping { request, reused, round_trip })
     }
 }
 
 pub(crate) struct Handler {
+    clock: Clock,
     inbound: VecDeque<BoxFuture<'static, io::Result<()>>>,
     outbound: Outbound,
     /// Pings to send. `None` is a keepalive ping.
@@ -70,8 +74,9 @@ pub(crate) struct Handler {
 }
 
 impl Handler {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(clock: Clock) -> Self {
         Handler {
+            clock,
             inbound: VecDeque::new(),
             outbound: Outbound::None,
             queue: VecDeque::new(),
@@ -87,7 +92,7 @@ impl Handler {
 
     fn keep_alive(&mut self, cx: &mut Context<'_>) {
         if self.keepalive.poll_unpin(cx).is_ready() {
-            self.keepalive.as_mut().reset(tokio::time::Instant::now() + INTERVAL);
+            self.keepalive.set(sleep(INTERVAL));
             let _ = self.keepalive.poll_unpin(cx);
             if !self.queue.contains(&None) {
                 self.queue.push_back(None);
@@ -132,7 +137,7 @@ impl Handler {
                         self.outbound = Outbound::Idle(stream);
                         return false;
                     };
-                    self.outbound = Ping::begin(request, true, stream);
+                    self.outbound = Ping::begin(request, true, stream, &self.clock);
                 }
                 Outbound::Pinging(mut ping) => match ping.round_trip.poll_unpin(cx) {
                     Poll::Pending => {
@@ -229,7 +234,7 @@ impl ConnectionHandler for Handler {
             }) => {
                 stream.ignore_for_keep_alive();
                 if let Outbound::Opening(request) = self.outbound {
-                    self.outbound = Ping::begin(request, false, stream);
+                    self.outbound = Ping::begin(request, false, stream, &self.clock);
                 }
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
@@ -249,16 +254,16 @@ impl ConnectionHandler for Handler {
 }
 
 /// Sends one ping and waits for its echo.
-async fn ping(mut stream: Stream) -> Result<(Stream, Duration), PingFailure> {
+async fn ping(mut stream: Stream, clock: Clock) -> Result<(Stream, Duration), PingFailure> {
     let mut sent = [0u8; SIZE];
     getrandom::fill(&mut sent).map_err(|_| PingFailure::Broken)?;
     let round_trip = async {
-        let started = Instant::now();
+        let started = clock.now();
         stream.write_all(&sent).await?;
         stream.flush().await?;
         let mut echoed = [0u8; SIZE];
         stream.read_exact(&mut echoed).await?;
-        io::Result::Ok((echoed, started.elapsed()))
+        io::Result::Ok((echoed, clock.now().saturating_duration_since(started)))
     };
     match timeout(TIMEOUT, round_trip).await {
         Err(_elapsed) => Err(PingFailure::Timeout),

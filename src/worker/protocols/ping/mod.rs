@@ -23,6 +23,7 @@ use libp2p::swarm::{
 };
 
 use self::handler::Handler;
+use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId};
 
 /// Time between the keepalive pings of a connection.
@@ -64,12 +65,16 @@ pub(crate) enum Event {
 }
 
 /// The ping protocol of this node.
-#[derive(Default)]
 pub(crate) struct Behaviour {
+    clock: Clock,
     actions: VecDeque<ToSwarm<Event, RequestId>>,
 }
 
 impl Behaviour {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Behaviour { clock, actions: VecDeque::new() }
+    }
+
     /// Sends one ping to a connected peer; a [`Event::Pinged`] with the id follows, unless the
     /// connection closes first.
     pub(crate) fn ping(&mut self, peer_id: PeerId, request: RequestId) {
@@ -92,7 +97,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.clock.clone()))
     }
 
     fn handle_established_outbound_connection(
@@ -103,7 +108,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Handler::new())
+        Ok(Handler::new(self.clock.clone()))
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use socket2::SockRef;
 use tokio::time::timeout;
 
+use crate::worker::util::clock::Clock;
+
 use super::super::pace::{BURST_FRAMES, FRAMES_PER_SECOND};
 use super::super::packet::{Instance, MAX_PEERS, QUERY};
 use super::super::socket::{GROUP, PORT, Socket, interfaces};
-use super::super::{Heard, Mdns};
+use super::super::{Discovered, Mdns};
 use super::{addr, peer};
 use crate::Multiaddr;
 
@@ -95,7 +97,7 @@ fn listening(port: u16) -> Vec<Multiaddr> {
     ips.iter().map(|ip| addr(&format!("/{ip}/tcp/{port}"))).collect()
 }
 
-async fn hear(mdns: &mut Mdns, count: usize) -> Vec<Heard> {
+async fn hear(mdns: &mut Mdns, count: usize) -> Vec<Discovered> {
     let mut heard = Vec::new();
     let enough = async {
         while heard.len() < count {
@@ -107,7 +109,7 @@ async fn hear(mdns: &mut Mdns, count: usize) -> Vec<Heard> {
 }
 
 /// Lets time pass for a service.
-async fn pass(mdns: &mut Mdns, time: Duration) -> Vec<Heard> {
+async fn pass(mdns: &mut Mdns, time: Duration) -> Vec<Discovered> {
     let mut heard = Vec::new();
     let _ = timeout(time, async {
         loop {
@@ -134,7 +136,7 @@ fn answer(n: u8, addresses: &[&str]) -> Vec<u8> {
     Instance::new(&peer(n), PK0, &addresses).unwrap().unwrap().answer
 }
 
-fn by_port(mut heard: Vec<Heard>) -> Vec<Vec<Multiaddr>> {
+fn by_port(mut heard: Vec<Discovered>) -> Vec<Vec<Multiaddr>> {
     heard.sort_by_key(|heard| heard.addresses[0].to_string());
     heard.into_iter().map(|heard| heard.addresses).collect()
 }
@@ -149,7 +151,8 @@ fn wanted(port: u16) -> Vec<Vec<Multiaddr>> {
 #[test]
 fn two_nodes_on_one_machine_find_one_another_on_every_link() {
     in_namespace("two_nodes_on_one_machine_find_one_another_on_every_link", async {
-        let (mut a, mut b) = (Mdns::new(peer(1)), Mdns::new(peer(2)));
+        let (mut a, mut b) =
+            (Mdns::new(peer(1), Clock::default()), Mdns::new(peer(2), Clock::default()));
         a.set_addresses(&listening(4001));
         b.set_addresses(&listening(4002));
         // Only one asks: it is answered, and the other learns of it from what it says of itself.
@@ -168,7 +171,7 @@ fn two_nodes_on_one_machine_find_one_another_on_every_link() {
         assert!(at_b.iter().all(|heard| heard.peer == peer(1)), "{at_b:?}");
         assert_eq!((by_port(at_a), by_port(at_b)), (wanted(4002), wanted(4001)));
         for report in [a.report(), b.report()] {
-            assert!(report.interfaces.iter().all(|each| each.heard >= 1 && each.error.is_none()));
+            assert!(report.interfaces.iter().all(|each| each.received >= 1 && each.error.is_none()));
             assert!(report.dropped.keys().all(|reason| *reason == "own_id"), "{report:?}");
         }
     });
@@ -177,12 +180,12 @@ fn two_nodes_on_one_machine_find_one_another_on_every_link() {
 #[test]
 fn each_link_is_heard_by_its_own_socket_only() {
     in_namespace("each_link_is_heard_by_its_own_socket_only", async {
-        let mut a = Mdns::new(peer(1));
+        let mut a = Mdns::new(peer(1), Clock::default());
         shout(&stranger(PK1, PK1), &answer(2, &["/ip4/10.77.1.9/tcp/1", "/ip4/10.77.0.9/tcp/1"]));
         let heard = hear(&mut a, 1).await;
         assert_eq!(heard[0].addresses, [addr("/ip4/10.77.1.9/tcp/1")]);
         let report = a.report();
-        let counts = report.interfaces.iter().map(|each| (each.name.as_str(), each.heard));
+        let counts = report.interfaces.iter().map(|each| (each.name.as_str(), each.received));
         assert_eq!(counts.collect::<Vec<_>>(), [("pk0", 0), ("pk1", 1)]);
         assert_eq!(report.dropped, [("address", 1)].into(), "pk0's socket got nothing");
     });
@@ -191,7 +194,7 @@ fn each_link_is_heard_by_its_own_socket_only() {
 #[test]
 fn what_strangers_make_up_is_dropped_and_counted() {
     in_namespace("what_strangers_make_up_is_dropped_and_counted", async {
-        let mut a = Mdns::new(peer(1));
+        let mut a = Mdns::new(peer(1), Clock::default());
         a.set_addresses(&listening(4001));
         let near = stranger(PK0, PK0);
         shout(&stranger(ELSEWHERE, PK0), &answer(2, &["/ip4/10.77.0.9/tcp/1"]));
@@ -204,7 +207,10 @@ fn what_strangers_make_up_is_dropped_and_counted() {
         // The last is honest, so all before it has been read.
         shout(&near, &answer(4, &["/ip4/10.77.0.9/tcp/1"]));
         let heard = hear(&mut a, 1).await;
-        assert_eq!(heard, [Heard { peer: peer(4), addresses: vec![addr("/ip4/10.77.0.9/tcp/1")] }]);
+        assert_eq!(
+            heard,
+            [Discovered { peer: peer(4), addresses: vec![addr("/ip4/10.77.0.9/tcp/1")] }]
+        );
         let mut dropped = a.report().dropped;
         // Our own announcement may have come in between.
         assert!(dropped.remove("own_id") >= Some(1));
@@ -243,7 +249,8 @@ fn a_flood_of_answers_is_bounded_and_starves_nobody() {
     /// What tokio lets a task read before another has its turn, and ours on top.
     const READS_PER_TURN: u64 = 128 + 32;
     in_namespace("a_flood_of_answers_is_bounded_and_starves_nobody", async {
-        let (mut a, mut b) = (Mdns::new(peer(1)), Mdns::new(peer(2)));
+        let (mut a, mut b) =
+            (Mdns::new(peer(1), Clock::default()), Mdns::new(peer(2), Clock::default()));
         b.set_addresses(&listening(4002));
         let (started, flood, turns) = (Instant::now(), flood(), neighbour());
         let mut ticks = tokio::time::interval(Duration::from_millis(100));
@@ -262,10 +269,10 @@ fn a_flood_of_answers_is_bounded_and_starves_nobody() {
         let allowed = f64::from(BURST_FRAMES) + took.as_secs_f64() * f64::from(FRAMES_PER_SECOND);
         assert!(report.dropped["rate"] > 1000, "{report:?}");
         // Two links, of which the other is all but silent.
-        assert!(report.heard as f64 <= allowed + 10.0, "{} > {allowed}", report.heard);
-        assert!(told <= report.heard && a.ready.len() <= MAX_PEERS);
+        assert!(report.received as f64 <= allowed + 10.0, "{} > {allowed}", report.received);
+        assert!(told <= report.received && a.ready.len() <= MAX_PEERS);
         assert!(other_link, "the other link is heard all the same");
-        let (read, turns) = (report.heard + report.dropped["rate"], turns.load(Ordering::Relaxed));
+        let (read, turns) = (report.received + report.dropped["rate"], turns.load(Ordering::Relaxed));
         println!("{report:?}, told {told} in {took:?}; {turns} turns of another task");
         assert!(read <= turns * READS_PER_TURN, "{read} packets in {turns} turns");
     });
@@ -274,9 +281,9 @@ fn a_flood_of_answers_is_bounded_and_starves_nobody() {
 #[test]
 fn a_flood_of_questions_is_answered_once_a_second() {
     in_namespace("a_flood_of_questions_is_answered_once_a_second", async {
-        let mut a = Mdns::new(peer(1));
+        let mut a = Mdns::new(peer(1), Clock::default());
         a.set_addresses(&listening(4001));
-        let mut listener = Mdns::new(peer(2));
+        let mut listener = Mdns::new(peer(2), Clock::default());
         let near = stranger(PK0, PK0);
         let started = Instant::now();
         while started.elapsed() < Duration::from_millis(2500) {
@@ -287,7 +294,7 @@ fn a_flood_of_questions_is_answered_once_a_second() {
                 pass(&mut listener, Duration::from_millis(5))
             );
         }
-        let heard: Vec<u64> = listener.report().interfaces.iter().map(|each| each.heard).collect();
+        let heard: Vec<u64> = listener.report().interfaces.iter().map(|each| each.received).collect();
         // On pk1 nobody of that network asked: what is heard there is the announcement.
         let most = started.elapsed().as_secs() + 1;
         assert!((2..=most).contains(&heard[0]) && heard[1] == 1, "{heard:?}");
@@ -305,7 +312,8 @@ fn interfaces_come_and_go_and_sockets_go_with_their_owner() {
             let report = mdns.report();
             report.interfaces.into_iter().map(|each| each.name).collect::<Vec<_>>()
         };
-        let (mut a, mut b) = (Mdns::new(peer(1)), Mdns::new(peer(2)));
+        let (mut a, mut b) =
+            (Mdns::new(peer(1), Clock::default()), Mdns::new(peer(2), Clock::default()));
         ip("link set pk0 down");
         wait_for(&["pk1"]);
         b.set_addresses(&listening(4002));
@@ -336,7 +344,7 @@ fn an_interface_that_cannot_be_joined_is_reported() {
     in_namespace("an_interface_that_cannot_be_joined_is_reported", async {
         // Whoever doesn't share the port keeps everybody else out.
         let selfish = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
-        let mut a = Mdns::new(peer(1));
+        let mut a = Mdns::new(peer(1), Clock::default());
         a.set_addresses(&listening(4001));
         a.query();
         assert!(a.report().interfaces.iter().all(|each| each.error.is_some()), "{:?}", a.report());

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::Heard;
+use super::super::Discovered;
 use super::super::pace::{BURST_FRAMES, Budget, FRAMES_PER_SECOND, Pace, Recent};
 use super::{addr, peer};
 
@@ -52,7 +52,7 @@ fn a_flood_is_read_up_to_the_rate_and_a_long_packet_costs_what_it_weighs() {
 fn a_repeat_is_told_again_after_a_second_and_not_before() {
     let start = Instant::now();
     let mut recent = Recent::default();
-    let told = |n, port: u16| Heard {
+    let told = |n, port: u16| Discovered {
         peer: peer(n),
         addresses: vec![addr(&format!("/ip4/10.0.0.1/tcp/{port}"))],
     };

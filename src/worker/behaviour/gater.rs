@@ -1,12 +1,11 @@
-//! Which connections may be: the profile's address rule and the rate of inbound ones, decided before
-//! the handshake, and the limits on how many there are (`limits`).
+//! Admits connections or refuses them: by the profile's addresses and the rate of inbound ones before
+//! the handshake, by the peer's intent and the dial's origin, and by the limits on how many there are
+//! (`limits`).
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
@@ -15,21 +14,23 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm, dummy,
 };
 
-use crate::book::Book;
-use crate::config::Settings;
+use super::limits::Limits;
+use crate::book::{Intent, Origin};
 use crate::model::Direction;
-use crate::worker::connections::limits::Limits;
-use crate::worker::transport::wrappers::{DialTerms, ip_of};
+use crate::worker::shared::Shared;
+use crate::worker::transport::terms::DialTerms;
+use crate::worker::util::clock::Clock;
 use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
-/// Why a connection was turned away.
+/// Why a connection was refused.
 #[derive(Debug)]
 enum Refusal {
     PublicAddress,
     TooFast,
-    HeldOff,
-    Quiet,
+    NotWanted,
+    QueriesPaused,
+    Unregistered,
 }
 
 impl fmt::Display for Refusal {
@@ -37,46 +38,50 @@ impl fmt::Display for Refusal {
         f.write_str(match self {
             Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
             Refusal::TooFast => "more inbound connections in a second than allowed",
-            Refusal::Quiet => "discovery is stopped; nothing is dialled unasked",
-            Refusal::HeldOff => "the user disconnected the peer; it isn't dialled unasked",
+            Refusal::QueriesPaused => "discovery is stopped; the DHT dials nobody",
+            Refusal::NotWanted => "the user disconnected the peer; it isn't dialled unasked",
+            Refusal::Unregistered => "no part of peerkit asked for the dial",
         })
     }
 }
 
 impl std::error::Error for Refusal {}
 
-/// Refuses connections by address, rate and number.
-pub(crate) struct Gate {
-    local_only: bool,
+/// Refuses connections by address, origin, rate and number.
+pub(crate) struct Gater {
+    clock: Clock,
     rate: TokenBucket,
     limits: Limits,
     terms: DialTerms,
-    book: Arc<Book>,
-    /// The dials under way that a call asked for.
-    asked: HashSet<ConnectionId>,
+    shared: Arc<Shared>,
 }
 
-impl Gate {
-    fn is_held_off(&self, peer: &PeerId) -> bool {
-        self.book.get(peer).is_some_and(|record| record.held_off)
+impl Gater {
+    pub(super) fn new(shared: Arc<Shared>, terms: DialTerms, clock: Clock) -> Self {
+        let limits = &shared.settings.limits;
+        let rate = TokenBucket::new(limits.max_inbound_per_s, limits.max_inbound_per_s);
+        Gater { clock, rate, limits: Limits::new(limits.clone()), terms, shared }
     }
 
-    pub(crate) fn new(settings: &Settings, terms: DialTerms, book: Arc<Book>) -> Self {
-        Gate {
-            local_only: settings.local_only(),
-            rate: {
-                let per_second = settings.limits.max_inbound_per_s;
-                TokenBucket::new(per_second, per_second)
-            },
-            limits: Limits::new(settings.limits.clone()),
-            terms,
-            book,
-            asked: HashSet::new(),
+    fn admit_dial(&self, connection: ConnectionId, peer: Option<PeerId>) -> Result<(), Refusal> {
+        let origin = self.terms.enter(connection).ok_or(Refusal::Unregistered)?;
+        if origin == Origin::Query && self.terms.queries_paused() {
+            return Err(Refusal::QueriesPaused);
+        }
+        match peer.is_none_or(|peer| self.is_wanted(&peer, origin)) {
+            true => Ok(()),
+            false => Err(Refusal::NotWanted),
         }
     }
+
+    /// Whether the user lets a dial of this origin reach the peer.
+    fn is_wanted(&self, peer: &PeerId, origin: Origin) -> bool {
+        let record = self.shared.book.get(peer);
+        record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
+    }
 }
 
-impl NetworkBehaviour for Gate {
+impl NetworkBehaviour for Gater {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 
@@ -86,10 +91,11 @@ impl NetworkBehaviour for Gate {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        if self.local_only && ip_of(remote).is_some_and(addr::is_public_ip) {
+        let local_only = self.shared.settings.local_only();
+        if local_only && addr::ip_of(remote).is_some_and(addr::is_public_ip) {
             return Err(ConnectionDenied::new(Refusal::PublicAddress));
         }
-        if !self.rate.take(Instant::now()) {
+        if !self.rate.take(self.clock.now()) {
             return Err(ConnectionDenied::new(Refusal::TooFast));
         }
         self.limits.begin(connection, Direction::Inbound).map_err(ConnectionDenied::new)
@@ -113,17 +119,8 @@ impl NetworkBehaviour for Gate {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let asked = self.terms.asked();
-        if !asked && peer.as_ref().is_some_and(|peer| self.is_held_off(peer)) {
-            return Err(ConnectionDenied::new(Refusal::HeldOff));
-        }
-        if !asked && self.terms.quiet() {
-            return Err(ConnectionDenied::new(Refusal::Quiet));
-        }
+        self.admit_dial(connection, peer).map_err(ConnectionDenied::new)?;
         self.limits.begin(connection, Direction::Outbound).map_err(ConnectionDenied::new)?;
-        if asked {
-            self.asked.insert(connection);
-        }
         Ok(Vec::new())
     }
 
@@ -136,9 +133,10 @@ impl NetworkBehaviour for Gate {
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         // Whose address it was may be known only now, and the user may have disconnected meanwhile.
-        if !self.asked.remove(&connection) && self.is_held_off(&peer) {
+        let origin = self.terms.origin(connection).unwrap_or(Origin::Query);
+        if !self.is_wanted(&peer, origin) {
             self.limits.fail(connection, Direction::Outbound);
-            return Err(ConnectionDenied::new(Refusal::HeldOff));
+            return Err(ConnectionDenied::new(Refusal::NotWanted));
         }
         let admitted = self.limits.admit(connection, Direction::Outbound, &peer);
         admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
@@ -149,7 +147,7 @@ impl NetworkBehaviour for Gate {
             FromSwarm::ConnectionEstablished(event) => self.limits.established(event.peer_id),
             FromSwarm::ConnectionClosed(event) => self.limits.closed(event.peer_id),
             FromSwarm::DialFailure(event) => {
-                self.asked.remove(&event.connection_id);
+                self.terms.take(event.connection_id);
                 self.limits.fail(event.connection_id, Direction::Outbound);
             }
             FromSwarm::ListenFailure(event) => {

@@ -1,7 +1,7 @@
-//! How many connections there may be: pending, established, and to one peer.
+//! Counts connections against their limits: pending, established, and to one peer.
 //!
 //! libp2p's own `connection_limits` 0.7 keeps an empty entry for every peer id it ever saw, which
-//! strangers can fill; this counts the same and forgets. `gate` asks it.
+//! remotes can fill; this counts the same and forgets. `gater` asks it.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
