@@ -4,6 +4,8 @@
 pub(crate) mod calls;
 pub(crate) mod notes;
 pub(crate) mod peers;
+#[cfg(test)]
+pub(crate) mod testing;
 pub(crate) mod timers;
 
 use std::collections::VecDeque;

@@ -113,6 +113,11 @@ impl Dials {
         self.open.values().find(|dial| dial.waiters.contains(&call))
     }
 
+    #[cfg(test)]
+    pub(super) fn any_for_test(&self) -> Option<ConnectionId> {
+        self.open.keys().next().copied()
+    }
+
     pub(super) fn any_to(&self, peer: &PeerId) -> bool {
         self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
     }

@@ -171,7 +171,9 @@ fn two_nodes_on_one_machine_find_one_another_on_every_link() {
         assert!(at_b.iter().all(|heard| heard.peer == peer(1)), "{at_b:?}");
         assert_eq!((by_port(at_a), by_port(at_b)), (wanted(4002), wanted(4001)));
         for report in [a.report(), b.report()] {
-            assert!(report.interfaces.iter().all(|each| each.received >= 1 && each.error.is_none()));
+            assert!(
+                report.interfaces.iter().all(|each| each.received >= 1 && each.error.is_none())
+            );
             assert!(report.dropped.keys().all(|reason| *reason == "own_id"), "{report:?}");
         }
     });
@@ -272,7 +274,8 @@ fn a_flood_of_answers_is_bounded_and_starves_nobody() {
         assert!(report.received as f64 <= allowed + 10.0, "{} > {allowed}", report.received);
         assert!(told <= report.received && a.ready.len() <= MAX_PEERS);
         assert!(other_link, "the other link is heard all the same");
-        let (read, turns) = (report.received + report.dropped["rate"], turns.load(Ordering::Relaxed));
+        let (read, turns) =
+            (report.received + report.dropped["rate"], turns.load(Ordering::Relaxed));
         println!("{report:?}, told {told} in {took:?}; {turns} turns of another task");
         assert!(read <= turns * READS_PER_TURN, "{read} packets in {turns} turns");
     });
@@ -294,7 +297,8 @@ fn a_flood_of_questions_is_answered_once_a_second() {
                 pass(&mut listener, Duration::from_millis(5))
             );
         }
-        let heard: Vec<u64> = listener.report().interfaces.iter().map(|each| each.received).collect();
+        let heard: Vec<u64> =
+            listener.report().interfaces.iter().map(|each| each.received).collect();
         // On pk1 nobody of that network asked: what is heard there is the announcement.
         let most = started.elapsed().as_secs() + 1;
         assert!((2..=most).contains(&heard[0]) && heard[1] == 1, "{heard:?}");
