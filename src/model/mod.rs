@@ -1,13 +1,11 @@
 //! The shapes peerkit answers with. These serde structs *are* the JSON of the C ABI; their JSON
-//! Schemas come from the same place. `params` holds what callers send, `reply` what operations
-//! answer, `event` what subscriptions deliver; this file holds the peer record they share.
+//! Schemas come from the same place. `operations` holds what operations are given and what they answer,
+//! `event` what subscriptions deliver; this file holds the peer record they share.
 //!
 //! Nothing here does anything: the book fills these in, `ops` serialises them.
 
 pub mod event;
-mod found;
-pub mod params;
-pub mod reply;
+mod operations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use self::operations::{params, reply};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 
