@@ -12,7 +12,7 @@
 //!
 //! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
 //!
-//! let nobody = ConnectPeer::new().multiaddr("/ip4/127.0.0.1/tcp/1");
+//! let nobody = ConnectPeer::at("/ip4/127.0.0.1/tcp/1");
 //! let error = manager.connect_peer(nobody, Duration::from_secs(5)).unwrap_err();
 //! println!("{}: {error} {:?}", error.kind(), error.detail()["attempts"]);
 //!

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::args::{MultiaddrArg, PeerIdArg};
 use crate::model::{PeerInfo, PeerRow, Policy, Text};
 
 /// What callers send.
@@ -19,14 +20,13 @@ pub mod reply {
 
 params! {
     /// Parameters of `get_peers`.
-    GetPeers {
+    GetPeers() {
         /// Only connected or only disconnected peers.
-        status: PeerStatus,
+        pub status: PeerStatus,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
-        search: String = text,
+        pub search: String = text,
         /// At most so many peers, 1 to 10000 (1000).
-        #[schemars(range(min = 1, max = 10_000))]
-        limit: u32,
+        pub limit: u32 [schemars(range(min = 1, max = 10_000))],
     }
 }
 
@@ -42,26 +42,25 @@ pub enum PeerStatus {
 
 params! {
     /// Parameters of `list_peers`.
-    ListPeers {
+    ListPeers() {
         /// Page size, 1 to 500 (50).
-        #[schemars(range(min = 1, max = 500))]
-        limit: u32,
+        pub limit: u32 [schemars(range(min = 1, max = 500))],
         /// How many peers to pass over (0). Not together with `cursor`.
-        offset: u64,
+        pub offset: u64,
         /// `next_cursor` of the page before; stays right while peers come and go.
-        cursor: String = text,
+        pub cursor: String = text,
         /// Only peers that speak exactly this protocol.
-        filter_protocol: String = text,
+        pub filter_protocol: String = text,
         /// Only peers that are (true) or aren't (false) connected.
-        filter_connected: bool,
+        pub filter_connected: bool,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
-        search: String = text,
+        pub search: String = text,
         /// Only peers with this tag.
-        tag: String = text,
+        pub tag: String = text,
         /// Only peers with this policy.
-        policy: Policy,
+        pub policy: Policy,
         /// The order (`last_seen`).
-        sort: SortBy,
+        pub sort: SortBy,
     }
 }
 
@@ -83,20 +82,20 @@ pub enum SortBy {
 
 params! {
     /// Parameters of `get_peer`.
-    GetPeer {
+    GetPeer(
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
-    }
+        peer_id: String = peer,
+    ) {}
 }
 
 params! {
     /// Parameters of `search_peers`.
-    SearchPeers {
+    SearchPeers(
         /// Text to find in id, addresses, protocols or agent, in any case.
         query: String = text,
+    ) {
         /// At most so many peers, 1 to 10000 (1000).
-        #[schemars(range(min = 1, max = 10_000))]
-        limit: u32,
+        pub limit: u32 [schemars(range(min = 1, max = 10_000))],
     }
 }
 
@@ -104,21 +103,35 @@ params! {
     /// Parameters of `add_peer`. The id may also stand in the addresses.
     AddPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        pub(crate) peer_id: String = peer,
         /// Where to reach it, at most 16 addresses.
-        multiaddrs: Vec<String> = texts,
+        pub(crate) multiaddrs: Vec<String> = addresses,
         /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
-        cancel_token: u64,
+        pub cancel_token: u64,
+    }
+}
+
+impl AddPeer {
+    /// A peer; where to reach it can be added by [`multiaddrs`](Self::multiaddrs).
+    pub fn new(peer_id: impl PeerIdArg) -> Self {
+        AddPeer { peer_id: Some(peer_id.into_text()), multiaddrs: None, cancel_token: None }
+    }
+
+    /// The peer whose id stands at the end of these addresses, or of one of them.
+    pub fn at(multiaddrs: impl IntoIterator<Item = impl MultiaddrArg>) -> Self {
+        let multiaddrs = multiaddrs.into_iter().map(MultiaddrArg::into_text).collect();
+        AddPeer { peer_id: None, multiaddrs: Some(multiaddrs), cancel_token: None }
     }
 }
 
 params! {
     /// Parameters of `remove_peer`.
-    RemovePeer {
+    RemovePeer(
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        peer_id: String = peer,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 

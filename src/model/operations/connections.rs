@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::args::{MultiaddrArg, PeerIdArg};
 use super::lookup::Lookup;
 use crate::model::{Attempt, Text, TransportKind};
 
@@ -20,35 +21,47 @@ params! {
     /// Parameters of `connect_peer`. At least one of `peer_id` and `multiaddr` is needed.
     ConnectPeer {
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        pub(crate) peer_id: String = peer,
         /// Where to reach it; tried before the addresses already known.
-        #[serde(alias = "peer_address")]
-        multiaddr: String = text,
+        pub(crate) multiaddr: String = address [serde(alias = "peer_address")],
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
+    }
+}
+
+impl ConnectPeer {
+    /// To a peer, at the addresses known of it, or where others know it to be.
+    pub fn to(peer_id: impl PeerIdArg) -> Self {
+        ConnectPeer { peer_id: Some(peer_id.into_text()), multiaddr: None, cancel_token: None }
+    }
+
+    /// To whoever is at an address; with `/p2p/` and an id at its end, to that peer and nobody else.
+    pub fn at(multiaddr: impl MultiaddrArg) -> Self {
+        ConnectPeer { peer_id: None, multiaddr: Some(multiaddr.into_text()), cancel_token: None }
     }
 }
 
 params! {
     /// Parameters of `disconnect_peer`.
-    DisconnectPeer {
+    DisconnectPeer(
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        peer_id: String = peer,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `ping_peer`.
-    PingPeer {
+    PingPeer(
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        peer_id: String = peer,
+    ) {
         /// How many pings, one after the other, 1 to 100 (3).
-        #[schemars(range(min = 1, max = 100))]
-        count: u32,
+        pub count: u32 [schemars(range(min = 1, max = 100))],
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::args::MultiaddrArg;
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::model::event::Event;
@@ -23,37 +25,37 @@ pub mod reply {
 
 params! {
     /// Parameters of `discover_peers`.
-    DiscoverPeers {
+    DiscoverPeers() {
         /// Answer once so many new peers are found, 1 to 1000 (100).
-        #[schemars(range(min = 1, max = 1_000))]
-        limit: u32,
+        pub limit: u32 [schemars(range(min = 1, max = 1_000))],
         /// Answer after so many seconds, where that is sooner than the call's own deadline.
-        timeout: f64,
+        pub(crate) timeout: f64 = seconds,
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `add_bootstrap_peer` and `remove_bootstrap_peer`.
-    BootstrapPeer {
+    BootstrapPeer(
         /// The peer's address with its `/p2p/` part; `/dnsaddr/` may stand without one.
-        multiaddr: String = text,
+        multiaddr: String = address,
+    ) {
         /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `bootstrap_from_ipfs` and `bootstrap_from_cluster`.
-    BootstrapFrom {
+    BootstrapFrom() {
         /// Where the daemon's API is, as a URL (user and password may stand in it) or a multiaddr (the
         /// configured one, else the daemon's default on this machine).
-        api: String = text,
+        pub api: String = text,
         /// Whether to connect to the peers it names, at most 64 of them (true).
-        connect: bool,
+        pub connect: bool,
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 

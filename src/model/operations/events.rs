@@ -15,12 +15,12 @@ pub mod reply {
 
 params! {
     /// Options of a subscription to events.
-    EventsOptions {
+    EventsOptions() {
         /// Begin with the events after this number that are still kept; 0 for all that are. Without
         /// it, with what happens from now on.
-        since: u64,
+        pub since: u64,
         /// Only events of these kinds, and `stopped`.
-        kinds: Vec<String> = texts,
+        pub kinds: Vec<String> = texts,
     }
 }
 

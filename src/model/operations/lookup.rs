@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::args::PeerIdArg;
 use crate::model::{Source, Text};
 
 /// What callers send.
@@ -17,34 +18,36 @@ pub mod reply {
 
 params! {
     /// Parameters of `find_peer`.
-    FindPeer {
+    FindPeer(
         /// The peer, in any form of a peer id.
-        peer_id: String = text,
+        peer_id: String = peer,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `provide`.
-    Provide {
+    Provide(
         /// The content, as a CID of any version.
         cid: String = text,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `find_providers`.
-    FindProviders {
+    FindProviders(
         /// The content, as a CID of any version.
         cid: String = text,
+    ) {
         /// End the search once so many are found, 1 to 100 (20).
-        #[schemars(range(min = 1, max = 100))]
-        limit: u32,
+        pub limit: u32 [schemars(range(min = 1, max = 100))],
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 

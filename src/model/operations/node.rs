@@ -26,7 +26,7 @@ pub mod reply {
 
 params! {
     /// No parameters.
-    NoParams {}
+    NoParams() {}
 }
 
 /// Where a manager is in its life.

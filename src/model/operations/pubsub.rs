@@ -15,23 +15,25 @@ pub mod reply {
 
 params! {
     /// Parameters of `publish`.
-    Publish {
+    Publish(
         /// The topic, 1 to 256 bytes.
         topic: String = text,
         /// The message, base64, at most 60 KiB decoded.
         data_base64: String = text,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
 params! {
     /// Parameters of `subscribe` and `unsubscribe`.
-    Topic {
+    Topic(
         /// The topic, 1 to 256 bytes.
         topic: String = text,
+    ) {
         /// A number of the caller's own, by which `cancel` ends this call.
-        cancel_token: u64,
+        pub cancel_token: u64,
     }
 }
 
