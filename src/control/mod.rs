@@ -10,12 +10,13 @@
 //! use std::path::Path;
 //! use std::time::Duration;
 //! use peerkit::control::Client;
+//! use peerkit::event::Kind;
 //! use peerkit::params::EventsOptions;
 //!
 //! let owner = Client::attach(Path::new("/home/me/.peerkit"), Duration::from_secs(5))?;
 //! println!("process {} runs {}", owner.pid(), owner.peer_id());
 //! println!("{}", owner.call("list_peers", serde_json::Map::new(), Duration::ZERO)?);
-//! let events = owner.events(&EventsOptions::new().kinds(["peer_connected"]))?;
+//! let events = owner.events(&EventsOptions::new().kinds([Kind::PeerConnected]))?;
 //! for event in events.next(Duration::from_secs(60))?.events {
 //!     println!("{:?} is connected", event.peer_id);
 //! }

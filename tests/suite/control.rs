@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use peerkit::ErrorKind;
 use peerkit::control::Client;
+use peerkit::event::Kind;
 use peerkit::params::EventsOptions;
 use serde_json::json;
 use tempfile::TempDir;
@@ -23,7 +24,7 @@ fn another_process_calls_and_hears_as_the_owner_itself() {
     let client = owner.attach();
     assert_eq!((client.peer_id(), client.pid()), (owner.peer.id(), owner.peer.pid()));
     assert_eq!(client.version(), peerkit::VERSION);
-    let events = client.events(&EventsOptions::new().kinds(["peer_connected"])).unwrap();
+    let events = client.events(&EventsOptions::new().kinds([Kind::PeerConnected])).unwrap();
 
     let connected = ok(&client, "connect_peer", json!({ "multiaddr": other.at("tcp") }));
     assert_eq!(connected["peer_id"], other.id());

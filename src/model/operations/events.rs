@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::event::Kind;
+
 /// What callers send.
 pub mod params {
     pub use super::EventsOptions;
@@ -20,7 +22,7 @@ params! {
         /// it, with what happens from now on.
         pub since: u64,
         /// Only events of these kinds, and `stopped`.
-        pub kinds: Vec<String> = texts,
+        pub(crate) kinds: Vec<String> = kinds,
     }
 }
 
