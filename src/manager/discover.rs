@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use cid::Cid;
 
 use super::PeerManager;
@@ -267,10 +265,7 @@ impl PeerManager {
     pub fn publish(&self, params: Publish, timeout: Duration) -> Result<Published> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
-        let text = required(params.data_base64, "data_base64")?;
-        let data = BASE64_STANDARD
-            .decode(&text)
-            .map_err(|error| invalid_argument(format!("`data_base64` is no base64: {error}")))?;
+        let data = required(params.data, "data_base64")?.into_bytes("data_base64")?;
         if data.len() > MAX_MESSAGE_BYTES {
             return Err(invalid_argument(format!(
                 "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",

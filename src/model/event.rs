@@ -124,8 +124,10 @@ pub enum EventKind {
         topic: Text,
         /// What tells the message from others, in hexadecimal.
         message_id: String,
-        /// The content. Untrusted bytes from the remote.
-        data_base64: String,
+        /// The content, base64 in JSON. Untrusted bytes from the remote.
+        #[serde(rename = "data_base64", with = "super::bytes")]
+        #[schemars(with = "String")]
+        data: Vec<u8>,
     },
     /// The manager stopped; the last event of a run.
     Stopped {
@@ -261,8 +263,8 @@ impl EventKind {
             EventKind::PeerConnected { address, .. }
             | EventKind::ListenAddr { address, .. }
             | EventKind::ExternalAddr { address, .. } => texts([address]),
-            EventKind::Message { topic, message_id, data_base64 } => {
-                texts([topic]) + message_id.len() + data_base64.len()
+            EventKind::Message { topic, message_id, data } => {
+                texts([topic]) + message_id.len() + data.len()
             }
             EventKind::Discovery { found, .. } => ALLOCATION * (1 + found.len()),
             EventKind::PeerIdentified { agent_version, protocols } => {

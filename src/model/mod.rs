@@ -4,6 +4,7 @@
 //!
 //! Nothing here does anything: the book fills these in, `ops` serialises them.
 
+mod bytes;
 pub mod event;
 mod operations;
 
@@ -14,6 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::bytes::Data;
 pub use self::operations::{params, reply};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};

@@ -8,8 +8,6 @@ use std::cmp::Reverse;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, Event, IdentTopic, MaxCountSubscriptionFilter, Message,
     MessageAcceptance, MessageAuthenticity, MessageId, PublishError, TopicHash,
@@ -172,7 +170,7 @@ impl Worker {
         let kind = EventKind::Message {
             topic: topic.into(),
             message_id: id.to_string(),
-            data_base64: BASE64_STANDARD.encode(&message.data),
+            data: message.data,
         };
         let author = message.source.map(|author| author.to_string().into());
         self.run.hub.publish(author, kind);

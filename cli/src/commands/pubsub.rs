@@ -84,7 +84,7 @@ pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
 }
 
 fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Result<(), Failure> {
-    let EventKind::Message { topic, data_base64, .. } = &event.kind else { return Ok(()) };
+    let EventKind::Message { topic, data, .. } = &event.kind else { return Ok(()) };
     if &**topic != wanted {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Resul
             .map_err(|error| Error::new(ErrorKind::Protocol, error.to_string()))?;
         show::json(&json)?;
     } else {
-        show::print(&[show::events::message(event, data_base64, ids)])?;
+        show::print(&[show::events::message(event, data, ids)])?;
     }
     Ok(())
 }

@@ -1,7 +1,5 @@
 //! Events and messages, for people: a line each.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use peerkit::event::{Event, EventKind};
 
 use super::escape::escape;
@@ -61,8 +59,8 @@ fn what(kind: &EventKind) -> String {
             let found = if found.is_empty() { "nobody".to_owned() } else { found.join(", ") };
             format!("found {found} in {}", time::ms(*duration_ms))
         }
-        EventKind::Message { topic, data_base64, .. } => {
-            format!("{topic}: {}", String::from_utf8_lossy(&bytes(data_base64)))
+        EventKind::Message { topic, data, .. } => {
+            format!("{topic}: {}", String::from_utf8_lossy(data))
         }
         EventKind::Stopped { code } => code.to_string(),
         // A kind that this program doesn't know has its name at least.
@@ -71,13 +69,8 @@ fn what(kind: &EventKind) -> String {
 }
 
 /// A message of a topic as a line: who, and what.
-pub fn message(event: &Event, data_base64: &str, ids: &Ids) -> String {
+pub fn message(event: &Event, data: &[u8], ids: &Ids) -> String {
     let head = style::HEADER;
     let who = event.peer_id.as_deref().map_or("?".to_owned(), |id| ids.show(id));
-    let data = bytes(data_base64);
-    format!("{head}{}{head:#}  {}", escape(&who), escape(&String::from_utf8_lossy(&data)))
-}
-
-fn bytes(base64: &str) -> Vec<u8> {
-    BASE64_STANDARD.decode(base64).unwrap_or_default()
+    format!("{head}{}{head:#}  {}", escape(&who), escape(&String::from_utf8_lossy(data)))
 }

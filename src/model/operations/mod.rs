@@ -80,6 +80,7 @@ macro_rules! params {
     // A number's own type: `impl Into<u32>` would refuse a plain `50`, which is an i32 until told.
     (@arg $ty:ty) => { $ty };
     (@arg $ty:ty, text) => { impl Into<String> };
+    (@arg $ty:ty, bytes) => { impl Into<Vec<u8>> };
     (@arg $ty:ty, kinds) => { impl IntoIterator<Item = Kind> };
     (@arg $ty:ty, seconds) => { Duration };
     (@arg $ty:ty, peer) => { impl PeerIdArg };
@@ -87,6 +88,7 @@ macro_rules! params {
     (@arg $ty:ty, addresses) => { impl IntoIterator<Item = impl MultiaddrArg> };
     (@value $value:ident) => { $value };
     (@value $value:ident, text) => { $value.into() };
+    (@value $value:ident, bytes) => { Data::Bytes($value.into()) };
     (@value $value:ident, kinds) => { $value.into_iter().map(|kind| kind.to_string()).collect() };
     (@value $value:ident, seconds) => { $value.as_secs_f64() };
     (@value $value:ident, peer) => { PeerIdArg::into_text($value) };

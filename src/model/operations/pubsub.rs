@@ -3,6 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Data;
+
 /// What callers send.
 pub mod params {
     pub use super::{Publish, Topic};
@@ -18,8 +20,8 @@ params! {
     Publish(
         /// The topic, 1 to 256 bytes.
         topic: String = text,
-        /// The message, base64, at most 60 KiB decoded.
-        data_base64: String = text,
+        /// The message, base64 in JSON, at most 60 KiB decoded.
+        data: Data = bytes [serde(rename = "data_base64")],
     ) {
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
