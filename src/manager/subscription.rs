@@ -34,14 +34,14 @@ impl Events {
     /// use peerkit::params::EventsOptions;
     /// use peerkit::{Config, PeerManager, Profile};
     ///
-    /// let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+    /// let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
     /// let events = manager.events_with(EventsOptions::new().since(0).kinds([Kind::ListenAddr]))?;
     /// let mut happened = events.iter(Duration::from_millis(100))?;
     /// for event in happened.by_ref() {
     ///     println!("{} {:?}", event.seq, event.kind);
     /// }
     /// assert_eq!(happened.lagged(), 0, "we kept up");
-    /// manager.stop(Duration::ZERO)?;
+    /// manager.stop(None)?;
     /// # Ok(())
     /// # }
     /// ```

@@ -16,6 +16,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::control::{Bare, Owner, Pretender, SOON, call, keys, ok, wait_for};
+use crate::support::servers::SilentServer;
 use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 #[test]
@@ -44,6 +45,18 @@ fn another_process_calls_and_hears_as_the_owner_itself() {
 }
 
 #[test]
+fn a_timeout_of_zero_is_no_default_at_the_owner() {
+    let (owner, silent) = (Owner::start(), SilentServer::new());
+    let client = owner.attach();
+    let connect = json!({ "multiaddr": silent.address() });
+    for timeout in [Duration::ZERO, Duration::from_nanos(1)] {
+        let started = Instant::now();
+        failed(call(&client, "connect_peer", connect.clone(), timeout).unwrap(), "dial_timeout");
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    }
+}
+
+#[test]
 fn the_socket_is_its_owners_alone_and_goes_with_the_run() {
     let dir = TempDir::new().unwrap();
     let config = loopback(keys(dir.path())).to_string();
@@ -67,7 +80,7 @@ fn the_socket_is_its_owners_alone_and_goes_with_the_run() {
     assert_eq!(gone.kind(), ErrorKind::Closed);
     let nobody = Client::attach(owner.dir.path(), SOON).unwrap_err();
     assert_eq!(nobody.kind(), ErrorKind::NotRunning);
-    let nothing = Client::attach(&owner.dir.path().join("none"), SOON).unwrap_err();
+    let nothing = Client::attach(owner.dir.path().join("none"), SOON).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::NotRunning);
 }
 
