@@ -38,6 +38,7 @@ pub enum DisconnectReason {
 
 /// One event. In JSON, `event` names the kind and the kind's fields stand beside `seq`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Event {
     /// Rises by one with each event of a run. A gap is told by `lagged`, or is of kinds that the
     /// subscription isn't for.
@@ -57,6 +58,7 @@ pub struct Event {
 #[non_exhaustive]
 pub enum EventKind {
     /// A peer the book didn't know.
+    #[non_exhaustive]
     PeerDiscovered {
         /// How it became known.
         source: Source,
@@ -64,6 +66,7 @@ pub enum EventKind {
         multiaddrs: Vec<Text>,
     },
     /// The first connection to a peer.
+    #[non_exhaustive]
     PeerConnected {
         /// The remote's address.
         address: Text,
@@ -73,6 +76,7 @@ pub enum EventKind {
         transport: TransportKind,
     },
     /// The peer told who it is.
+    #[non_exhaustive]
     PeerIdentified {
         /// Its implementation. Untrusted text from the remote.
         agent_version: Option<Text>,
@@ -80,6 +84,7 @@ pub enum EventKind {
         protocols: std::sync::Arc<[Text]>,
     },
     /// The last connection to a peer ended.
+    #[non_exhaustive]
     PeerDisconnected {
         /// Why.
         reason: DisconnectReason,
@@ -89,6 +94,7 @@ pub enum EventKind {
         error: Option<String>,
     },
     /// A dial failed at every address.
+    #[non_exhaustive]
     DialFailed {
         /// The code the caller got.
         code: ErrorKind,
@@ -98,6 +104,7 @@ pub enum EventKind {
         source: Source,
     },
     /// We listen on an address, or don't any longer.
+    #[non_exhaustive]
     ListenAddr {
         /// The address.
         address: Text,
@@ -105,6 +112,7 @@ pub enum EventKind {
         active: bool,
     },
     /// Others can reach this node at an address, or no longer: AutoNAT found out, or it is configured.
+    #[non_exhaustive]
     ExternalAddr {
         /// The address.
         address: Text,
@@ -112,6 +120,7 @@ pub enum EventKind {
         active: bool,
     },
     /// A pass of discovery ended.
+    #[non_exhaustive]
     Discovery {
         /// Peers the book didn't know, by source.
         found: BTreeMap<Source, u64>,
@@ -119,6 +128,7 @@ pub enum EventKind {
         duration_ms: f64,
     },
     /// A message on a topic this node subscribes to; `peer_id` is who signed it.
+    #[non_exhaustive]
     Message {
         /// The topic.
         topic: Text,
@@ -130,6 +140,7 @@ pub enum EventKind {
         data: Vec<u8>,
     },
     /// The manager stopped; the last event of a run.
+    #[non_exhaustive]
     Stopped {
         /// What ended the run: `closed` for a stop, `dead` after a panic.
         code: ErrorKind,
@@ -138,6 +149,7 @@ pub enum EventKind {
 
 /// A batch pulled from a subscription.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct EventBatch {
     /// Up to 64 events, oldest first.
     pub events: Vec<std::sync::Arc<Event>>,

@@ -94,6 +94,7 @@ pub enum Policy {
 
 /// One live connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ConnectionInfo {
     /// The remote's address as this connection sees it.
     pub address: Text,
@@ -107,6 +108,7 @@ pub struct ConnectionInfo {
 
 /// The last failure of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LastError {
     /// The code of the failure.
     pub code: ErrorKind,
@@ -124,6 +126,7 @@ impl LastError {
 
 /// Why the last connection to a peer ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LastDisconnect {
     /// Why.
     pub reason: event::DisconnectReason,
@@ -133,6 +136,7 @@ pub struct LastDisconnect {
 
 /// The compact form of a peer: a row of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerRow {
     /// The peer id, base58.
     pub peer_id: Text,
@@ -174,6 +178,7 @@ pub struct PeerRow {
 
 /// Everything known of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerInfo {
     /// The compact form.
     #[serde(flatten)]
@@ -201,6 +206,7 @@ pub struct PeerInfo {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DialStage {
     /// Looking up a DNS name.
     Resolve,
@@ -220,6 +226,7 @@ pub enum DialStage {
 
 /// What became of one address in a dial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The address.
     pub address: Text,

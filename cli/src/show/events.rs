@@ -33,14 +33,14 @@ pub fn line(event: &Event, ids: &Ids) -> String {
 fn what(kind: &EventKind) -> String {
     let active = |active: &bool| if *active { "" } else { " (gone)" };
     match kind {
-        EventKind::PeerDiscovered { source, multiaddrs } => {
+        EventKind::PeerDiscovered { source, multiaddrs, .. } => {
             let first = multiaddrs.first().map(|address| format!(" at {address}"));
             format!("by {}{}", name(source), first.unwrap_or_default())
         }
-        EventKind::PeerConnected { address, direction, transport } => {
+        EventKind::PeerConnected { address, direction, transport, .. } => {
             format!("{address} ({}, {})", name(transport), name(direction))
         }
-        EventKind::PeerIdentified { agent_version, protocols } => {
+        EventKind::PeerIdentified { agent_version, protocols, .. } => {
             let agent = agent_version.as_deref().unwrap_or("(no agent)");
             format!("{agent} ({} protocols)", protocols.len())
         }
@@ -48,12 +48,12 @@ fn what(kind: &EventKind) -> String {
             let error = error.as_ref().map(|error| format!(": {error}"));
             format!("{}{}", name(reason), error.unwrap_or_default())
         }
-        EventKind::DialFailed { code, error, source } => {
+        EventKind::DialFailed { code, error, source, .. } => {
             format!("{code}: {error} (dialled for {})", name(source))
         }
-        EventKind::ListenAddr { address, active: on } => format!("{address}{}", active(on)),
-        EventKind::ExternalAddr { address, active: on } => format!("{address}{}", active(on)),
-        EventKind::Discovery { found, duration_ms } => {
+        EventKind::ListenAddr { address, active: on, .. } => format!("{address}{}", active(on)),
+        EventKind::ExternalAddr { address, active: on, .. } => format!("{address}{}", active(on)),
+        EventKind::Discovery { found, duration_ms, .. } => {
             let found: Vec<_> =
                 found.iter().map(|(source, count)| format!("{} {count}", name(source))).collect();
             let found = if found.is_empty() { "nobody".to_owned() } else { found.join(", ") };
@@ -62,7 +62,7 @@ fn what(kind: &EventKind) -> String {
         EventKind::Message { topic, data, .. } => {
             format!("{topic}: {}", String::from_utf8_lossy(data))
         }
-        EventKind::Stopped { code } => code.to_string(),
+        EventKind::Stopped { code, .. } => code.to_string(),
         // A kind that this program doesn't know has its name at least.
         _ => String::new(),
     }

@@ -33,6 +33,7 @@ params! {
 /// The connection state a list is filtered by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum PeerStatus {
     /// Only peers with a live connection.
     Connected,
@@ -137,6 +138,7 @@ params! {
 
 /// Reply of `get_peers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Peers {
     /// The peers, most recently heard of first.
     pub peers: Vec<PeerRow>,
@@ -148,6 +150,7 @@ pub struct Peers {
 
 /// Reply of `list_peers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerPage {
     /// The page.
     pub peers: Vec<PeerRow>,
@@ -157,6 +160,7 @@ pub struct PeerPage {
 
 /// Where a page stands in its list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Pagination {
     /// How many peers match, all told.
     pub total: u64,
@@ -172,6 +176,7 @@ pub struct Pagination {
 
 /// Reply of `get_peer` and `add_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerReply {
     /// Everything known of the peer.
     pub peer_info: PeerInfo,
@@ -179,6 +184,7 @@ pub struct PeerReply {
 
 /// Reply of `search_peers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SearchResult {
     /// The matches, most recently heard of first.
     #[serde(flatten)]
@@ -189,6 +195,7 @@ pub struct SearchResult {
 
 /// Reply of `remove_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Removed {
     /// The peer.
     pub peer_id: Text,

@@ -67,6 +67,7 @@ params! {
 
 /// Reply of `connect_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Connected {
     /// The peer connected to.
     pub peer_id: Text,
@@ -88,6 +89,7 @@ pub struct Connected {
 
 /// Reply of `disconnect_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Disconnected {
     /// The peer.
     pub peer_id: Text,
@@ -99,6 +101,7 @@ pub struct Disconnected {
 
 /// Reply of `ping_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Pinged {
     /// The peer.
     pub peer_id: Text,

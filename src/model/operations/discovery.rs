@@ -61,6 +61,7 @@ params! {
 
 /// Reply of `discover_peers`, `start_discovery`, `stop_discovery` and `get_discovery`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Discovery {
     /// The peers the last pass found that the book didn't know.
     pub discovered_peers: Vec<PeerRow>,
@@ -87,6 +88,7 @@ pub struct Discovery {
 
 /// What a source of discovery has done.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct SourceReport {
     /// Whether the configuration has it on.
     pub enabled: bool,
@@ -108,6 +110,7 @@ pub struct SourceReport {
 
 /// Reply of `add_bootstrap_peer`, `remove_bootstrap_peer` and `list_bootstrap_peers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct BootstrapPeers {
     /// The list: those of the configuration, then those of `bootstrap_peers.txt` in its order.
     pub bootstrap_peers: Vec<String>,
@@ -117,6 +120,7 @@ pub struct BootstrapPeers {
 
 /// Reply of `bootstrap_from_ipfs` and `bootstrap_from_cluster`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FromDaemon {
     /// The peers the daemon named, itself among them; all are in the book now.
     pub peers: Vec<PeerRow>,
@@ -128,6 +132,7 @@ pub struct FromDaemon {
 
 /// A peer that couldn't be connected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct FailedPeer {
     /// The peer.
     pub peer_id: Text,

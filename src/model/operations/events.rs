@@ -28,6 +28,7 @@ params! {
 
 /// Reply of `events_open`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct EventsOpened {
     /// The subscription's handle, as in the out-parameter.
     pub events_handle: u64,
@@ -37,6 +38,7 @@ pub struct EventsOpened {
 
 /// Reply of `events_close`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct EventsClosed {
     /// True where it had been closed before this call.
     pub already_closed: bool,

@@ -53,6 +53,7 @@ params! {
 
 /// Reply of `find_peer`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerFound {
     /// The peer.
     pub peer_id: Text,
@@ -66,6 +67,7 @@ pub struct PeerFound {
 
 /// Somebody was asked where a peer is.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Lookup {
     /// Who: `book`, `dht`, or `exchange` for the connected peers.
     pub source: Source,
@@ -79,6 +81,7 @@ pub struct Lookup {
 
 /// Reply of `provide`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Provided {
     /// The content.
     pub cid: String,
@@ -88,6 +91,7 @@ pub struct Provided {
 
 /// Reply of `find_providers`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Providers {
     /// The content.
     pub cid: String,
@@ -97,6 +101,7 @@ pub struct Providers {
 
 /// A peer that says to have some content.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Provider {
     /// The peer.
     pub peer_id: Text,

@@ -32,6 +32,7 @@ params! {
 /// Where a manager is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum State {
     /// Serving.
     Running,
@@ -45,6 +46,7 @@ pub enum State {
 
 /// Reply of `status`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Status {
     /// Where the manager is in its life.
     pub state: State,
@@ -68,6 +70,7 @@ pub struct Status {
 
 /// Reply of `start` and `current`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Started {
     /// The run's handle, as in the out-parameter.
     pub handle: u64,
@@ -80,6 +83,7 @@ pub struct Started {
 
 /// Reply of `stop`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Stopped {
     /// `stopped`.
     pub state: State,
@@ -91,6 +95,7 @@ pub struct Stopped {
 
 /// Reply of `cancel`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Cancelled {
     /// How many waiting calls carried the token and were told to end.
     pub cancelled: u32,
@@ -98,6 +103,7 @@ pub struct Cancelled {
 
 /// The statistics of a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Stats {
     /// Records in the book.
     pub total_peers: u64,
@@ -134,6 +140,7 @@ pub struct Stats {
 
 /// How the peers of the book became known, for the existing dashboards.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerBreakdown {
     /// Members of the ipfs-cluster beside us.
     pub cluster_peers: u64,
@@ -145,6 +152,7 @@ pub struct PeerBreakdown {
 
 /// Bytes over all connections of this run, counted on streams after decryption.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Traffic {
     /// Received.
     pub bytes_in: u64,
@@ -154,6 +162,7 @@ pub struct Traffic {
 
 /// The limits in force.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LimitsInForce {
     /// Established connections, all told.
     pub max_connections: u32,
@@ -174,6 +183,7 @@ pub struct LimitsInForce {
 /// Reply of `get_peer_stats`. Four fields stand twice: one of the existing dashboards reads them
 /// beside `stats`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct StatsReply {
     /// The statistics.
     pub stats: Stats,
@@ -189,6 +199,7 @@ pub struct StatsReply {
 
 /// Reply of `get_peers_summary`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Summary {
     /// Records in the book.
     pub total_peers: u64,
@@ -208,6 +219,7 @@ pub struct Summary {
 
 /// Reply of `get_metrics`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Metrics {
     /// The text, from its first line to `# EOF`.
     pub metrics: String,

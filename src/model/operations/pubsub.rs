@@ -41,6 +41,7 @@ params! {
 
 /// Reply of `publish`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Published {
     /// What tells the message from others, in hexadecimal; as in the `message` events it causes.
     pub message_id: String,
@@ -50,6 +51,7 @@ pub struct Published {
 
 /// Reply of `subscribe` and `unsubscribe`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Topics {
     /// The topics this node subscribes to now, sorted.
     pub topics: Vec<String>,
