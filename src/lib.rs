@@ -10,16 +10,16 @@
 //! use peerkit::params::{ConnectPeer, ListPeers};
 //! use peerkit::{Config, PeerManager, Profile};
 //!
-//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
 //!
-//! let nobody = ConnectPeer::new().multiaddr("/ip4/127.0.0.1/tcp/1");
+//! let nobody = ConnectPeer::at("/ip4/127.0.0.1/tcp/1");
 //! let error = manager.connect_peer(nobody, Duration::from_secs(5)).unwrap_err();
 //! println!("{}: {error} {:?}", error.kind(), error.detail()["attempts"]);
 //!
 //! for peer in manager.list_peers(ListPeers::new().filter_connected(true))?.peers {
 //!     println!("{} {:?}", peer.peer_id, peer.latency_ms);
 //! }
-//! manager.stop(Duration::ZERO)?;
+//! manager.stop(None)?;
 //! # Ok(())
 //! # }
 //! ```

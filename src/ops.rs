@@ -49,8 +49,11 @@ pub struct Operation {
     pub open_world: bool,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
-    run: fn(&PeerManager, Map<String, Value>, Duration) -> Result<String>,
+    run: Run,
 }
+
+/// Reads JSON parameters, calls the method, writes the reply of a success.
+type Run = fn(&PeerManager, Map<String, Value>, Option<Duration>) -> Result<String>;
 
 impl Operation {
     /// The JSON Schema of its parameters.
@@ -75,10 +78,11 @@ impl Operation {
         &self,
         manager: &PeerManager,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> String {
+        let timeout = timeout.into();
         let run = || {
-            check_timeout(timeout)?;
+            timeout.map(check_timeout).transpose()?;
             (self.run)(manager, params, timeout)
         };
         run().unwrap_or_else(|error| self.failure(&error))
@@ -231,7 +235,7 @@ pub fn call(
     manager: &PeerManager,
     method: &str,
     params: Map<String, Value>,
-    timeout: Duration,
+    timeout: impl Into<Option<Duration>>,
 ) -> String {
     match find(method) {
         Ok(op) => op.call(manager, params, timeout),

@@ -39,6 +39,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// connections. Any number of threads may use it at once.
 ///
 /// It stays with the owner it attached to. When that one ends, everything answers `closed`.
+///
+/// Where a method takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
+/// all included, counts as one. [`PeerManager`](crate::PeerManager#timeouts) tells what a call does whose
+/// time is over.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -66,19 +70,19 @@ struct Idle {
 
 impl Client {
     /// Attaches to whoever owns the directory. Where an owner is still starting it waits until that is
-    /// up; zero is 30 s.
+    /// up; without a timeout for at most 30 s.
     ///
     /// # Errors
     /// `not_running`: nobody owns it. `data_dir_locked`: somebody does, `detail.pid`, who serves no control
     /// socket. `unsupported`: the owner speaks another version of the protocol. `busy`: it has all the
     /// connections it takes. `timeout`: it didn't answer. `storage`: the directory can't be read, or
     /// others may write it.
-    pub fn attach(data_dir: &Path, timeout: Duration) -> Result<Client> {
-        let timeout = match check_timeout(timeout)? {
-            Duration::ZERO => DEFAULT_TIMEOUT,
-            timeout => timeout,
-        };
-        let (socket, wire, owner) = attach::attach(data_dir, Instant::now() + timeout)?;
+    pub fn attach(
+        data_dir: impl AsRef<Path>,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Client> {
+        let timeout = timeout.into().map_or(Ok(DEFAULT_TIMEOUT), check_timeout)?;
+        let (socket, wire, owner) = attach::attach(data_dir.as_ref(), Instant::now() + timeout)?;
         let idle = vec![Idle { wire, since: Instant::now() }];
         let pool = Mutex::new(Pool { idle, open: 1 });
         Ok(Client(Arc::new(Inner {
@@ -105,9 +109,8 @@ impl Client {
         &self.0.owner.version
     }
 
-    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. Zero
-    /// is the owner's default timeout. 24 calls are under way at most; further ones wait, and fail with
-    /// `busy` where none ends in time.
+    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. 24 calls
+    /// are under way at most; further ones wait, and fail with `busy` where none ends in time.
     ///
     /// # Errors
     /// `closed`: the owner is gone, and may have done what it was asked or not. `timeout`: it didn't
@@ -116,9 +119,9 @@ impl Client {
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<String> {
-        self.request(method, params, timeout, false)
+        self.request(method, params, timeout.into(), false)
     }
 
     /// As [`call`](Self::call), for a call whose `cancel_token` no other call carries: when this process
@@ -131,23 +134,22 @@ impl Client {
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<String> {
-        self.request(method, params, timeout, true)
+        self.request(method, params, timeout.into(), true)
     }
 
     fn request(
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> Result<String> {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let request = RequestLine {
             call: Some(method.to_owned()),
             params: Some(params),
-            timeout_ms: Some(timeout_ms),
+            timeout_ms: Some(timeout.map_or(0, whole_millis)),
             cancel_on_hangup,
             ..RequestLine::default()
         };
@@ -209,13 +211,16 @@ impl Client {
     }
 
     /// When the owner must have answered.
-    fn deadline(&self, timeout: Duration) -> Instant {
-        let timeout = match timeout {
-            Duration::ZERO => Duration::from_millis(self.0.owner.default_timeout_ms),
-            timeout => timeout,
-        };
-        Instant::now() + timeout.min(MAX_TIMEOUT) + GRACE
+    fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        let default = Duration::from_millis(self.0.owner.default_timeout_ms);
+        Instant::now() + timeout.unwrap_or(default).min(MAX_TIMEOUT) + GRACE
     }
+}
+
+/// A timeout as it travels: 0 is the owner's default there, so that the shortest is a millisecond.
+fn whole_millis(timeout: Duration) -> u64 {
+    let millis = timeout.as_nanos().div_ceil(1_000_000).max(1);
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Client {
@@ -318,5 +323,19 @@ impl Drop for Lent<'_> {
         self.wire = None;
         self.inner.pool.lock().open -= 1;
         self.inner.given_back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_timeout_travels_as_the_default() {
+        assert_eq!(whole_millis(Duration::ZERO), 1);
+        assert_eq!(whole_millis(Duration::from_nanos(1)), 1);
+        assert_eq!(whole_millis(Duration::from_micros(1_500)), 2);
+        assert_eq!(whole_millis(Duration::from_secs(5)), 5_000);
+        assert_eq!(whole_millis(Duration::MAX), u64::MAX);
     }
 }

@@ -102,7 +102,7 @@ impl Session<'_> {
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> String {
         let operation = match ops::find(method) {
@@ -128,7 +128,7 @@ impl Session<'_> {
         &self,
         operation: &Operation,
         mut params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> String {
         let token = operation.takes_cancel_token().then(|| match params.get("cancel_token") {

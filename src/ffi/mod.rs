@@ -31,8 +31,9 @@ use crate::manager::PeerManager;
 use crate::model::params::NoParams;
 use crate::ops;
 
-fn millis(timeout_ms: u32) -> Duration {
-    Duration::from_millis(timeout_ms.into())
+/// A timeout as C gives it: 0 is the default.
+fn millis(timeout_ms: u32) -> Option<Duration> {
+    (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()))
 }
 
 /// # Safety

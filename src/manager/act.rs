@@ -28,7 +28,11 @@ impl PeerManager {
     /// Blocks for at most `timeout`. Fails with `no_addresses`, `self_dial`, `dial_failed`,
     /// `dial_timeout`, `wrong_peer_id`, `blocked` or `limit_reached`; `detail.attempts` tells what
     /// became of each address.
-    pub fn connect_peer(&self, params: ConnectPeer, timeout: Duration) -> Result<Connected> {
+    pub fn connect_peer(
+        &self,
+        params: ConnectPeer,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Connected> {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
@@ -77,7 +81,7 @@ impl PeerManager {
     pub fn disconnect_peer(
         &self,
         params: DisconnectPeer,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<Disconnected> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
@@ -117,7 +121,11 @@ impl PeerManager {
     }
 
     /// Measures the round trip time to a connected peer; it never dials.
-    pub fn ping_peer(&self, params: PingPeer, timeout: Duration) -> Result<Pinged> {
+    pub fn ping_peer(
+        &self,
+        params: PingPeer,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Pinged> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let count = in_range("count", params.count, 3, 100)?;
@@ -130,7 +138,11 @@ impl PeerManager {
     }
 
     /// Makes a peer known, or adds addresses to one. On disk when this returns.
-    pub fn add_peer(&self, params: AddPeer, timeout: Duration) -> Result<PeerReply> {
+    pub fn add_peer(
+        &self,
+        params: AddPeer,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<PeerReply> {
         let deadline = self.act(timeout)?;
         let (peer, addresses) = self.added(params)?;
         let discovered = self.run.shared.book.get(&peer).is_none();
@@ -192,7 +204,11 @@ impl PeerManager {
 
     /// Disconnects a peer and forgets everything about it, also that it was disconnected: who tells of
     /// it anew makes it a new peer. On disk when this returns.
-    pub fn remove_peer(&self, params: RemovePeer, timeout: Duration) -> Result<Removed> {
+    pub fn remove_peer(
+        &self,
+        params: RemovePeer,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Removed> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();

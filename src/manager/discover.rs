@@ -3,8 +3,6 @@
 
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use cid::Cid;
 
 use super::PeerManager;
@@ -31,7 +29,11 @@ const MAX_DIALLED: usize = 64;
 impl PeerManager {
     /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
     /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
-    pub fn discover_peers(&self, params: DiscoverPeers, timeout: Duration) -> Result<Discovery> {
+    pub fn discover_peers(
+        &self,
+        params: DiscoverPeers,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Discovery> {
         let mut deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 100, 1000)?;
         if let Some(seconds) = params.timeout {
@@ -51,16 +53,20 @@ impl PeerManager {
     }
 
     /// Lets passes run by themselves, the first at once.
-    pub fn start_discovery(&self, timeout: Duration) -> Result<Discovery> {
+    pub fn start_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(true, timeout)
     }
 
     /// Ends that: nothing is asked, announced or dialled by itself any more. A pass under way ends.
-    pub fn stop_discovery(&self, timeout: Duration) -> Result<Discovery> {
+    pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
 
-    fn set_discovery(&self, active: bool, timeout: Duration) -> Result<Discovery> {
+    fn set_discovery(
+        &self,
+        active: bool,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Discovery> {
         let deadline = self.act(timeout)?;
         let then =
             self.ask(deadline, None, |terms| DiscoveryCommand::SetActive { active, terms })?;
@@ -105,7 +111,7 @@ impl PeerManager {
     pub fn add_bootstrap_peer(
         &self,
         params: BootstrapPeer,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
         let entry = entry(params)?;
@@ -120,7 +126,7 @@ impl PeerManager {
     pub fn remove_bootstrap_peer(
         &self,
         params: BootstrapPeer,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
         let changed = self.run.shared.bootstrap.remove(&entry(params)?)?;
@@ -148,7 +154,7 @@ impl PeerManager {
     pub fn bootstrap_from_ipfs(
         &self,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
         let configured = self.run.shared.settings.discovery.ipfs.clone();
         self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
@@ -158,7 +164,7 @@ impl PeerManager {
     pub fn bootstrap_from_cluster(
         &self,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
         let configured = self.run.shared.settings.discovery.cluster.clone();
         self.bootstrap_from(Source::Cluster, configured, Api::cluster_default, params, timeout)
@@ -170,7 +176,7 @@ impl PeerManager {
         configured: Option<Api>,
         default: fn() -> Api,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
         let deadline = self.act(timeout)?;
         let api = match params.api {
@@ -236,7 +242,11 @@ impl PeerManager {
 
     /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
     /// nobody knows; `detail.lookups` tells who was asked.
-    pub fn find_peer(&self, params: FindPeer, timeout: Duration) -> Result<PeerFound> {
+    pub fn find_peer(
+        &self,
+        params: FindPeer,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<PeerFound> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         if peer == self.run.shared.peer_id {
@@ -247,7 +257,11 @@ impl PeerManager {
 
     /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
     /// the run ends it is told again in time.
-    pub fn provide(&self, params: Provide, timeout: Duration) -> Result<Provided> {
+    pub fn provide(
+        &self,
+        params: Provide,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Provided> {
         let deadline = self.act(timeout)?;
         let (cid, key) = content(params.cid)?;
         let took = self
@@ -256,7 +270,11 @@ impl PeerManager {
     }
 
     /// Asks the DHT who has some content.
-    pub fn find_providers(&self, params: FindProviders, timeout: Duration) -> Result<Providers> {
+    pub fn find_providers(
+        &self,
+        params: FindProviders,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Providers> {
         let deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 20, 100)? as usize;
         let (cid, key) = content(params.cid)?;
@@ -268,13 +286,14 @@ impl PeerManager {
 
     /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
     /// connected peer subscribes to it.
-    pub fn publish(&self, params: Publish, timeout: Duration) -> Result<Published> {
+    pub fn publish(
+        &self,
+        params: Publish,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Published> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
-        let text = required(params.data_base64, "data_base64")?;
-        let data = BASE64_STANDARD
-            .decode(&text)
-            .map_err(|error| invalid_argument(format!("`data_base64` is no base64: {error}")))?;
+        let data = required(params.data, "data_base64")?.into_bytes("data_base64")?;
         if data.len() > MAX_MESSAGE_BYTES {
             return Err(invalid_argument(format!(
                 "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",
@@ -289,14 +308,18 @@ impl PeerManager {
     }
 
     /// Subscribes to a topic; its messages come as `message` events.
-    pub fn subscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
+    pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
         self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
     }
 
     /// Ends the subscription to a topic.
-    pub fn unsubscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
+    pub fn unsubscribe(
+        &self,
+        params: Topic,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
         self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Unsubscribe { topic, terms })

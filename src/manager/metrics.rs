@@ -31,10 +31,10 @@ impl PeerManager {
     /// # fn main() -> peerkit::Result<()> {
     /// # use std::time::Duration;
     /// # use peerkit::{Config, PeerManager, Profile};
-    /// # let node = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+    /// # let node = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
     /// let scraped = node.get_metrics()?;
     /// assert!(scraped.metrics.contains("\npeerkit_connected_peers 0\n"));
-    /// # node.stop(Duration::ZERO)?;
+    /// # node.stop(None)?;
     /// # Ok(())
     /// # }
     /// ```

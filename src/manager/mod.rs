@@ -36,9 +36,17 @@ const WORKER_GRACE: Duration = Duration::from_millis(500);
 /// This process's peer manager. A cheap handle: clones are the same manager, and dropping one
 /// does nothing; only [`stop`](Self::stop) stops.
 ///
-/// Methods that touch the network or the disk take a `timeout`; zero means the configured default
-/// (30 s). They block the calling thread for at most about that long. The others answer at once
-/// from memory.
+/// Any number of threads may call it. Methods that read answer at once, from memory.
+///
+/// # Timeouts
+/// Methods that touch the network or the disk block the calling thread, for at most about as long as
+/// their `timeout` says: a [`Duration`] of up to [`MAX_TIMEOUT`](crate::MAX_TIMEOUT), or `None` for the
+/// configured default (30 s). What was not answered by then fails with
+/// [`timeout`](ErrorKind::Timeout), a connect with [`dial_timeout`](ErrorKind::DialTimeout); a search
+/// answers with what it has found.
+///
+/// [`Duration::ZERO`] is a timeout like any other: what can be said at once is answered, and a call that
+/// would have to wait fails.
 #[derive(Clone)]
 pub struct PeerManager {
     run: Arc<Run>,
@@ -71,13 +79,16 @@ impl PeerManager {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn start(config: &Config, timeout: Duration) -> Result<Self> {
+    pub fn start(config: &Config, timeout: impl Into<Option<Duration>>) -> Result<Self> {
         Self::start_or_join(config, timeout).map(|(manager, _)| manager)
     }
 
     /// As [`start`](Self::start), telling also whether the manager ran before.
-    pub fn start_or_join(config: &Config, timeout: Duration) -> Result<(Self, bool)> {
-        let started = process::start(config, deadline(timeout, config.start_timeout())?)?;
+    pub fn start_or_join(
+        config: &Config,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(Self, bool)> {
+        let started = process::start(config, deadline(timeout.into(), config.start_timeout())?)?;
         Ok((PeerManager { run: started.run }, started.already_running))
     }
 
@@ -108,7 +119,7 @@ impl PeerManager {
     /// Stops the manager: ends calls in flight with `closed`, closes connections, writes what was
     /// observed, gives the data directory back. True in `already_stopped` where it had stopped
     /// before. Past the deadline it fails with `timeout` and goes on stopping.
-    pub fn stop(&self, timeout: Duration) -> Result<Stopped> {
+    pub fn stop(&self, timeout: impl Into<Option<Duration>>) -> Result<Stopped> {
         let already_stopped = process::stop(&self.run, self.deadline(timeout)?)?;
         let warnings = self.run.end_warnings();
         Ok(Stopped { state: State::Stopped, already_stopped, warnings })
@@ -122,7 +133,7 @@ impl PeerManager {
 
     /// Ends, with `cancelled`, all waiting calls that carry `token`.
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
-        let deadline = self.act(Duration::ZERO)?;
+        let deadline = self.act(None)?;
         let (reply, answer) = Reply::channel();
         let command = Command::Cancel { token, reply };
         self.run.commands.send(command).map_err(|error| self.why_gone(error))?;
@@ -181,13 +192,13 @@ impl PeerManager {
     }
 
     /// As [`live`](Self::live), for a call that waits; gives its deadline.
-    fn act(&self, timeout: Duration) -> Result<Instant> {
+    fn act(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
         self.live()?;
         self.deadline(timeout)
     }
 
-    fn deadline(&self, timeout: Duration) -> Result<Instant> {
-        deadline(timeout, self.run.shared.settings.default_timeout)
+    fn deadline(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
+        deadline(timeout.into(), self.run.shared.settings.default_timeout)
     }
 
     fn known(&self, peer: &PeerId) -> Result<Arc<Record>> {

@@ -30,17 +30,18 @@ impl Events {
     /// ```
     /// # fn main() -> peerkit::Result<()> {
     /// use std::time::Duration;
+    /// use peerkit::event::Kind;
     /// use peerkit::params::EventsOptions;
     /// use peerkit::{Config, PeerManager, Profile};
     ///
-    /// let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
-    /// let events = manager.events_with(EventsOptions::new().since(0).kinds(["listen_addr"]))?;
+    /// let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let events = manager.events_with(EventsOptions::new().since(0).kinds([Kind::ListenAddr]))?;
     /// let mut happened = events.iter(Duration::from_millis(100))?;
     /// for event in happened.by_ref() {
     ///     println!("{} {:?}", event.seq, event.kind);
     /// }
     /// assert_eq!(happened.lagged(), 0, "we kept up");
-    /// manager.stop(Duration::ZERO)?;
+    /// manager.stop(None)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -129,7 +130,7 @@ mod tests {
     use super::*;
     use crate::error::ErrorKind;
     use crate::events::Hub;
-    use crate::model::event::EventKind;
+    use crate::model::event::{EventKind, Kind};
     use crate::model::params::EventsOptions;
 
     fn publish(hub: &Hub, count: usize) {
@@ -206,7 +207,7 @@ mod tests {
     fn what_was_lost_is_told_even_where_nothing_is_queued() {
         let hub = Hub::default();
         publish(&hub, 5000);
-        let options = EventsOptions::new().since(0).kinds(["dial_failed"]);
+        let options = EventsOptions::new().since(0).kinds([Kind::DialFailed]);
         for timeout in [Duration::ZERO, Duration::from_millis(1)] {
             let events = Events(hub.subscribe(&options).unwrap());
             let mut happened = events.iter(timeout).unwrap();

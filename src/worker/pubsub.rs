@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use libp2p::gossipsub::{IdentTopic, Message, MessageAcceptance, MessageId, PublishError};
 
 use super::core::Core;
@@ -64,7 +62,7 @@ impl Pubsub {
         let kind = EventKind::Message {
             topic: topic.into(),
             message_id: id.to_string(),
-            data_base64: BASE64_STANDARD.encode(&message.data),
+            data: message.data,
         };
         let author = message.source.map(|author| author.to_string().into());
         core.shared.hub.publish(author, kind);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use peerkit::ErrorKind;
 use peerkit::control::Client;
-use peerkit::event::EventBatch;
+use peerkit::event::{EventBatch, Kind};
 use peerkit::params::EventsOptions;
 use serde_json::json;
 
@@ -169,7 +169,7 @@ fn a_token_that_is_one_calls_alone_ends_it_with_its_client() {
 fn an_event_reader_that_sleeps_loses_the_oldest_and_holds_up_nobody() {
     let owner = Owner::start();
     let client = owner.attach();
-    let sleeper = client.events(&EventsOptions::new().kinds(["peer_discovered"])).unwrap();
+    let sleeper = client.events(&EventsOptions::new().kinds([Kind::PeerDiscovered])).unwrap();
     let host = "x".repeat(60);
     let addresses: Vec<String> = (1..=16)
         .map(|port| format!("/dns4/{host}.{host}.{host}.{host}.example/tcp/{port}"))

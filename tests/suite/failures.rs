@@ -261,6 +261,21 @@ fn a_timeout_of_a_millisecond_is_kept() {
 }
 
 #[test]
+fn a_timeout_of_zero_waits_for_nothing() {
+    let (a, b, silent) = (Peer::start(), Peer::start(), SilentServer::new());
+    let at_once = |method, params| a.call("at_once", json!({ "method": method, "params": params }));
+    let started = Instant::now();
+    failed(at_once("connect_peer", json!({ "multiaddr": silent.address() })), "dial_timeout");
+    failed(at_once("find_peer", json!({ "peer_id": some_peer_id() })), "peer_not_found");
+    a.connect(&b.at("tcp"));
+    succeeded(at_once("connect_peer", json!({ "peer_id": b.id() })));
+    succeeded(at_once("discover_peers", json!({})));
+    b.freeze();
+    failed(at_once("ping_peer", json!({ "peer_id": b.id() })), "timeout");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_connect_is_cancelled_by_its_token() {
     let (a, silent) = (Peer::start(), SilentServer::new());
     let params = json!({ "multiaddr": silent.address(), "cancel_token": 7 });

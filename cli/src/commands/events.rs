@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use peerkit::event::{Event, EventKind};
+use peerkit::event::{Event, EventKind, Kind};
 use peerkit::params::EventsOptions;
 use peerkit::{Error, ErrorKind};
 
@@ -26,7 +26,10 @@ pub fn run(context: &Context<'_>, args: &args::Events) -> Outcome {
     let node = context.open(EVENTS, needs)?;
     let mut options = EventsOptions::new();
     options.since = args.since.or((!args.follow).then_some(0));
-    options.kinds = (!args.kinds.is_empty()).then(|| args.kinds.clone());
+    if !args.kinds.is_empty() {
+        let kinds: Result<Vec<Kind>, _> = args.kinds.iter().map(|kind| kind.parse()).collect();
+        options = options.kinds(kinds?);
+    }
     let mut events = node.events(&options)?;
     context.note_own(&node);
     let ids = Ids::one_by_one(!show::is_terminal());

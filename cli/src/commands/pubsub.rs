@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use peerkit::event::{Event, EventKind};
+use peerkit::event::{Event, EventKind, Kind};
 use peerkit::params::EventsOptions;
 use peerkit::reply::{Published, Topics};
 use peerkit::{Error, ErrorKind};
@@ -65,7 +65,7 @@ pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
     let mut end = signals::wait_for_end()?;
     let node = context.open("subscribe", Needs::Network)?;
     // Before subscribing, so that no message is missed.
-    let mut events = node.events(&EventsOptions::new().kinds(["message"]))?;
+    let mut events = node.events(&EventsOptions::new().kinds([Kind::Message]))?;
     let reply = context.call(&*node, "subscribe", params());
     let Ok(topics) = serde_json::from_str::<Topics>(reply.json()) else { return Err(reply.into()) };
     context.note(&format!("subscribed to {}; Ctrl-C ends it", args.topic));
@@ -84,7 +84,7 @@ pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
 }
 
 fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Result<(), Failure> {
-    let EventKind::Message { topic, data_base64, .. } = &event.kind else { return Ok(()) };
+    let EventKind::Message { topic, data, .. } = &event.kind else { return Ok(()) };
     if &**topic != wanted {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Resul
             .map_err(|error| Error::new(ErrorKind::Protocol, error.to_string()))?;
         show::json(&json)?;
     } else {
-        show::print(&[show::events::message(event, data_base64, ids)])?;
+        show::print(&[show::events::message(event, data, ids)])?;
     }
     Ok(())
 }

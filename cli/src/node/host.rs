@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use peerkit::control::Client;
-use peerkit::event::EventKind;
+use peerkit::event::{EventKind, Kind};
 use peerkit::params::EventsOptions;
 use peerkit::{Config, Error, ErrorKind, PeerManager};
 use serde_json::{Map, Value};
@@ -199,7 +199,7 @@ impl Shared {
     /// are events by which to tell when it ends.
     fn reach(&self) -> Result<Reached, Error> {
         let config: Config = self.setup.config.clone().control_socket(true);
-        let stopped = EventsOptions::new().kinds(["stopped"]);
+        let stopped = EventsOptions::new().kinds([Kind::Stopped]);
         match PeerManager::start(&config, START) {
             Ok(manager) => match manager.events_with(stopped) {
                 Ok(events) => Ok(Reached { state: State::Own(manager), events: Box::new(events) }),

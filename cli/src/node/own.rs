@@ -7,11 +7,11 @@ use peerkit::params::EventsOptions;
 use peerkit::{Events, PeerManager, ops};
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply};
+use super::{EVENTS, EventSource, Node, Reply, given};
 
 impl Node for PeerManager {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        Reply::new(ops::call(self, method, params, timeout))
+        Reply::new(ops::call(self, method, params, given(timeout)))
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
