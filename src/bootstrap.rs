@@ -6,16 +6,15 @@
 
 use std::collections::HashSet;
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::addr::{is_dialable, parse_address, with_peer_id};
-use crate::config::storage_error;
+use crate::disk::{self, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::{Multiaddr, PeerId, private_file};
+use crate::{Multiaddr, PeerId};
 use multiaddr::Protocol;
 
 mod text;
@@ -204,7 +203,7 @@ impl BootstrapList {
         if let Some(path) = &self.path {
             // Where the file is a link, what it leads to is replaced.
             let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            private_file::replace(&place, &changed).map_err(|error| {
+            disk::replace(&place, &changed).map_err(|error| {
                 storage_error(path, "the bootstrap list can't be written", &error)
             })?;
         }
@@ -259,24 +258,19 @@ fn warnings(path: &Path, refused: Vec<Refused>) -> Vec<String> {
     warnings
 }
 
+/// Reads the file; one that isn't there is empty.
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let refused = |why: &str| {
-        Error::new(ErrorKind::Storage, format!("the bootstrap list {} {why}", path.display()))
-            .with("path", path.display().to_string())
-    };
-    let failed = |error| storage_error(path, "the bootstrap list can't be read", &error);
-    match fs::metadata(path) {
-        // To open a pipe is to wait for whoever writes into it.
-        Ok(metadata) if !metadata.is_file() => return Err(refused("is no regular file")),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
+    match disk::read(path, MAX_FILE_BYTES as u64) {
+        Ok(text) => Ok(text),
+        Err(why) if why.is_missing() => Ok(Vec::new()),
+        Err(Unread::Failed(error)) => {
+            Err(storage_error(path, "the bootstrap list can't be read", &error))
+        }
+        Err(why) => {
+            let path = path.display();
+            Err(Error::new(ErrorKind::Storage, format!("the bootstrap list {path} {why}"))
+                .with("path", path.to_string())
+                .with_hint("put a text of at most 1 MiB in its place, then start again"))
+        }
     }
-    let mut text = Vec::new();
-    let most = MAX_FILE_BYTES as u64 + 1;
-    File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)).map_err(failed)?;
-    if text.len() > MAX_FILE_BYTES {
-        return Err(refused("is longer than 1 MiB").with_hint("make it shorter, then start again"));
-    }
-    Ok(text)
 }

@@ -26,7 +26,7 @@ pub use secret::KeySource;
 pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
-pub(crate) use data_dir::{DataDir, refuse_foreign_writers, storage_error};
+pub(crate) use data_dir::DataDir;
 pub(crate) use lock_file::Owner;
 
 use identity::{Identity, load_identity};
