@@ -10,10 +10,11 @@ use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
-use super::keys::KeyValue;
-use super::read::{Unknown, invalid};
+use super::error::invalid;
 use crate::disk;
 use crate::error::{Error, Result};
 
@@ -69,15 +70,16 @@ impl fmt::Debug for KeySource {
     }
 }
 
-impl KeyValue for KeySource {
-    fn read(value: Value, key: &str, _: &mut Unknown<'_>) -> Result<Self> {
-        let wrong = || invalid(key, r#"it must be a text or {"file": path}"#);
-        match value {
+impl<'de> Deserialize<'de> for KeySource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Whatever it is, it isn't quoted: it is meant as a secret.
+        let wrong = || D::Error::custom(r#"it must be a text or {"file": path}"#);
+        match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(KeySource::Text(text)),
-            Value::Object(object) => match object.get("file") {
-                Some(Value::String(path)) if object.len() == 1 => Ok(KeySource::file(path)),
-                _ => Err(wrong()),
-            },
+            Value::Object(object) if object.len() == 1 => {
+                let file = object.get("file").and_then(Value::as_str);
+                file.map(KeySource::file).ok_or_else(wrong)
+            }
             _ => Err(wrong()),
         }
     }
