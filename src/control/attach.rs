@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Unopened, open};
 use super::message::ServerHello;
 use super::wire::Wire;
-use crate::config::{Owner, refuse_foreign_writers, storage_error};
+use crate::config::Owner;
+use crate::disk::{refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an owner may take from its lock to its socket. It opens the socket before anything that
