@@ -8,7 +8,7 @@ use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
 
 use super::context::Context;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args::Call;
 use crate::node::{Needs, Reply};
 use crate::show::table::{Cell, Table, cut, left};

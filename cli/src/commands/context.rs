@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args::Global;
 use crate::node::{Needs, Node, Opened, Reply, Setup, open};
 use crate::show::progress::Progress;

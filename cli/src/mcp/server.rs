@@ -13,6 +13,7 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
 
+use super::offer::offered;
 use super::run::{Job, Runner};
 use super::shorten::{Short, shorten};
 use super::tools;
@@ -54,7 +55,7 @@ struct Shared {
 impl Server {
     /// Serves a node.
     pub fn new(node: Arc<Guarded>) -> Result<Self, Error> {
-        let tools = tools::offered(node.read_only())?;
+        let tools = offered(node.read_only())?;
         Ok(Server { shared: Arc::new(Shared { runner: Runner::new(node), tools }) })
     }
 }

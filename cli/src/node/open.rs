@@ -7,7 +7,7 @@ use peerkit::config::{Config, Profile};
 use peerkit::control::Client;
 use peerkit::{Error, ErrorKind, PeerManager};
 
-use super::Node;
+use super::interface::Node;
 
 /// How long attaching to an owner, a start and a stop may take.
 const ATTACH: Duration = Duration::from_secs(5);

@@ -6,7 +6,7 @@ use peerkit::{Attempt, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::escape::escape;
-use super::name;
+use super::names::name;
 use super::style;
 use super::table::{Cell, Table, cut, left, right};
 use super::time;
