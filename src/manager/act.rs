@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::check::{in_range, required_peer};
 use super::{PeerManager, not_in_book};
-use crate::book::{Record, UserChange};
+use crate::book::{Committing, Record, UserChange};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
@@ -36,12 +36,15 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
-        let was_dial_disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
+        // That the user wants the peer again doesn't depend on how the dial ends, so it goes to disk
+        // meanwhile.
+        let disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
+        let enabling = disabled.map(|peer| self.begin_dial_change(peer, false)).transpose()?;
         let connected = self.ask(deadline, params.cancel_token, |terms| {
             DialingCommand::Connect { target, terms }
         })?;
-        if let Some(peer) = was_dial_disabled {
-            self.hold_off(peer, false, deadline)?;
+        if let Some(enabling) = enabling {
+            enabling.wait(commit_deadline(deadline))?;
         }
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
@@ -87,7 +90,7 @@ impl PeerManager {
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
         if !self.is_dial_disabled(&peer) {
-            self.hold_off(peer, true, deadline)?;
+            self.begin_dial_change(peer, true)?.wait(commit_deadline(deadline))?;
         }
         let was_connected = self.disconnect(peer, false, params.cancel_token, deadline)?;
         Ok(Disconnected {
@@ -104,10 +107,9 @@ impl PeerManager {
         self.run.shared.book.get(peer).is_some_and(|record| record.dial_disabled)
     }
 
-    /// Whether the worker may dial the peer unasked; on disk when this returns.
-    fn hold_off(&self, id: PeerId, dial_disabled: bool, deadline: Instant) -> Result<()> {
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        self.run.store.commit(UserChange::DisableDial { id, dial_disabled }, deadline).map(drop)
+    /// Begins to put down whether the node may dial the peer by itself.
+    fn begin_dial_change(&self, id: PeerId, dial_disabled: bool) -> Result<Committing> {
+        self.run.store.begin(UserChange::DisableDial { id, dial_disabled })
     }
 
     fn disconnect(
@@ -197,8 +199,8 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Arc<Record>> {
         let now = clock::now();
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        let added = self.run.store.commit(UserChange::Add { id, addrs, now }, deadline)?;
+        let change = UserChange::Add { id, addrs, now };
+        let added = self.run.store.commit(change, commit_deadline(deadline))?;
         added.ok_or_else(|| not_in_book(&id))
     }
 
@@ -218,6 +220,11 @@ impl PeerManager {
         self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
+}
+
+/// Gives a commit some time, even where what went before has used up the caller's.
+fn commit_deadline(deadline: Instant) -> Instant {
+    deadline.max(Instant::now() + COMMIT_GRACE)
 }
 
 /// Whether a dial to this address made the connection.

@@ -8,6 +8,7 @@ use cid::Cid;
 use super::PeerManager;
 use super::check::{in_range, required, required_peer};
 use crate::PeerId;
+use crate::book::{Intent, Origin};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::discovery::Snapshot;
@@ -208,7 +209,7 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Vec<FailedPeer>> {
         let records = peers.iter().filter_map(|peer| self.run.shared.book.get(peer));
-        let dialled = records.filter(|record| !record.dial_disabled).take(MAX_DIALLED);
+        let dialled = records.filter(|record| self.still_wanted(&record.id)).take(MAX_DIALLED);
         let mut pending = Vec::new();
         for record in dialled {
             let (reply, answer) = Reply::channel();
@@ -237,7 +238,8 @@ impl PeerManager {
 
     /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
     fn still_wanted(&self, peer: &PeerId) -> bool {
-        self.run.shared.book.get(peer).is_some_and(|record| !record.dial_disabled)
+        let record = self.run.shared.book.get(peer);
+        record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
 
     /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
