@@ -6,8 +6,8 @@ use super::PeerManager;
 use super::check::{in_range, required};
 use crate::addr;
 use crate::book::{Filter, ListQuery, Record};
-use crate::error::{Result, invalid_argument};
-use crate::model::PeerRow;
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::{PeerRow, Policy};
 use crate::model::params::*;
 use crate::model::reply::*;
 
@@ -48,6 +48,7 @@ impl PeerManager {
         if params.cursor.is_some() && params.offset.is_some() {
             return Err(invalid_argument("`offset` and `cursor` exclude each other"));
         }
+        refuse_unbuilt_filters(&params)?;
         let query = ListQuery {
             filter: Filter {
                 connected: params.filter_connected,
@@ -145,4 +146,15 @@ impl PeerManager {
 
 fn rows(records: &[Arc<Record>]) -> Vec<PeerRow> {
     records.iter().map(|record| record.row()).collect()
+}
+
+/// Refuses filters by what no peer can have yet: an empty list would say that there is none.
+fn refuse_unbuilt_filters(params: &ListPeers) -> Result<()> {
+    let unbuilt = match (&params.tag, params.policy) {
+        (Some(_), _) => "tag",
+        (None, Some(policy)) if policy != Policy::Normal => "policy",
+        _ => return Ok(()),
+    };
+    let message = format!("`{unbuilt}`: tags and policies of peers aren't built yet");
+    Err(Error::new(ErrorKind::Unsupported, message).with("parameter", unbuilt))
 }
