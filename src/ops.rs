@@ -190,6 +190,8 @@ operations! {
         "Stops discovery: nothing is asked, announced or dialled by itself until it is started again.";
     Reads get_discovery []() -> Discovery,
         "What discovery has found, by source.";
+    Acts(idempotent, open_world) network_changed [](NetworkChange) -> NetworkChanged,
+        "Tells the node that this machine is on another network: what failed before is tried at once.";
     Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
     Acts(idempotent, open_world) provide [](Provide) -> Provided,

@@ -74,6 +74,37 @@ impl PeerManager {
         Ok(self.discovery(then))
     }
 
+    /// Tells the node that this machine is on another network, for a host that knows sooner than the
+    /// interfaces show (a phone, a program that wakes up): waits after failed dials are forgotten, the
+    /// local network is asked anew, and a pass of discovery begins. Blocks until that pass is over, or
+    /// `timeout` has passed.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::{PeerManager, params::NetworkChange};
+    ///
+    /// let node = PeerManager::current()?;
+    /// let changed = node.network_changed(NetworkChange::new(), Duration::from_secs(5))?;
+    /// println!("{} peers are dialled again", changed.waits_forgotten);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn network_changed(
+        &self,
+        params: NetworkChange,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<NetworkChanged> {
+        let deadline = self.act(timeout)?;
+        let waits_forgotten = self.run.shared.book.forget_waits();
+        self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::NetworkChanged {
+            terms,
+        })?;
+        Ok(NetworkChanged {
+            waits_forgotten,
+            listen_addrs: self.run.status().listen_addrs,
+            connected_peers: self.run.shared.book.counts().connected,
+        })
+    }
+
     /// What discovery has found, by source. Answers at once.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;

@@ -7,9 +7,9 @@ use super::check::{in_range, required};
 use crate::addr;
 use crate::book::{Filter, ListQuery, Record};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::model::{PeerRow, Policy};
 use crate::model::params::*;
 use crate::model::reply::*;
+use crate::model::{PeerRow, Policy};
 
 /// Protocols in one reply of statistics.
 const MAX_PROTOCOLS: usize = 1000;
