@@ -10,6 +10,7 @@ pub mod namespace;
 pub mod netns;
 pub mod record;
 pub mod servers;
+pub mod skip;
 pub mod stream;
 
 use std::collections::HashMap;
