@@ -1,4 +1,4 @@
-//! A small HTTP server on whichever host it runs. Its options:
+//! Serves HTTP on whichever host it runs. Its options:
 //!
 //! - `listen`: the address and port, as `0.0.0.0:0`;
 //! - `pages`: the body that each path is answered with, as `{"/id": {..}}`. Other paths are 404.
@@ -20,7 +20,7 @@ pub fn run(options: &str) {
     let pages = options["pages"].clone();
     std::thread::spawn(move || {
         for stream in listener.incoming() {
-            // The client may be gone already: that is its right.
+            // Fails where the client is gone already, which is its right.
             let _ = answer(stream.unwrap(), &pages);
         }
     });
