@@ -61,8 +61,8 @@
 mod attach;
 mod client;
 mod connection;
-#[cfg(not(unix))]
-mod elsewhere;
+// Half of it is what only a server says or hears.
+#[cfg_attr(not(unix), allow(dead_code))]
 mod message;
 mod remote_events;
 #[cfg(unix)]
@@ -72,13 +72,16 @@ mod session;
 #[cfg(unix)]
 mod sessions;
 mod socket;
+#[cfg(not(unix))]
+mod unsupported;
+#[cfg_attr(not(unix), allow(dead_code))]
 mod wire;
 
 pub use self::client::Client;
-#[cfg(not(unix))]
-pub(crate) use self::elsewhere::{Server, Sessions};
 pub use self::remote_events::RemoteEvents;
 #[cfg(unix)]
 pub(crate) use self::server::Server;
 #[cfg(unix)]
 pub(crate) use self::sessions::Sessions;
+#[cfg(not(unix))]
+pub(crate) use self::unsupported::{Server, Sessions};
