@@ -14,11 +14,13 @@ pub struct Timestamp(i64);
 
 impl Timestamp {
     /// From microseconds since the Unix epoch.
+    #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Timestamp(micros)
     }
 
     /// Microseconds since the Unix epoch.
+    #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
@@ -30,6 +32,7 @@ impl Timestamp {
     }
 
     /// Seconds since the Unix epoch.
+    #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }

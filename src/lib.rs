@@ -68,6 +68,23 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
 
+/// What a Rust program has may go to any thread.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Config>();
+    shared::<Error>();
+    shared::<PeerManager>();
+    shared::<Events>();
+    shared::<EventIter<'static>>();
+    shared::<control::Client>();
+    shared::<control::RemoteEvents>();
+    shared::<event::Event>();
+    shared::<PeerInfo>();
+    shared::<params::Publish>();
+    shared::<reply::Summary>();
+    shared::<ops::Operation>();
+};
+
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct ReadmeIsTested;

@@ -57,16 +57,19 @@ type Run = fn(&PeerManager, Map<String, Value>, Option<Duration>) -> Result<Stri
 
 impl Operation {
     /// The JSON Schema of its parameters.
+    #[must_use]
     pub fn params_schema(&self) -> Schema {
         schema(self.params)
     }
 
     /// The JSON Schema of its reply, without the envelope.
+    #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
     }
 
     /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    #[must_use]
     pub fn takes_cancel_token(&self) -> bool {
         // What reads answers at once.
         self.effect == Effect::Acts
@@ -74,6 +77,7 @@ impl Operation {
     }
 
     /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
+    #[must_use]
     pub fn call(
         &self,
         manager: &PeerManager,
@@ -89,6 +93,7 @@ impl Operation {
     }
 
     /// The reply that says why the operation failed.
+    #[must_use]
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
     }
@@ -211,6 +216,7 @@ operations! {
 }
 
 /// All operations.
+#[must_use]
 pub fn catalogue() -> &'static [Operation] {
     CATALOGUE
 }
@@ -231,6 +237,7 @@ pub fn find(name: &str) -> Result<&'static Operation> {
 
 /// Runs the operation of a name or alias with JSON parameters; gives the whole JSON reply, of success
 /// or failure, an unknown name among the failures.
+#[must_use]
 pub fn call(
     manager: &PeerManager,
     method: &str,
@@ -244,6 +251,7 @@ pub fn call(
 }
 
 /// The failure reply of an operation that could not even be asked for; `method` need not exist.
+#[must_use]
 pub fn refusal(method: &str, error: &Error) -> String {
     match find(method) {
         Ok(op) => op.failure(error),

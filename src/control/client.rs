@@ -95,16 +95,19 @@ impl Client {
     }
 
     /// The id of the owner's node.
+    #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id
     }
 
     /// The owner's process.
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.owner.pid
     }
 
     /// The version of the owner's library.
+    #[must_use]
     pub fn version(&self) -> &str {
         &self.0.owner.version
     }

@@ -107,11 +107,13 @@ impl PeerManager {
     }
 
     /// The number by which C knows this run.
+    #[must_use]
     pub fn handle(&self) -> u64 {
         self.run.handle
     }
 
     /// This node's id.
+    #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.run.peer_id
     }

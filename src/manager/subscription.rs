@@ -12,6 +12,7 @@ use crate::process;
 /// A subscription to what happens. Dropping it ends it.
 ///
 /// Any number of threads may read it; each event goes to one of them.
+#[must_use = "a subscription that is dropped ends"]
 pub struct Events(pub(super) Arc<Subscription>);
 
 impl Events {
@@ -57,12 +58,14 @@ impl Events {
 
     /// The number of the last event before this subscription was opened. What it replays goes up to
     /// that number; what comes after happened since.
+    #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.0.last_seq()
     }
 
     /// A descriptor that is readable while something is queued or the run has ended. Poll it,
     /// never read or close it. -1 where the system has none.
+    #[must_use]
     pub fn fd(&self) -> i32 {
         self.0.fd()
     }
@@ -80,6 +83,7 @@ impl std::fmt::Debug for Events {
 
 /// The events of a stretch of time, one by one; [`Events::iter`] makes it.
 #[derive(Debug)]
+#[must_use = "an iterator does nothing until it is read"]
 pub struct EventIter<'a> {
     events: &'a Events,
     /// None for what is queued, which needs no waiting.
@@ -91,6 +95,7 @@ pub struct EventIter<'a> {
 impl EventIter<'_> {
     /// How many events were lost, so far, before those it has given: because the reader was slow,
     /// or because what `since` asks for isn't kept any more.
+    #[must_use]
     pub fn lagged(&self) -> u64 {
         self.lagged
     }

@@ -185,6 +185,7 @@ macro_rules! kinds {
             pub const ALL: &'static [Kind] = &[$( Kind::$kind, )+];
 
             /// Its name, as it stands in the field `event`.
+            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( Kind::$kind => $name, )+ }
             }
@@ -195,11 +196,13 @@ macro_rules! kinds {
             pub const NAMES: &'static [&'static str] = &[$( $name, )+];
 
             /// The kind by itself.
+            #[must_use]
             pub const fn kind(&self) -> Kind {
                 match self { $( EventKind::$kind { .. } => Kind::$kind, )+ }
             }
 
             /// The kind's name, as it stands in the field `event`.
+            #[must_use]
             pub const fn name(&self) -> &'static str {
                 self.kind().as_str()
             }

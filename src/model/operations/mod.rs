@@ -55,6 +55,7 @@ macro_rules! params {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[must_use = "parameters do nothing until an operation gets them"]
         #[non_exhaustive]
         pub struct $name {
             $(
