@@ -9,6 +9,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: microseconds since the Unix epoch. In JSON, seconds as a float.
+///
+/// ```
+/// use peerkit::Timestamp;
+///
+/// let moment = Timestamp::from_micros(1_500_000);
+/// assert_eq!((moment.as_micros(), moment.as_secs_f64()), (1_500_000, 1.5));
+/// assert_eq!(serde_json::to_string(&moment).unwrap(), "1.5");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 

@@ -24,9 +24,15 @@
 //! # }
 //! ```
 //!
-//! To read the source: [`PeerManager`] (`manager`) is the facade; it reads the `book` and sends
-//! commands to the `worker`, which owns the swarm; `run` is what both share; `process` holds the
-//! one slot; `ops` is the table of operations and `ffi` their C face.
+//! # Where things are
+//! [`PeerManager`] has a method for each operation. What they take is in [`params`], what they answer in
+//! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
+//! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
+//! [`control`] those of a node in another process.
+
+// To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
+// which owns the swarm; `run` is what both share; `process` holds the one slot; `ops` is the table of
+// operations and `ffi` their C face.
 
 mod addr;
 mod book;

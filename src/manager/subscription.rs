@@ -17,8 +17,28 @@ pub struct Events(pub(super) Arc<Subscription>);
 
 impl Events {
     /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at
-    /// all). Nothing in time is an empty batch; when the run has ended and everything was taken,
-    /// the error is `closed`.
+    /// all). Nothing in time is an empty batch.
+    ///
+    /// # Errors
+    /// `closed`: the run has ended, and everything was taken.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// # let events = manager.events()?;
+    /// # manager.stop(None)?;
+    ///
+    /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
+    ///     if batch.lagged > 0 {
+    ///         println!("{} events before these are lost", batch.lagged);
+    ///     }
+    ///     for event in batch.events {
+    ///         println!("{} {:?}", event.seq, event.kind);
+    ///     }
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn next(&self, timeout: Duration) -> Result<EventBatch> {
         process::check_caller()?;
         self.0.next(Instant::now() + check_timeout(timeout)?)
@@ -63,8 +83,21 @@ impl Events {
         self.0.last_seq()
     }
 
-    /// A descriptor that is readable while something is queued or the run has ended. Poll it,
-    /// never read or close it. -1 where the system has none.
+    /// A descriptor that is readable while something is queued or the run has ended, for an event loop of
+    /// the program's own. Poll it, never read or close it; it is closed when the subscription is dropped.
+    /// -1 where the system has none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let events = manager.events()?;
+    /// println!("poll {}, for what comes after event {}", events.fd(), events.last_seq());
+    /// // Once it is readable:
+    /// let batch = events.next(Duration::ZERO)?;
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     #[must_use]
     pub fn fd(&self) -> i32 {
         self.0.fd()
