@@ -1,6 +1,21 @@
 //! The table of operations: each is defined once, here, from a name, a parameter struct, a reply
-//! struct and a method of [`PeerManager`]. The C functions, `peerkit_call` and, in the hosts, the
-//! MCP tools, REST routes and commands are thin views of it.
+//! struct and a method of [`PeerManager`]. The C functions, `peerkit_call` and, in the program `peerkit`,
+//! the MCP tools, REST routes and commands are thin views of it.
+//!
+//! ```
+//! use peerkit::ops::{self, Effect};
+//! use peerkit::{Config, PeerManager, Profile};
+//!
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+//! for operation in ops::catalogue().iter().filter(|operation| operation.effect == Effect::Reads) {
+//!     println!("{}: {}", operation.name, operation.summary);
+//! }
+//! let params = serde_json::json!({ "limit": 10 });
+//! let reply = ops::call(&manager, "list_peers", params.as_object().cloned().unwrap(), None);
+//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#));
+//! manager.stop(None)?;
+//! # Ok::<(), peerkit::Error>(())
+//! ```
 
 use std::time::Duration;
 
@@ -57,23 +72,34 @@ type Run = fn(&PeerManager, Map<String, Value>, Option<Duration>) -> Result<Stri
 
 impl Operation {
     /// The JSON Schema of its parameters.
+    ///
+    /// ```
+    /// let schema = peerkit::ops::find("get_peer")?.params_schema();
+    /// assert!(schema.as_value()["properties"]["peer_id"].is_object());
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    #[must_use]
     pub fn params_schema(&self) -> Schema {
         schema(self.params)
     }
 
     /// The JSON Schema of its reply, without the envelope.
+    #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
     }
 
     /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    #[must_use]
     pub fn takes_cancel_token(&self) -> bool {
         // What reads answers at once.
         self.effect == Effect::Acts
             && property_names(&self.params_schema()).iter().any(|name| name == "cancel_token")
     }
 
-    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
+    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure. As [`call`], which
+    /// has an example, for who has found the operation already.
+    #[must_use]
     pub fn call(
         &self,
         manager: &PeerManager,
@@ -88,7 +114,8 @@ impl Operation {
         run().unwrap_or_else(|error| self.failure(&error))
     }
 
-    /// The reply that says why the operation failed.
+    /// The reply that says why the operation failed, for who doesn't let it run. [`Error::new`] has an example.
+    #[must_use]
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
     }
@@ -213,11 +240,23 @@ operations! {
 }
 
 /// All operations.
+#[must_use]
 pub fn catalogue() -> &'static [Operation] {
     CATALOGUE
 }
 
 /// The operation of a name or alias.
+///
+/// # Errors
+/// `unknown_method`, with the nearest name in `detail.nearest`.
+///
+/// ```
+/// use peerkit::ops;
+///
+/// assert_eq!(ops::find("get_peer_info")?.name, "get_peer");
+/// assert_eq!(ops::find("list_pers").unwrap_err().detail()["nearest"], "list_peers");
+/// # Ok::<(), peerkit::Error>(())
+/// ```
 pub fn find(name: &str) -> Result<&'static Operation> {
     let known = |op: &&Operation| op.name == name || op.aliases.contains(&name);
     CATALOGUE.iter().find(known).ok_or_else(|| {
@@ -232,7 +271,8 @@ pub fn find(name: &str) -> Result<&'static Operation> {
 }
 
 /// Runs the operation of a name or alias with JSON parameters; gives the whole JSON reply, of success
-/// or failure, an unknown name among the failures.
+/// or failure, an unknown name among the failures. The module has an example.
+#[must_use]
 pub fn call(
     manager: &PeerManager,
     method: &str,
@@ -246,6 +286,8 @@ pub fn call(
 }
 
 /// The failure reply of an operation that could not even be asked for; `method` need not exist.
+/// [`Error::new`] has an example.
+#[must_use]
 pub fn refusal(method: &str, error: &Error) -> String {
     match find(method) {
         Ok(op) => op.failure(error),

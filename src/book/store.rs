@@ -71,7 +71,8 @@ impl Store {
             last_error: Arc::clone(&last_error),
         };
         let running = spawn("peerkit-store", Box::new(move || thread.run())).map_err(|error| {
-            Error::new(ErrorKind::Storage, format!("can't start the store's thread: {error}"))
+            let message = format!("can't start the store's thread: {error}");
+            Error::new(ErrorKind::Storage, message).caused_by(&error)
         })?;
         let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
         Ok(StoreHandle { book, kind, last_error })

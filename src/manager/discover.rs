@@ -30,6 +30,18 @@ const MAX_DIALLED: usize = 64;
 impl PeerManager {
     /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
     /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::DiscoverPeers;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let found = manager.discover_peers(DiscoverPeers::new().limit(10), Duration::from_secs(5))?;
+    /// for (source, report) in found.sources.iter().filter(|(_, report)| report.enabled) {
+    ///     println!("{source:?}: {} new, {:?}", report.found, report.note);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn discover_peers(
         &self,
         params: DiscoverPeers,
@@ -54,11 +66,22 @@ impl PeerManager {
     }
 
     /// Lets passes run by themselves, the first at once.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// assert!(!manager.stop_discovery(None)?.discovery_active);
+    /// assert!(manager.start_discovery(None)?.discovery_active);
+    /// println!("a pass every {} s", manager.get_discovery()?.interval_s);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn start_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends that: nothing is asked, announced or dialled by itself any more. A pass under way ends.
+    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
+    /// asked, announced or dialled by itself any more. A pass under way ends.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -105,7 +128,8 @@ impl PeerManager {
         })
     }
 
-    /// What discovery has found, by source. Answers at once.
+    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
+    /// example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
         Ok(self.discovery(self.run.shared.discovery.snapshot()))
@@ -132,7 +156,7 @@ impl PeerManager {
         self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once.
+    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -140,6 +164,19 @@ impl PeerManager {
 
     /// Adds an address to the bootstrap list. On disk when this returns; the peer is then dialled
     /// whenever few peers are connected.
+    ///
+    /// ```
+    /// use peerkit::params::BootstrapPeer;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let at = "/dnsaddr/bootstrap.libp2p.io";
+    /// assert!(manager.add_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// assert_eq!(manager.list_bootstrap_peers()?.bootstrap_peers, [at]);
+    /// assert!(manager.remove_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn add_bootstrap_peer(
         &self,
         params: BootstrapPeer,
@@ -155,6 +192,7 @@ impl PeerManager {
     }
 
     /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
+    /// [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn remove_bootstrap_peer(
         &self,
         params: BootstrapPeer,
@@ -179,10 +217,24 @@ impl PeerManager {
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
     }
 
-    /// Takes over the peers of a Kubo daemon, itself included, and connects to them.
+    /// Takes over the peers of a Kubo daemon, itself included, and connects to them. A peer the user
+    /// disconnected is taken over, not connected.
     ///
-    /// Fails with `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be
-    /// used. A peer the user disconnected is taken over, not connected.
+    /// # Errors
+    /// `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be used. Peers that
+    /// can't be connected are in the reply.
+    ///
+    /// ```no_run
+    /// use peerkit::params::BootstrapFrom;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let from = manager.bootstrap_from_ipfs(BootstrapFrom::new().api("/ip4/127.0.0.1/tcp/5001"), None)?;
+    /// println!("{} peers, {} of them connected", from.peers.len(), from.connected.len());
+    /// for failed in from.failed {
+    ///     println!("{}: {}", failed.peer_id, failed.error);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn bootstrap_from_ipfs(
         &self,
         params: BootstrapFrom,
@@ -192,7 +244,8 @@ impl PeerManager {
         self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
     }
 
-    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them.
+    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them. All else is as with
+    /// [`bootstrap_from_ipfs`](Self::bootstrap_from_ipfs).
     pub fn bootstrap_from_cluster(
         &self,
         params: BootstrapFrom,
@@ -273,8 +326,21 @@ impl PeerManager {
         record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
 
-    /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
-    /// nobody knows; `detail.lookups` tells who was asked.
+    /// Asks the DHT, then the connected peers, where a peer is.
+    ///
+    /// # Errors
+    /// `peer_not_found` where nobody knows; `detail.lookups` tells who was asked.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::FindPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let sought = FindPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA");
+    /// let found = manager.find_peer(sought, Duration::from_secs(20))?;
+    /// println!("at {:?}, says {:?}", found.multiaddrs, found.found_by);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn find_peer(
         &self,
         params: FindPeer,
@@ -290,6 +356,21 @@ impl PeerManager {
 
     /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
     /// the run ends it is told again in time.
+    ///
+    /// # Errors
+    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet.
+    ///
+    /// ```no_run
+    /// use peerkit::params::{FindProviders, Provide};
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+    /// manager.provide(Provide::new(cid), None)?;
+    /// for provider in manager.find_providers(FindProviders::new(cid).limit(5), None)?.peers {
+    ///     println!("{} at {:?}", provider.peer_id, provider.multiaddrs);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn provide(
         &self,
         params: Provide,
@@ -302,7 +383,11 @@ impl PeerManager {
         Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
     }
 
-    /// Asks the DHT who has some content.
+    /// Asks the DHT who has some content. Past the deadline what was found by then is the answer.
+    /// [`provide`](Self::provide) has an example.
+    ///
+    /// # Errors
+    /// Those of [`provide`](Self::provide).
     pub fn find_providers(
         &self,
         params: FindProviders,
@@ -317,8 +402,10 @@ impl PeerManager {
         Ok(Providers { cid, peers })
     }
 
-    /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
-    /// connected peer subscribes to it.
+    /// Publishes a message on a topic; signed by this node. The module [`event`](crate::event) has an example.
+    ///
+    /// # Errors
+    /// `not_connected` where no connected peer subscribes to the topic.
     pub fn publish(
         &self,
         params: Publish,
@@ -340,14 +427,15 @@ impl PeerManager {
         })
     }
 
-    /// Subscribes to a topic; its messages come as `message` events.
+    /// Subscribes to a topic; its messages come as `message` events. The module [`event`](crate::event) has
+    /// an example.
     pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
         self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
     }
 
-    /// Ends the subscription to a topic.
+    /// Ends the subscription to a topic. The module [`event`](crate::event) has an example.
     pub fn unsubscribe(
         &self,
         params: Topic,
