@@ -62,6 +62,8 @@ pub struct Operation {
     /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
+    /// Whether `cancel_token` is among its parameters.
+    cancellable: bool,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
     run: Run,
@@ -89,12 +91,10 @@ impl Operation {
         schema(self.reply)
     }
 
-    /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    /// Tells whether a call of it can be cancelled by a `cancel_token` among its parameters.
     #[must_use]
-    pub fn takes_cancel_token(&self) -> bool {
-        // What reads answers at once.
-        self.effect == Effect::Acts
-            && property_names(&self.params_schema()).iter().any(|name| name == "cancel_token")
+    pub const fn takes_cancel_token(&self) -> bool {
+        self.cancellable
     }
 
     /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure. As [`call`], which
@@ -150,6 +150,7 @@ macro_rules! operations {
             // What reads changes nothing however often it is called.
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
+            cancellable: operations!(@cancellable $effect $($params)?),
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
             run: |manager, params, timeout| {
@@ -159,6 +160,9 @@ macro_rules! operations {
             },
         } $($(.$fact())+)?, )+ ];
     };
+    // What acts takes a token wherever it takes parameters; what reads answers at once.
+    (@cancellable Acts $params:ty) => { true };
+    (@cancellable $effect:ident $($params:ty)?) => { false };
     (@params) => { NoParams };
     (@params $params:ty) => { $params };
     (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
@@ -423,6 +427,18 @@ mod tests {
                 assert!(!ENVELOPE.contains(&name.as_str()), "{}: {name}", op.name);
             }
         }
+    }
+
+    #[test]
+    fn an_operation_takes_a_cancel_token_where_its_schema_has_one() {
+        for op in catalogue() {
+            let names = property_names(&op.params_schema());
+            let has = names.iter().any(|name| name == "cancel_token");
+            assert_eq!(op.takes_cancel_token(), has, "{}", op.name);
+        }
+        assert!(find("connect_peer").unwrap().takes_cancel_token());
+        // The compiler can say so: each call that acts asks, and a schema takes longer than many a call.
+        const _: () = assert!(!CATALOGUE[0].takes_cancel_token());
     }
 
     #[test]
