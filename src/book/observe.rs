@@ -220,7 +220,8 @@ impl Book {
     pub(crate) fn forget_waits(&self) -> u64 {
         const AT_ONCE: usize = 4096;
         let mut forgotten = 0;
-        for first in (0..self.state.read().slot_count()).step_by(AT_ONCE) {
+        let slots = self.state.read().slot_count();
+        for first in (0..slots).step_by(AT_ONCE) {
             let mut state = self.state.write();
             for slot in first..first + AT_ONCE {
                 if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
