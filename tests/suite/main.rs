@@ -30,5 +30,6 @@ mod metrics;
 mod namespaces;
 mod passes;
 mod private_network;
+mod promises;
 mod snapshots;
 mod trimming;

@@ -177,6 +177,12 @@ impl Host {
         self.holder.ip(&commands).unwrap();
     }
 
+    /// Gives `ip` commands on the host, a line each.
+    #[track_caller]
+    pub fn ip_commands(&self, commands: &str) {
+        self.holder.ip(commands).unwrap();
+    }
+
     /// Puts the host on a further switch, with an address there.
     #[track_caller]
     pub fn plug(&self, switch: &Switch, interface: &str, ip: &str) {
