@@ -1,7 +1,7 @@
 //! The process's one manager: the slot that holds it, and start, current and stop.
 //!
-//! `SLOT` is the only global of peerkit beside the fork stamp (`os`) and the table of handles
-//! (`ffi`). Any number of threads may start at once: the first makes the slot `Starting` and does
+//! `SLOT` is the only global of peerkit beside the fork stamp (`os`), the counter of handles
+//! (`handle`) and C's table of event subscriptions (`ffi`). Any number of threads may start at once: the first makes the slot `Starting` and does
 //! the work, the others wait for what becomes of it.
 
 use std::sync::{Arc, OnceLock};

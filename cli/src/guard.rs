@@ -1,7 +1,7 @@
 //! What callers from elsewhere may do: those who come over HTTP or MCP, where a web page, an agent misled by what
 //! it read, or a stranger may be behind the call. A [`Guarded`] node serves them, and lets through what is safe.
 //!
-//! Who they are is checked elsewhere (`http::auth`); commands of the same user need no guard.
+//! Who they are is checked elsewhere (`http::caller`); commands of the same user need no guard.
 
 use std::path::Path;
 use std::sync::Arc;

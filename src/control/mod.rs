@@ -3,7 +3,7 @@
 //!
 //! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only its
 //! own user can connect to: `control.sock` in the data directory, or where that path is too long for a
-//! socket, a file in `$XDG_RUNTIME_DIR`. The second line of the file `lock` in the directory says where.
+//! socket, a file in `$XDG_RUNTIME_DIR`, or else in `peerkit-UID` among the temporary files. The second line of the file `lock` in the directory says where.
 //!
 //! ```no_run
 //! # fn main() -> peerkit::Result<()> {

@@ -83,9 +83,9 @@ struct Candidate {
 }
 
 /// Chooses whose connections to close so that `surplus` are, the least useful first: those of peers
-/// that came to us, then the youngest, since whoever opens connections in masses can't make them old
-/// (docs/adr/0011). Those in their grace period are spared; where that leaves too many, also gives
-/// when to look again.
+/// that only came to us before those we dialled, and of each the youngest first, since whoever opens
+/// connections in masses can't make them old (docs/adr/0011). Those in their grace period are spared;
+/// where that leaves too many, also gives when to look again.
 fn choose_victims(
     mut candidates: Vec<Candidate>,
     surplus: usize,

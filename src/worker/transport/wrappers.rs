@@ -1,4 +1,4 @@
-//! The wrappers around libp2p's transports that make dials tell their story: see `stage`.
+//! The wrappers around libp2p's transports that make dials tell their story: see `progress`.
 //!
 //! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
 //! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`

@@ -3,7 +3,7 @@
 //! libp2p-kad dials what it hears of, stores what it is sent, tells of a peer it was asked for only when
 //! the whole query is over, and keeps whom it can't reach. Here what a remote tells is looked over
 //! before libp2p-kad takes it, by where that remote is seen; a peer that is looked for is told of as soon
-//! as a remote knows it; and who can't be dialled goes out of the routing table. `providers` is the store.
+//! as a remote knows it; and who can't be dialled goes out of the routing table. `store` keeps provider records.
 
 pub(crate) mod store;
 
