@@ -77,11 +77,18 @@ impl Operation {
         params: Map<String, Value>,
         timeout: Duration,
     ) -> String {
-        let run = || {
-            check_timeout(timeout)?;
-            (self.run)(manager, params, timeout)
-        };
-        run().unwrap_or_else(|error| self.failure(&error))
+        self.try_call(manager, params, timeout).unwrap_or_else(|error| self.failure(&error))
+    }
+
+    /// As [`call`](Self::call), for a door that has words of its own for a failure's hint.
+    pub(crate) fn try_call(
+        &self,
+        manager: &PeerManager,
+        params: Map<String, Value>,
+        timeout: Duration,
+    ) -> Result<String> {
+        check_timeout(timeout)?;
+        (self.run)(manager, params, timeout)
     }
 
     /// The reply that says why the operation failed.
