@@ -62,12 +62,14 @@ const scenarios = {
     assert.ok(client.getInstructions().includes('untrusted'));
     const calls = JSON.parse(readFileSync(new URL('../mcp_calls.json', import.meta.url)));
     assert.deepEqual(new Set(calls.map((made) => made.tool)), new Set(TOOLS));
-    for (const { tool, args, fails } of calls) {
+    for (const { tool, args, fails, hint } of calls) {
       for (const detail of [{}, { detail: true }]) {
         const reply = await call(tool, { ...detail, ...filled(args) });
         const told = `${tool} ${JSON.stringify(args)}: ${JSON.stringify(reply)}`;
         assert.equal(reply.success, !fails, told);
         if (typeof fails === 'string') assert.equal(reply.code, fails, told);
+        if (hint) assert.ok(reply.hint.includes(hint), told);
+        assert.doesNotMatch(reply.hint ?? '', /peerkit_|`peerkit|--|\/api/, `a hint for agents: ${told}`);
       }
     }
     const row = (await call('get_peers')).peers[0];
