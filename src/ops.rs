@@ -106,12 +106,18 @@ impl Operation {
         params: Map<String, Value>,
         timeout: impl Into<Option<Duration>>,
     ) -> String {
-        let timeout = timeout.into();
-        let run = || {
-            timeout.map(check_timeout).transpose()?;
-            (self.run)(manager, params, timeout)
-        };
-        run().unwrap_or_else(|error| self.failure(&error))
+        self.try_call(manager, params, timeout.into()).unwrap_or_else(|error| self.failure(&error))
+    }
+
+    /// As [`call`](Self::call), for a door that has words of its own for a failure's hint.
+    pub(crate) fn try_call(
+        &self,
+        manager: &PeerManager,
+        params: Map<String, Value>,
+        timeout: Option<Duration>,
+    ) -> Result<String> {
+        timeout.map(check_timeout).transpose()?;
+        (self.run)(manager, params, timeout)
     }
 
     /// The reply that says why the operation failed, for who doesn't let it run. [`Error::new`] has an example.

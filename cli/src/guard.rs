@@ -59,7 +59,7 @@ impl Guarded {
                 ErrorKind::Blocked,
                 "over HTTP and MCP only an API on this machine, or the configured one, can be asked",
             )
-            .with_hint("leave `api` out, or name it in the file given with --config")),
+            .with_hint("leave `api` out, or have the server's configuration name it")),
             _ => Ok(()),
         }
     }

@@ -60,12 +60,12 @@ impl Context<'_> {
         if !reply.is_success() {
             failed(reply, self.global.json)?;
         } else if self.global.json {
-            show::json(reply.json())?;
+            show::reply(reply)?;
         } else {
             match serde_json::from_str(reply.json()) {
                 Ok(typed) => show::print(&shown(&typed))?,
                 // An owner of another version: what it says may still help.
-                Err(_) => show::json(reply.json())?,
+                Err(_) => show::reply(reply)?,
             }
         }
         Ok(exit::of_reply(reply))
@@ -93,7 +93,7 @@ impl Context<'_> {
 /// Tells of a failure: a script that reads JSON gets the reply where it would get that of a success.
 pub fn failed(reply: &Reply, json: bool) -> io::Result<()> {
     if json {
-        return show::json(reply.json());
+        return show::reply(reply);
     }
     show::failure::print(&show::failure::lines(reply));
     Ok(())

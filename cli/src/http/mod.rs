@@ -45,6 +45,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::app::App;
 use crate::args::{Global, Serve};
+use crate::hints::{Door, reworded};
 use crate::mcp::{self, End};
 use crate::node::{Host, Setup};
 use crate::{show, signals};
@@ -122,6 +123,7 @@ fn runtime() -> Result<Runtime, Error> {
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
 fn tell(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
     let status = host.node().call("status", Map::new(), Duration::ZERO);
+    let status = reworded(status, Door::Command);
     let token = app.token.get();
     if global.json {
         let mut line = Map::new();

@@ -14,8 +14,8 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
 
 use super::offer::offered;
-use super::run::{Job, Runner};
-use super::shorten::{Short, shorten};
+use super::run::{Job, Runner, answer};
+use super::shorten::Short;
 use super::tools;
 use crate::guard::Guarded;
 
@@ -91,7 +91,7 @@ impl ServerHandler for Server {
         };
         let short = match Job::new(tool, request.arguments.unwrap_or_default()) {
             Ok(job) => self.shared.runner.run(job, &context).await,
-            Err(refused) => shorten(refused.object(), true),
+            Err(refused) => answer(refused, true),
         };
         Ok(result(short).into())
     }

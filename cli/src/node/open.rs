@@ -79,9 +79,6 @@ fn attach_or_run(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
         Err(error) if error.kind() == ErrorKind::NotRunning && needs != Needs::Running => {
             run(setup, needs)
         }
-        Err(error) if error.kind() == ErrorKind::NotRunning => {
-            Err(error.with_hint("`peerkit run` or `peerkit serve` starts one"))
-        }
         Err(error) => Err(error),
     }
 }

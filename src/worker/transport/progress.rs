@@ -150,7 +150,7 @@ impl DialFailure {
             (Cause::NotAllowed, _) => {
                 "profile \"lan\" refuses public addresses; \"internet\" allows them"
             }
-            (Cause::NotPublic, _) => "connect_peer with the address to dial it all the same",
+            (Cause::NotPublic, _) => "connect by this very address to dial it all the same",
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
