@@ -22,6 +22,7 @@ mod hammer;
 mod hold_off;
 mod hostile;
 mod hostile_dht;
+mod house;
 mod js;
 mod lan;
 mod lifecycle;
