@@ -42,7 +42,7 @@ mod clock;
 pub mod config;
 pub mod control;
 mod daemon;
-mod discovery;
+mod discovery_log;
 mod disk;
 mod error;
 mod events;

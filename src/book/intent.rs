@@ -91,7 +91,7 @@ pub(crate) fn may_dial(
     (scope, listed): (Scope, bool),
     settings: &Settings,
 ) -> bool {
-    let reaches = !origin.is_automatic() || settings.may_dial_unasked(scope, listed);
+    let reaches = !origin.is_automatic() || settings.may_dial_automatically(scope, listed);
     intent.admits(origin) && reaches
 }
 
@@ -136,7 +136,7 @@ mod tests {
             match origin {
                 Origin::Call => prop_assert_eq!(may(intent), policy != Policy::Blocked),
                 _ if hung_up || policy == Policy::Blocked => prop_assert!(!may(intent)),
-                _ => prop_assert_eq!(may(later), settings.may_dial_unasked(scope, listed)),
+                _ => prop_assert_eq!(may(later), settings.may_dial_automatically(scope, listed)),
             }
             // Waiting never allows more, and what may be dialled now may be dialled later.
             prop_assert!(!may(intent) || may(later));

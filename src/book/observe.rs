@@ -118,7 +118,7 @@ impl Book {
             record.last_successful_connection = Some(now);
             record.last_error = None;
             record.next_retry_at = None;
-            record.unasked_failures = 0;
+            record.automatic_failures = 0;
             // Either the user wants it again, or the peer came by itself.
             record.dial_disabled = false;
             record.seen(now);
@@ -208,8 +208,8 @@ impl Book {
         let mut state = self.state.write();
         let slot = state.find(id)?;
         state.update(slot, |record| {
-            record.unasked_failures = record.unasked_failures.saturating_add(1);
-            let wait = wait(record.unasked_failures);
+            record.automatic_failures = record.automatic_failures.saturating_add(1);
+            let wait = wait(record.automatic_failures);
             record.next_retry_at = Some(now.after(wait));
             wait
         })
@@ -226,7 +226,7 @@ impl Book {
             for slot in first..first + AT_ONCE {
                 if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
                     state.update(slot as u32, |record| {
-                        (record.next_retry_at, record.unasked_failures) = (None, 0);
+                        (record.next_retry_at, record.automatic_failures) = (None, 0);
                     });
                     forgotten += 1;
                 }

@@ -160,7 +160,7 @@ pub(crate) struct Record {
     /// The user disconnected it: it isn't dialled unasked.
     pub(crate) dial_disabled: bool,
     /// Dials nobody asked for that failed since it was last connected; never stored.
-    pub(crate) unasked_failures: u32,
+    pub(crate) automatic_failures: u32,
     /// Whether it ever told us who it is.
     pub(crate) identified: bool,
     /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
@@ -197,7 +197,7 @@ impl Record {
             policy: Policy::Normal,
             cluster_peer: false,
             dial_disabled: false,
-            unasked_failures: 0,
+            automatic_failures: 0,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -233,7 +233,7 @@ impl Record {
 
     /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
     /// worked from here: whoever is on the network can make up as many as they like.
-    pub(crate) fn is_cheap(&self) -> bool {
+    pub(crate) fn is_unverified(&self) -> bool {
         let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known != 0

@@ -11,7 +11,7 @@ use crate::PeerId;
 use crate::book::{Intent, Origin};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::params::*;

@@ -14,7 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PeerManager;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::model::reply::Metrics;

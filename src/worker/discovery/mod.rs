@@ -43,7 +43,7 @@ use crate::PeerId;
 use crate::book::Origin;
 use crate::config::Settings;
 use crate::daemon::Api;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::model::Source;
 use crate::model::event::EventKind;
 

@@ -36,7 +36,7 @@ impl Bench {
     fn with_a_peer_to_ask(mut self) -> Self {
         let peer = PeerId::random();
         self.core.connect_for_test(peer, None);
-        let protocol = self.core.shared.settings.discovery.exchange_protocol.clone();
+        let protocol = self.core.shared.settings.discovery.find_peer_protocol.clone();
         self.core.speaks_for_test(peer, &protocol);
         self
     }

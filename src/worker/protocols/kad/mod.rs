@@ -28,7 +28,7 @@ use libp2p::swarm::{
 use self::store::Providers;
 use crate::addr::{self, Scope};
 use crate::config::{DhtMode, Settings};
-use crate::discovery::DiscoveryLog;
+use crate::discovery_log::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::worker::transport::terms::DialTerms;
@@ -250,7 +250,7 @@ impl Dht {
             self.log.dropped(Source::Dht, reason, count);
         }
         let before = kept.len();
-        kept.retain(|address| self.settings.may_dial_unasked(addr::scope(address), false));
+        kept.retain(|address| self.settings.may_dial_automatically(addr::scope(address), false));
         self.log.dropped(Source::Dht, "scope", (before - kept.len()) as u64);
         told.multiaddrs = kept.iter().map(|address| addr::with_peer_id(address, &peer)).collect();
     }
@@ -347,7 +347,7 @@ impl NetworkBehaviour for Dht {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut known =
             self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)?;
-        known.retain(|address| self.settings.may_dial_unasked(addr::scope(address), false));
+        known.retain(|address| self.settings.may_dial_automatically(addr::scope(address), false));
         Ok(known)
     }
 
