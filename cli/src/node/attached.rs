@@ -7,11 +7,11 @@ use peerkit::event::EventBatch;
 use peerkit::params::EventsOptions;
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply, given};
+use super::{EVENTS, EventSource, Node, Reply};
 
 impl Node for Client {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        reply(method, Client::call(self, method, params, given(timeout)))
+        reply(method, Client::call(self, method, params, super::own::given(timeout)))
     }
 
     fn call_with_own_token(
@@ -20,7 +20,7 @@ impl Node for Client {
         params: Map<String, Value>,
         timeout: Duration,
     ) -> Reply {
-        reply(method, Client::call_with_own_token(self, method, params, given(timeout)))
+        reply(method, Client::call_with_own_token(self, method, params, super::own::given(timeout)))
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {

@@ -55,10 +55,5 @@ pub trait EventSource: Send {
     fn last_seq(&self) -> u64;
 }
 
-/// A timeout as the library takes it, where zero means zero.
-fn given(timeout: Duration) -> Option<Duration> {
-    (!timeout.is_zero()).then_some(timeout)
-}
-
 /// The name under which a failure to get events is told.
 const EVENTS: &str = "events_open";

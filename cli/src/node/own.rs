@@ -7,7 +7,7 @@ use peerkit::params::EventsOptions;
 use peerkit::{Events, PeerManager, ops};
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply, given};
+use super::{EVENTS, EventSource, Node, Reply};
 
 impl Node for PeerManager {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
@@ -35,4 +35,9 @@ impl EventSource for Events {
     fn last_seq(&self) -> u64 {
         Events::last_seq(self)
     }
+}
+
+/// Gives a timeout as the library takes it, where zero means zero.
+pub(super) fn given(timeout: Duration) -> Option<Duration> {
+    (!timeout.is_zero()).then_some(timeout)
 }
