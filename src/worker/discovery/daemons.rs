@@ -142,6 +142,11 @@ impl DaemonSource {
         }
     }
 
+    /// Lets every call that waits be answered `closed`.
+    pub(super) fn drop_calls(&mut self) {
+        self.calls.clear();
+    }
+
     pub(super) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         if let Some(reply) = self.calls.remove(&call) {
             core.finish(call);

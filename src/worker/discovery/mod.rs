@@ -180,6 +180,8 @@ impl Discovery {
         core.shared.discovery.set_active(false);
         self.pass = None;
         self.goals.clear();
+        self.sources.ipfs.drop_calls();
+        self.sources.cluster.drop_calls();
         self.take_part(core, false);
     }
 
