@@ -10,7 +10,7 @@ use super::names::name;
 use super::style;
 use super::time;
 
-/// An event as a line.
+/// Writes an event as a line.
 pub fn line(event: &Event, ids: &Ids) -> String {
     let (dim, head) = (
         style::DIM,
@@ -70,7 +70,7 @@ fn what(kind: &EventKind) -> String {
     }
 }
 
-/// A message of a topic as a line: who, and what.
+/// Writes a message of a topic as a line: who, and what.
 pub fn message(event: &Event, data_base64: &str, ids: &Ids) -> String {
     let head = style::HEADER;
     let who = event.peer_id.as_deref().map_or("?".to_owned(), |id| ids.show(id));
