@@ -62,7 +62,7 @@ pub struct Operation {
     /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
-    /// Whether `cancel_token` is among its parameters.
+    /// True where `cancel_token` is among its parameters.
     cancellable: bool,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether a script reads what is said; asked where the arguments couldn't be understood.
+/// Tells whether a script reads the output; asked where the arguments couldn't be understood.
 fn wants_json() -> bool {
     std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }

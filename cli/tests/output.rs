@@ -1,4 +1,4 @@
-//! How the program speaks: exit codes, pipes, what remotes made up, ids that are short.
+//! The program's manner of speaking: exit codes, pipes, what remotes made up, ids that are short.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -29,7 +29,7 @@ fn each_kind_of_failure_has_its_exit_code() {
     for (code, words) in cases {
         let ran = node.run(words);
         assert_eq!(ran.code, code, "{words:?}: {ran:?}");
-        // What `call` answers is JSON, of success or failure.
+        // The answer of `call` is JSON, of success or failure.
         let (said, silent) =
             if words[0] == "call" { (&ran.out, &ran.err) } else { (&ran.err, &ran.out) };
         assert!(code == 0 || silent.is_empty() && !said.is_empty(), "{words:?}: {ran:?}");

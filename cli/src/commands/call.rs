@@ -77,7 +77,7 @@ fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
         .map_err(|error| wrong(format!("the parameters are no JSON object: {error}")))
 }
 
-/// All operations, with what they do and which command does it.
+/// Lists all operations, with what they do and which command does it.
 fn list(context: &Context<'_>) -> Outcome {
     if context.global.json {
         for op in ops::catalogue() {
@@ -97,7 +97,7 @@ fn list(context: &Context<'_>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The schemas of an operation's parameters and reply.
+/// Prints the schemas of an operation's parameters and reply.
 fn schema(context: &Context<'_>, method: &str) -> Outcome {
     let op = ops::find(method)?;
     let schemas =

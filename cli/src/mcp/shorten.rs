@@ -1,8 +1,8 @@
 //! Replies as an agent gets them: short where it didn't ask for detail, bounded always, and as text in which nothing
 //! is hidden. What is left out is told.
 //!
-//! Short means: of any inner list the beginning, of a peer in a list an address and a few protocols, and nothing that is
-//! null or empty, but for the fields that the Python project's handlers always gave: who reads those finds them in a
+//! Short means: of any inner list the beginning, of a peer in a list an address and a few protocols, and nothing that
+//! is null or empty, but for the fields that the Python project's handlers always gave: who reads those finds them in a
 //! short reply too. The names stay the library's.
 
 use serde_json::{Map, Value, json};
@@ -51,7 +51,7 @@ const LISTS: &[(&str, usize)] =
     &[("protocols", 20), ("protocols_supported", 30), ("recent_events", 5)];
 /// The same for a peer in a list.
 const ROW_LISTS: &[(&str, usize)] = &[("multiaddrs", 1), ("protocols", 8)];
-/// How much of an inner list and of a text stays where a reply is too long, tried one after the other.
+/// The entries of an inner list and the bytes of a text that stay where a reply is too long, tried one after the other.
 const CUTS: &[(usize, usize)] = &[(64, 4096), (16, 1024), (4, 256)];
 
 /// A reply, and its text.
@@ -125,7 +125,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Leaves so many entries of a list; `more_` and its name is how many there were beyond them.
+/// Leaves `most` entries of a list; `more_` and its name is how many there were beyond them.
 fn cut_list(object: &mut Map<String, Value>, name: &str, most: usize) {
     let Some(Value::Array(entries)) = object.get_mut(name) else { return };
     let more = entries.len().saturating_sub(most);
@@ -180,14 +180,14 @@ fn cut_lists(reply: &mut Map<String, Value>) {
         omitted.insert(name, (before + (entries - stay) as u64).into());
     }
     if !omitted.is_empty() {
-        tell(reply, omitted, rest(reply));
+        mark_omitted(reply, omitted, rest(reply));
     }
 }
 
-/// What `truncated`, `omitted` and `rest` take.
+/// The bytes that `truncated`, `omitted` and `rest` take.
 const ROOM: usize = 600;
 
-/// How to get the rest of a reply.
+/// Tells how to get the rest of a reply.
 fn rest(reply: &Map<String, Value>) -> &'static str {
     match reply.get("method").and_then(Value::as_str) {
         Some("list_peers") => "pass pagination.next_cursor as cursor, or a smaller limit",
@@ -200,7 +200,7 @@ fn rest(reply: &Map<String, Value>) -> &'static str {
     }
 }
 
-fn tell(reply: &mut Map<String, Value>, omitted: Map<String, Value>, rest: &str) {
+fn mark_omitted(reply: &mut Map<String, Value>, omitted: Map<String, Value>, rest: &str) {
     reply.insert("truncated".into(), true.into());
     let all = reply.entry("omitted").or_insert_with(|| json!({}));
     if let Value::Object(all) = all {
@@ -229,7 +229,7 @@ fn cut_inside(value: &mut Value, entries: usize, bytes: usize) {
     }
 }
 
-/// The reply as JSON in which every character can be seen.
+/// Writes the reply as JSON in which every character can be seen.
 pub fn text(reply: &Map<String, Value>) -> String {
     escaped(&serde_json::to_string(reply).unwrap_or_default())
 }
@@ -271,7 +271,7 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
-    /// Makes a row of a list as a peer with so many addresses and protocols has it.
+    /// Makes the row of a peer with that many addresses and protocols.
     fn row(addresses: usize, protocols: usize) -> Value {
         let many =
             |name: &str, count| (0..count).map(|n| format!("{name}/{n}.0.0")).collect::<Vec<_>>();
