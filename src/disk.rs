@@ -190,7 +190,9 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
         io::ErrorKind::ReadOnlyFilesystem => {
             ("its file system is read-only", "use a data_dir that can be written")
         }
-        io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
+        io::ErrorKind::StorageFull => {
+            ("its disk has no space left", "free some space, then start again")
+        }
         io::ErrorKind::QuotaExceeded => {
             ("its disk quota is used up", "free some space, then start again")
         }

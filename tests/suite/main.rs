@@ -32,5 +32,6 @@ mod namespaces;
 mod passes;
 mod private_network;
 mod promises;
+mod reachability;
 mod snapshots;
 mod trimming;

@@ -22,6 +22,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::autonat;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
 use libp2p::core::transport::{Boxed, PortUse};
 use libp2p::core::upgrade::{
@@ -51,6 +52,7 @@ struct Behaviour {
     own_words: Toggle<OwnWords>,
     gossipsub: Toggle<gossipsub::Behaviour>,
     kad: Toggle<RawKad>,
+    autonat: Toggle<autonat::v2::server::Behaviour>,
 }
 
 /// Runs until the input ends.
@@ -143,6 +145,9 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
         }),
         gossipsub: raw_gossip::behaviour(&keypair, &options["topics"]).into(),
         kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
+        autonat: Toggle::from(
+            (options["autonat"] == true).then(autonat::v2::server::Behaviour::default),
+        ),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
