@@ -388,8 +388,7 @@ fn connections_that_queries_opened_are_closed_after_use() {
         middle.connect(raw_at(other));
         middle.wait_for("peer_identified", other.id());
     }
-    let limits = json!({ "limits": { "low_water": 2 } });
-    let peer = with_dht(limits);
+    let peer = Peer::with_grace(only_dht("server", json!({ "limits": { "low_water": 2 } })));
     peer.connect(&middle.at("tcp"));
     eventually(SOON, "a query reached the others", || peer.ids(Some("connected")).len() == 7);
     let wanted = others[3].id();

@@ -19,7 +19,10 @@ const REASONS: [(&str, &str); 7] = [
         "connecting::peers_connect_are_listed_answer_pings_and_part_over_tcp_and_quic",
     ),
     ("remote_closed", "dead_peers::a_killed_peer_is_noticed_at_once_on_tcp"),
-    ("ping_dead", "dead_peers::frozen_peers_are_noticed_within_a_minute_on_tcp_and_quic"),
+    (
+        "ping_dead",
+        "dead_peers::frozen_and_killed_peers_are_noticed_within_a_minute_on_tcp_and_quic_and_idle_ones_kept",
+    ),
     ("idle", "dead_peers::an_idle_timeout_that_was_asked_for_is_kept"),
     (
         "trimmed",
