@@ -5,20 +5,19 @@
 //! disk to answer. What a line of the file is stands in `text`; dialling is for the worker.
 
 use std::collections::HashSet;
-use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::addr::{is_dialable, parse_address, with_peer_id};
-use crate::config::storage_error;
+use crate::disk::{self, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::{Multiaddr, PeerId, private_file};
-use multiaddr::Protocol;
+use crate::{Multiaddr, PeerId};
 
+mod entry;
 mod text;
+
+pub(crate) use entry::Entry;
 
 #[cfg(test)]
 #[path = "bootstrap_tests.rs"]
@@ -30,52 +29,6 @@ pub(crate) const MAX_ENTRIES: usize = 1000;
 const MAX_FILE_BYTES: usize = 1024 * 1024;
 /// Lines a start complains about one by one; the rest is a number.
 const MAX_WARNINGS: usize = 20;
-
-/// An address to begin with.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Entry {
-    /// How to get there, without the `/p2p/` part of the peer itself.
-    pub addr: Multiaddr,
-    /// Who must answer; None only for a `/dnsaddr/`, which may stand for several peers.
-    pub peer_id: Option<PeerId>,
-}
-
-impl Entry {
-    /// Reads an address in any form [`parse_address`] takes. Two texts that mean the same are equal.
-    ///
-    /// # Errors
-    /// `invalid_multiaddr`; `invalid_argument` where the peer id is missing; `unsupported` for what
-    /// this build can't dial.
-    pub(crate) fn parse(text: &str) -> Result<Entry> {
-        let read = parse_address(text)?;
-        let entry = Entry { addr: read.addr, peer_id: read.peer_id };
-        if !is_dialable(&entry.addr) {
-            let why = "isn't TCP, QUIC (/udp/…/quic-v1) or /dnsaddr/, which are all there is yet";
-            return Err(Error::new(ErrorKind::Unsupported, format!("{entry} {why}"))
-                .with("multiaddr", entry.to_string()));
-        }
-        if entry.peer_id.is_none() && !entry.may_be_several() {
-            return Err(invalid_argument(format!("{entry} doesn't say whose address it is"))
-                .with("multiaddr", entry.to_string())
-                .with_hint("put /p2p/ and the id of the peer at its end"));
-        }
-        Ok(entry)
-    }
-
-    fn may_be_several(&self) -> bool {
-        matches!(self.addr.iter().next(), Some(Protocol::Dnsaddr(_)))
-    }
-}
-
-/// The whole address, as it stands in the file and in replies.
-impl fmt::Display for Entry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.peer_id {
-            Some(peer) => with_peer_id(&self.addr, peer).fmt(f),
-            None => self.addr.fmt(f),
-        }
-    }
-}
 
 /// The list, shared by facade and worker.
 pub(crate) struct BootstrapList {
@@ -204,7 +157,7 @@ impl BootstrapList {
         if let Some(path) = &self.path {
             // Where the file is a link, what it leads to is replaced.
             let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            private_file::replace(&place, &changed).map_err(|error| {
+            disk::replace(&place, &changed).map_err(|error| {
                 storage_error(path, "the bootstrap list can't be written", &error)
             })?;
         }
@@ -259,24 +212,19 @@ fn warnings(path: &Path, refused: Vec<Refused>) -> Vec<String> {
     warnings
 }
 
+/// Reads the file; one that isn't there is empty.
 fn read_file(path: &Path) -> Result<Vec<u8>> {
-    let refused = |why: &str| {
-        Error::new(ErrorKind::Storage, format!("the bootstrap list {} {why}", path.display()))
-            .with("path", path.display().to_string())
-    };
-    let failed = |error| storage_error(path, "the bootstrap list can't be read", &error);
-    match fs::metadata(path) {
-        // To open a pipe is to wait for whoever writes into it.
-        Ok(metadata) if !metadata.is_file() => return Err(refused("is no regular file")),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(failed(error)),
+    match disk::read(path, MAX_FILE_BYTES as u64) {
+        Ok(text) => Ok(text),
+        Err(why) if why.is_missing() => Ok(Vec::new()),
+        Err(Unread::Failed(error)) => {
+            Err(storage_error(path, "the bootstrap list can't be read", &error))
+        }
+        Err(why) => {
+            let path = path.display();
+            Err(Error::new(ErrorKind::Storage, format!("the bootstrap list {path} {why}"))
+                .with("path", path.to_string())
+                .with_hint("put a text of at most 1 MiB in its place, then start again"))
+        }
     }
-    let mut text = Vec::new();
-    let most = MAX_FILE_BYTES as u64 + 1;
-    File::open(path).and_then(|file| file.take(most).read_to_end(&mut text)).map_err(failed)?;
-    if text.len() > MAX_FILE_BYTES {
-        return Err(refused("is longer than 1 MiB").with_hint("make it shorter, then start again"));
-    }
-    Ok(text)
 }

@@ -21,6 +21,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The end of time.
+    pub(crate) const MAX: Timestamp = Timestamp(i64::MAX);
+
     /// From microseconds since the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
@@ -37,6 +40,11 @@ impl Timestamp {
     pub(crate) fn after(self, wait: Duration) -> Self {
         let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         Timestamp(self.0.saturating_add(wait))
+    }
+
+    /// How much later this is than an earlier moment; nothing if it is no later.
+    pub(crate) fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
     /// Seconds since the Unix epoch.

@@ -86,7 +86,7 @@ impl DiscoveryLog {
     }
 
     /// A source told of a peer; `new`: the book didn't know it.
-    pub(crate) fn heard(&self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
+    pub(crate) fn received(&self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
         let mut inner = self.inner.lock();
         let report = inner.sources.entry(source).or_default();
         report.heard += 1;

@@ -3,6 +3,10 @@
 //! Everything that can go wrong in peerkit is an [`Error`] with an [`ErrorKind`]; the kind's
 //! [`as_str`](ErrorKind::as_str) is the `code` in every JSON reply, so C, Rust, the command line
 //! and MCP speak of the same thing by the same name. No other module defines a code.
+//!
+//! A hint is neutral: it names no function, command or route, for the same error is read in C, in a
+//! terminal, by an agent and over HTTP. Each of these doors says the general hint of a kind in its own
+//! words (`ffi/hints.rs` those of C).
 
 use std::sync::Arc;
 use std::{error, fmt, io};
@@ -37,7 +41,7 @@ macro_rules! error_kinds {
                 match self { $( ErrorKind::$variant => $retry, )+ }
             }
 
-            /// What a person can do about it, where there is one answer for the whole kind.
+            /// Says what can be done about it, where there is one answer for the whole kind.
             #[must_use]
             pub const fn hint(self) -> Option<&'static str> {
                 match self { $( ErrorKind::$variant => $hint, )+ }
@@ -50,7 +54,7 @@ error_kinds! {
     /// A parameter is missing, of the wrong type, out of range, unknown, or contradicts another.
     InvalidArgument = "invalid_argument", retryable: false, hint: None;
     /// The handle is zero, stale, or of another kind.
-    InvalidHandle = "invalid_handle", retryable: false, hint: Some("get a live handle from peerkit_start or peerkit_current");
+    InvalidHandle = "invalid_handle", retryable: false, hint: Some("use the manager that runs now, or start one");
     /// The text is no libp2p peer id in any form.
     InvalidPeerId = "invalid_peer_id", retryable: false, hint: Some("a peer id looks like 12D3KooW…, 16Uiu2…, Qm…, bafz… or k51…");
     /// The text is no multiaddr that a peer could be reached at.
@@ -60,7 +64,7 @@ error_kinds! {
     /// The feature exists in the contract but not in this build.
     Unsupported = "unsupported", retryable: false, hint: None;
     /// No manager runs in this process.
-    NotRunning = "not_running", retryable: false, hint: Some("call peerkit_start first");
+    NotRunning = "not_running", retryable: false, hint: Some("start a node first");
     /// The configuration contradicts itself, or a value is of the wrong shape.
     ConfigInvalid = "config_invalid", retryable: false, hint: None;
     /// The manager already runs with another value for a key this start names.
@@ -78,13 +82,13 @@ error_kinds! {
     /// An address to listen on can't be had.
     ListenFailed = "listen_failed", retryable: true, hint: Some("choose a free port, or port 0 to let the system choose");
     /// The book has no such peer.
-    PeerNotFound = "peer_not_found", retryable: false, hint: Some("add_peer or connect_peer with an address makes a peer known");
+    PeerNotFound = "peer_not_found", retryable: false, hint: Some("add the peer, or connect to it at an address: then it is known");
     /// No address of the peer is known.
     NoAddresses = "no_addresses", retryable: false, hint: Some("give a multiaddr beside the peer id");
     /// The peer or address is this node itself.
     SelfDial = "self_dial", retryable: false, hint: None;
     /// The operation needs a connection and there is none.
-    NotConnected = "not_connected", retryable: false, hint: Some("call connect_peer first");
+    NotConnected = "not_connected", retryable: false, hint: Some("connect to the peer first");
     /// Every address was tried and failed; `detail.attempts` says why.
     DialFailed = "dial_failed", retryable: true, hint: Some("detail.attempts lists each address with the stage it failed at");
     /// No address answered in time.
@@ -112,7 +116,7 @@ error_kinds! {
     /// peerkit has a bug: the call panicked.
     Panic = "panic", retryable: false, hint: Some("this is a bug in peerkit; stop and start again");
     /// The worker died of a panic earlier.
-    Dead = "dead", retryable: false, hint: Some("call stop, then start again");
+    Dead = "dead", retryable: false, hint: Some("stop the node, then start it again");
 }
 
 impl fmt::Display for ErrorKind {
@@ -186,7 +190,7 @@ impl Error {
         self
     }
 
-    /// Replaces the kind's general hint by one for this case.
+    /// Replaces the kind's general hint by one for this case, in words of no one door.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
@@ -230,7 +234,7 @@ impl Error {
         self.0.kind.retryable()
     }
 
-    /// What to do about it, if there is something to be done.
+    /// Says what to do about it, if there is something to be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref().or(self.0.kind.hint())

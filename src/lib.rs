@@ -31,8 +31,9 @@
 //! [`control`] those of a node in another process.
 
 // To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
-// which owns the swarm; `run` is what both share; `process` holds the one slot; `ops` is the table of
-// operations and `ffi` their C face.
+// which owns the swarm; `run` is the life of a node, from its start to its end, and `worker::Shared` what
+// facade and worker have in common; `process` holds the one slot; `ops` is the table of operations and
+// `ffi` their C face. ARCHITECTURE.md has the picture.
 
 mod addr;
 mod book;
@@ -42,6 +43,7 @@ pub mod config;
 pub mod control;
 mod daemon;
 mod discovery;
+mod disk;
 mod error;
 mod events;
 mod ffi;
@@ -51,7 +53,6 @@ mod manager;
 mod model;
 pub mod ops;
 mod os;
-mod private_file;
 mod process;
 mod run;
 mod worker;

@@ -62,6 +62,8 @@ pub struct Operation {
     /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
+    /// Whether `cancel_token` is among its parameters.
+    cancellable: bool,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
     run: Run,
@@ -89,12 +91,10 @@ impl Operation {
         schema(self.reply)
     }
 
-    /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    /// Tells whether a call of it can be cancelled by a `cancel_token` among its parameters.
     #[must_use]
-    pub fn takes_cancel_token(&self) -> bool {
-        // What reads answers at once.
-        self.effect == Effect::Acts
-            && property_names(&self.params_schema()).iter().any(|name| name == "cancel_token")
+    pub const fn takes_cancel_token(&self) -> bool {
+        self.cancellable
     }
 
     /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure. As [`call`], which
@@ -106,12 +106,18 @@ impl Operation {
         params: Map<String, Value>,
         timeout: impl Into<Option<Duration>>,
     ) -> String {
-        let timeout = timeout.into();
-        let run = || {
-            timeout.map(check_timeout).transpose()?;
-            (self.run)(manager, params, timeout)
-        };
-        run().unwrap_or_else(|error| self.failure(&error))
+        self.try_call(manager, params, timeout.into()).unwrap_or_else(|error| self.failure(&error))
+    }
+
+    /// As [`call`](Self::call), for a door that has words of its own for a failure's hint.
+    pub(crate) fn try_call(
+        &self,
+        manager: &PeerManager,
+        params: Map<String, Value>,
+        timeout: Option<Duration>,
+    ) -> Result<String> {
+        timeout.map(check_timeout).transpose()?;
+        (self.run)(manager, params, timeout)
     }
 
     /// The reply that says why the operation failed, for who doesn't let it run. [`Error::new`] has an example.
@@ -150,6 +156,7 @@ macro_rules! operations {
             // What reads changes nothing however often it is called.
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
+            cancellable: operations!(@cancellable $effect $($params)?),
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
             run: |manager, params, timeout| {
@@ -159,6 +166,9 @@ macro_rules! operations {
             },
         } $($(.$fact())+)?, )+ ];
     };
+    // What acts takes a token wherever it takes parameters; what reads answers at once.
+    (@cancellable Acts $params:ty) => { true };
+    (@cancellable $effect:ident $($params:ty)?) => { false };
     (@params) => { NoParams };
     (@params $params:ty) => { $params };
     (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
@@ -217,6 +227,8 @@ operations! {
         "Stops discovery: nothing is asked, announced or dialled by itself until it is started again.";
     Reads get_discovery []() -> Discovery,
         "What discovery has found, by source.";
+    Acts(idempotent, open_world) network_changed [](NetworkChange) -> NetworkChanged,
+        "Tells the node that this machine is on another network: what failed before is tried at once.";
     Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
     Acts(idempotent, open_world) provide [](Provide) -> Provided,
@@ -421,6 +433,18 @@ mod tests {
                 assert!(!ENVELOPE.contains(&name.as_str()), "{}: {name}", op.name);
             }
         }
+    }
+
+    #[test]
+    fn an_operation_takes_a_cancel_token_where_its_schema_has_one() {
+        for op in catalogue() {
+            let names = property_names(&op.params_schema());
+            let has = names.iter().any(|name| name == "cancel_token");
+            assert_eq!(op.takes_cancel_token(), has, "{}", op.name);
+        }
+        assert!(find("connect_peer").unwrap().takes_cancel_token());
+        // The compiler can say so: each call that acts asks, and a schema takes longer than many a call.
+        const _: () = assert!(!CATALOGUE[0].takes_cancel_token());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What callers from elsewhere may do: those who come over HTTP or MCP, where a web page, an agent misled by what
 //! it read, or a stranger may be behind the call. A [`Guarded`] node serves them, and lets through what is safe.
 //!
-//! Who they are is checked elsewhere (`http::auth`); commands of the same user need no guard.
+//! Who they are is checked elsewhere (`http::caller`); commands of the same user need no guard.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -59,7 +59,7 @@ impl Guarded {
                 ErrorKind::Blocked,
                 "over HTTP and MCP only an API on this machine, or the configured one, can be asked",
             )
-            .with_hint("leave `api` out, or name it in the file given with --config")),
+            .with_hint("leave `api` out, or have the server's configuration name it")),
             _ => Ok(()),
         }
     }

@@ -57,6 +57,29 @@ fn a_failure_is_a_line_of_json_where_json_is_asked_for() {
 }
 
 #[test]
+fn a_failure_says_which_command_helps() {
+    let node = Node::start(json!({}));
+    let connect = json!({ "peer_id": STRANGER }).to_string();
+    let hints: [(&[&str], &str); 4] = [
+        (&["peer", STRANGER], "`peerkit add` or `peerkit connect` with an address"),
+        (&["connect", STRANGER], "give an address after the peer id"),
+        (&["call", "connect_peer", &connect], "give an address after the peer id"),
+        (&["ping", STRANGER], "connect first: `peerkit connect`"),
+    ];
+    for (words, hint) in hints {
+        if words[0] == "ping" {
+            assert_eq!(node.run(&["add", STRANGER, "/ip4/127.0.0.1/tcp/1"]).code, 0);
+        }
+        let person = node.run(words);
+        assert!((person.err + &person.out).contains(hint), "{words:?}: {hint}");
+        let script = node.run(&[words, &["--json"]].concat()).json();
+        assert!(script["hint"].as_str().unwrap().contains(hint), "{script:#}");
+    }
+    let nobody = run(&Home::new().args(&["status", "--json"])).json();
+    assert_eq!(nobody["hint"], "`peerkit run` or `peerkit serve` starts a node");
+}
+
+#[test]
 fn a_reader_that_goes_away_ends_a_command_in_silence() {
     let node = Node::start(json!({}));
     for words in [

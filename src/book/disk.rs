@@ -4,7 +4,7 @@
 //! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
 //! `peers` a row for each record. Only `store.rs` calls this, from one thread.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -17,12 +17,16 @@ use redb::{
 use super::change::DirtyItem;
 use super::codec;
 use super::record::Record;
+use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What this code writes and the newest it reads.
 const FORMAT_VERSION: u64 = 1;
 /// redb's page cache. Rows are read once, at start, so it need not be large.
 const CACHE_BYTES: usize = 16 << 20;
+
+/// The one thing that is tried again by itself.
+const WRITTEN: &str = "written";
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
@@ -39,11 +43,11 @@ impl Disk {
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
         // Whatever redb panics at, it does because of what stands in the file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let exists = path.try_exists().map_err(|error| io_error(path, "find", &error))?;
+            let exists = path.try_exists().map_err(|error| io_error(path, "found", &error))?;
             if !exists {
                 create(path)?;
             }
-            keep_private(path)?;
+            disk::keep_private(path).map_err(|error| io_error(path, "opened", &error))?;
             let database = open_existing(path, true)?;
             let records = load(&database, path)?;
             Ok((database, records))
@@ -65,7 +69,7 @@ impl Disk {
                 self.database = Some(database);
                 Ok(())
             }
-            Ok(Err(error)) => Err(storage_error(&self.path, "write", error)),
+            Ok(Err(error)) => Err(redb_error(&self.path, WRITTEN, error)),
             Err(_) => Err(Error::new(
                 ErrorKind::Storage,
                 format!("writing the peer book {} panicked", self.path.display()),
@@ -77,7 +81,7 @@ impl Disk {
     /// Closes the file and gives up its lock.
     pub(super) fn close(self) -> Result<()> {
         match self.database.map(Database::close) {
-            Some(Err(error)) => Err(database_error(&self.path, "close", error)),
+            Some(Err(error)) => Err(database_error(&self.path, "closed", error)),
             _ => Ok(()),
         }
     }
@@ -85,51 +89,16 @@ impl Disk {
 
 /// Makes the file under another name first, so that a crash meanwhile leaves no half-made book.
 fn create(path: &Path) -> Result<()> {
-    let fresh = path.with_extension("redb.new");
-    let io = |error: io::Error| io_error(path, "create", &error);
-    match fs::remove_file(&fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(error)),
-        _ => {}
-    }
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let file = options.open(&fresh).map_err(io)?;
-    let backend = FileBackend::new(file).map_err(|e| database_error(path, "create", e))?;
+    let refused = |error: io::Error| io_error(path, "created", &error);
+    let unfinished = disk::create_unfinished(path).map_err(refused)?;
+    let backend =
+        FileBackend::new(unfinished).map_err(|error| database_error(path, "created", error))?;
     let database = Builder::new()
         .create_with_backend(backend)
-        .map_err(|e| database_error(path, "create", e))?;
-    set_up(&database).map_err(|error| storage_error(path, "create", error))?;
-    database.close().map_err(|error| database_error(path, "create", error))?;
-    File::open(&fresh).and_then(|file| file.sync_all()).map_err(io)?;
-    fs::rename(&fresh, path).map_err(io)?;
-    // The rename itself is durable only once the directory is; only Unix lets one open it.
-    #[cfg(unix)]
-    if let Some(directory) = path.parent() {
-        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
-        File::open(directory).and_then(|directory| directory.sync_all()).map_err(io)?;
-    }
-    Ok(())
-}
-
-/// Takes from others what a book made by an older version, or copied here, let them do with it.
-#[cfg(unix)]
-fn keep_private(path: &Path) -> Result<()> {
-    use std::os::unix::fs::{MetadataExt, PermissionsExt};
-
-    let metadata = fs::metadata(path).map_err(|error| io_error(path, "open", &error))?;
-    // Another user's is theirs to say who reads it.
-    if metadata.mode() & 0o077 == 0 || metadata.uid() != crate::os::effective_uid() {
-        return Ok(());
-    }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
-        .map_err(|error| io_error(path, "open", &error))
-}
-
-#[cfg(not(unix))]
-fn keep_private(_: &Path) -> Result<()> {
-    Ok(())
+        .map_err(|error| database_error(path, "created", error))?;
+    set_up(&database).map_err(|error| redb_error(path, "created", error))?;
+    database.close().map_err(|error| database_error(path, "created", error))?;
+    disk::finish(path).map_err(refused)
 }
 
 fn set_up(database: &Database) -> Result<(), redb::Error> {
@@ -142,7 +111,7 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
 
 /// `check` verifies every page's checksum, so that damage is an error and not missing records.
 fn open_existing(path: &Path, check: bool) -> Result<Database> {
-    let length = fs::metadata(path).map_err(|error| io_error(path, "open", &error))?.len();
+    let length = fs::metadata(path).map_err(|error| io_error(path, "opened", &error))?.len();
     if length == 0 {
         return Err(corrupt(path, "it is empty"));
     }
@@ -150,11 +119,11 @@ fn open_existing(path: &Path, check: bool) -> Result<Database> {
         .set_cache_size(CACHE_BYTES)
         .set_check_integrity_on_open(check)
         .open(path)
-        .map_err(|error| database_error(path, "open", error))
+        .map_err(|error| database_error(path, "opened", error))
 }
 
 fn load(database: &Database, path: &Path) -> Result<Vec<Record>> {
-    let failed = |error: redb::Error| storage_error(path, "read", error);
+    let failed = |error: redb::Error| redb_error(path, "read", error);
     let transaction = database.begin_read().map_err(|error| failed(error.into()))?;
     let meta = transaction.open_table(META).map_err(|error| table_error(path, error))?;
     let version = meta.get("format_version").map_err(|error| failed(error.into()))?;
@@ -218,23 +187,18 @@ fn too_new(path: &Path, found: u64) -> Error {
     .with("supported", FORMAT_VERSION)
 }
 
-fn io_error(path: &Path, doing: &str, error: &io::Error) -> Error {
-    let full = error.kind() == io::ErrorKind::StorageFull;
-    let why =
-        if full { format!("no space left on the device ({error})") } else { error.to_string() };
-    let built = Error::new(
-        ErrorKind::Storage,
-        format!("can't {doing} the peer book {}: {why}", path.display()),
-    )
-    .with("path", path.display().to_string());
-    if full {
-        built.with_hint("free some space; what isn't written yet is kept and tried again")
-    } else {
-        built
+/// The error for what the disk refuses.
+fn io_error(path: &Path, done: &str, error: &io::Error) -> Error {
+    let refused = storage_error(path, &format!("the peer book can't be {done}"), error);
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded if done == WRITTEN => {
+            refused.with_hint("free some space; what isn't written yet is kept and tried again")
+        }
+        _ => refused,
     }
 }
 
-fn database_error(path: &Path, doing: &str, error: DatabaseError) -> Error {
+fn database_error(path: &Path, done: &str, error: DatabaseError) -> Error {
     match error {
         DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => Error::new(
             ErrorKind::DataDirLocked,
@@ -244,32 +208,28 @@ fn database_error(path: &Path, doing: &str, error: DatabaseError) -> Error {
         DatabaseError::UpgradeRequired(format) => {
             corrupt(path, &format!("its redb file format {format} is not one peerkit ever wrote"))
         }
-        other => storage_error(path, doing, other.into()),
+        other => redb_error(path, done, other.into()),
     }
 }
 
 fn table_error(path: &Path, error: TableError) -> Error {
     match error {
-        TableError::Storage(error) => storage_error(path, "read", error.into()),
+        TableError::Storage(error) => redb_error(path, "read", error.into()),
         other => corrupt(path, &other.to_string()),
     }
 }
 
 /// Tells damage of the file from trouble with the device.
-fn storage_error(path: &Path, doing: &str, error: redb::Error) -> Error {
+fn redb_error(path: &Path, done: &str, error: redb::Error) -> Error {
     match &error {
         redb::Error::Io(io) => match io.kind() {
             io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
                 corrupt(path, &io.to_string())
             }
-            _ => io_error(path, doing, io),
+            _ => io_error(path, done, io),
         },
         redb::Error::Corrupted(why) => corrupt(path, why),
         redb::Error::RepairAborted => corrupt(path, "it can't be repaired"),
-        other => Error::new(
-            ErrorKind::Storage,
-            format!("can't {doing} the peer book {}: {other}", path.display()),
-        )
-        .with("path", path.display().to_string()),
+        other => io_error(path, done, &io::Error::other(other.to_string())),
     }
 }

@@ -18,6 +18,7 @@ mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod index;
+mod intent;
 mod intern;
 #[cfg(test)]
 mod model_tests;
@@ -34,11 +35,12 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 
 pub(crate) use change::{DirtyItem, UserChange};
+pub(crate) use intent::{Intent, Origin, may_dial};
 pub(crate) use observe::{Discovered, Identified};
 pub(crate) use query::{Filter, ListQuery};
 pub(crate) use record::{MAX_PROTOCOLS, Record};
 pub(crate) use state::Counts;
-pub(crate) use store::{Store, StoreHandle};
+pub(crate) use store::{Committing, Store, StoreHandle};
 
 use crate::PeerId;
 use crate::model::{Source, Text};

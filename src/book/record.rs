@@ -158,7 +158,7 @@ pub(crate) struct Record {
     pub(crate) policy: Policy,
     pub(crate) cluster_peer: bool,
     /// The user disconnected it: it isn't dialled unasked.
-    pub(crate) held_off: bool,
+    pub(crate) dial_disabled: bool,
     /// Dials nobody asked for that failed since it was last connected; never stored.
     pub(crate) unasked_failures: u32,
     /// Whether it ever told us who it is.
@@ -196,7 +196,7 @@ impl Record {
             sources: Sources::default(),
             policy: Policy::Normal,
             cluster_peer: false,
-            held_off: false,
+            dial_disabled: false,
             unasked_failures: 0,
             identified: false,
             dht: false,
@@ -227,7 +227,7 @@ impl Record {
     pub(crate) fn is_inbound_only(&self) -> bool {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known == Sources::bit(Source::Inbound)
-            && !self.held_off
+            && !self.dial_disabled
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
@@ -238,7 +238,7 @@ impl Record {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known != 0
             && known & !cheap == 0
-            && !self.held_off
+            && !self.dial_disabled
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 

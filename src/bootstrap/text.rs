@@ -3,7 +3,7 @@
 //!
 //! Works on bytes: a comment in another encoding than UTF-8 stays as it is.
 
-use super::Entry;
+use super::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What some editors put at the beginning of a file.

@@ -1,15 +1,16 @@
 //! What single values must satisfy, and the defaults that depend on the machine: listen addresses,
 //! address lists, limits, and the keys whose feature isn't built yet.
 //!
-//! Called by `settings` alone.
+//! Called by `resolve`, and `open` for what it asks beyond.
 
 use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use multiaddr::Protocol;
 
+use super::error::invalid;
 use super::keys::{Config, Limits};
-use super::read::invalid;
 use super::settings::Settings;
+use super::table::{Keys, Number};
 use super::values::Profile;
 use crate::Multiaddr;
 use crate::addr::{parse_address, transport_of};
@@ -19,58 +20,24 @@ use crate::model::reply::LimitsInForce;
 /// The longest list of addresses in any key.
 const MAX_ADDRESSES: usize = 32;
 
-/// Few enough for the usual 1024 file descriptors of a process that has its own, pending ones included.
-const MAX_CONNECTIONS: u32 = 512;
-/// One each way over TCP and QUIC.
-const MAX_PER_PEER: u32 = 4;
-/// In each direction.
-const MAX_PENDING: u32 = 128;
-/// A handshake costs a third of a millisecond or so: a third of a core at most goes to strangers.
-const MAX_INBOUND_PER_S: u32 = 1000;
-/// Kubo's low water.
-const LOW_WATER: u32 = 32;
-/// About 100 MB of memory when full.
-const MAX_PEERS: u32 = 100_000;
-
 /// The limits in force, defaults filled in and each within its bounds.
 pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
-    let max_connections =
-        limit("max_connections", given.max_connections, MAX_CONNECTIONS, 100_000)?;
-    let three_quarters = (max_connections as u64 * 3 / 4).max(1) as u32;
-    // Either alone stands for what it says, whatever the other's default.
-    let default = three_quarters.max(given.low_water.unwrap_or(0)).min(100_000);
-    let high_water = limit("high_water", given.high_water, default, 100_000)?;
-    let low_water = match given.low_water {
-        None => LOW_WATER.min(high_water),
-        Some(low) => bounded("limits.low_water", low.into(), 0, high_water.into())? as u32,
-    };
+    let bounds = Limits::NUMBERS;
+    let max_connections = bounds.max_connections.or_default(given.max_connections)?;
+    let three_quarters = (u64::from(max_connections) * 3 / 4).max(1) as u32;
+    // Either water mark alone stands for what it says, whatever the other's default.
+    let default = three_quarters.max(given.low_water.unwrap_or(0)).min(bounds.high_water.most);
+    let high_water = bounds.high_water.check(given.high_water.unwrap_or(default))?;
+    let low_water = Number { most: high_water, ..bounds.low_water };
     Ok(LimitsInForce {
         max_connections,
-        low_water,
+        low_water: low_water.check(given.low_water.unwrap_or(low_water.default.min(high_water)))?,
         high_water,
-        max_per_peer: limit("max_per_peer", given.max_per_peer, MAX_PER_PEER, 1_000)?,
-        max_pending: limit("max_pending", given.max_pending, MAX_PENDING, 10_000)?,
-        max_inbound_per_s: limit(
-            "max_inbound_per_s",
-            given.max_inbound_per_s,
-            MAX_INBOUND_PER_S,
-            100_000,
-        )?,
-        max_peers: limit("max_peers", given.max_peers, MAX_PEERS, 10_000_000)?,
+        max_per_peer: bounds.max_per_peer.or_default(given.max_per_peer)?,
+        max_pending: bounds.max_pending.or_default(given.max_pending)?,
+        max_inbound_per_s: bounds.max_inbound_per_s.or_default(given.max_inbound_per_s)?,
+        max_peers: bounds.max_peers.or_default(given.max_peers)?,
     })
-}
-
-fn limit(key: &str, given: Option<u32>, default: u32, most: u32) -> Result<u32> {
-    let key = format!("limits.{key}");
-    Ok(bounded(&key, given.map_or(default.into(), u64::from), 1, most.into())? as u32)
-}
-
-/// The value, if it's within its bounds.
-pub(super) fn bounded(key: &str, value: u64, least: u64, most: u64) -> Result<u64> {
-    if (least..=most).contains(&value) {
-        return Ok(value);
-    }
-    Err(invalid(key, format!("it must be from {least} to {most}, not {value}")))
 }
 
 /// A text that we send to every peer.
@@ -89,12 +56,9 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
 
 /// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
 pub(super) fn unbuilt(config: &Config) -> Result<()> {
-    let asked = [
-        ("control_socket", cfg!(not(unix)) && config.control_socket == Some(true)),
-        ("metadata_cache_ttl", config.metadata_cache_ttl.is_some()),
-        ("pinset_sync_interval", config.pinset_sync_interval.is_some()),
-    ];
-    let Some((key, _)) = asked.into_iter().find(|(_, asked)| *asked) else {
+    let without_sockets = cfg!(not(unix)) && config.control_socket == Some(true);
+    let unbuilt = config.given().into_iter().find(|key| !key.built).map(|key| key.name);
+    let Some(key) = unbuilt.or(without_sockets.then_some("control_socket")) else {
         return Ok(());
     };
     let message =

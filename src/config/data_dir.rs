@@ -3,14 +3,15 @@
 //! One live peerkit owns it at a time, by an OS lock on its file `lock`, which the system drops when
 //! the process dies. What the files in it mean is for `read`, `identity` and the book's store.
 
-use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read};
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::lock_file::{self, Owner};
 use super::read::FileConfig;
+use crate::disk::{self, Unread, private_directory, refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 const CONFIG_FILE: &str = "config.json";
@@ -34,7 +35,8 @@ impl DataDir {
     /// # Errors
     /// `storage` with `detail.path`; `data_dir_locked` with the holder's `detail.pid`, null if unknown.
     pub(crate) fn open(path: &Path) -> Result<DataDir> {
-        create(path)?;
+        let made = private_directory().recursive(true).create(path);
+        made.map_err(|error| storage_error(path, "the data directory can't be made", &error))?;
         refuse_foreign_writers(path)?;
         let lock = lock_file::open(path).map_err(|error| unwritable(path, &error))?;
         match lock_file::take(&lock) {
@@ -65,25 +67,18 @@ impl DataDir {
     /// Reads `config.json`; None where there is none.
     pub(crate) fn read_config(&self) -> Result<Option<FileConfig>> {
         let path = self.path.join(CONFIG_FILE);
-        let refused = |why: &str| {
-            let message = format!("{} {why}", path.display());
-            Error::new(ErrorKind::ConfigInvalid, message).with("path", path.display().to_string())
-        };
-        match fs::metadata(&path) {
-            Ok(metadata) if !metadata.is_file() => return Err(refused("is no regular file")),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => {
+        let text = match disk::read(&path, MAX_CONFIG_BYTES) {
+            Ok(text) => text,
+            Err(why) if why.is_missing() => return Ok(None),
+            Err(Unread::Failed(error)) => {
                 return Err(storage_error(&path, "the configuration can't be read", &error));
             }
-        }
-        let mut text = Vec::new();
-        File::open(&path)
-            .and_then(|file| file.take(MAX_CONFIG_BYTES + 1).read_to_end(&mut text))
-            .map_err(|error| storage_error(&path, "the configuration can't be read", &error))?;
-        if text.len() as u64 > MAX_CONFIG_BYTES {
-            return Err(refused("is longer than 1 MiB"));
-        }
+            Err(why) => {
+                let path = path.display();
+                return Err(Error::new(ErrorKind::ConfigInvalid, format!("{path} {why}"))
+                    .with("path", path.to_string()));
+            }
+        };
         FileConfig::parse(path, &text).map(Some)
     }
 
@@ -106,41 +101,6 @@ impl Drop for DataDir {
             let _ = self.lock.unlock();
         }
     }
-}
-
-fn create(path: &Path) -> Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(path)
-        .map_err(|error| storage_error(path, "the data directory can't be made", &error))
-}
-
-/// Refuses a directory in which others may put what they like.
-#[cfg(unix)]
-pub(crate) fn refuse_foreign_writers(path: &Path) -> Result<()> {
-    use std::os::unix::fs::MetadataExt;
-
-    let metadata = fs::metadata(path)
-        .map_err(|error| storage_error(path, "the data directory can't be read", &error))?;
-    let mode = metadata.mode() & 0o7777;
-    if mode & 0o022 == 0 {
-        return Ok(());
-    }
-    let message = format!(
-        "the data directory {} may be written by other users (mode {mode:o})",
-        path.display()
-    );
-    Err(Error::new(ErrorKind::Storage, message)
-        .with("path", path.display().to_string())
-        .with_hint("chmod 700 the directory, or use one of your own"))
-}
-
-#[cfg(not(unix))]
-pub(crate) fn refuse_foreign_writers(_: &Path) -> Result<()> {
-    Ok(())
 }
 
 /// The error for a directory that somebody else has locked.
@@ -174,28 +134,4 @@ fn holder(path: &Path) -> Option<u32> {
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {
     storage_error(path, "the data directory can't be written", error)
-}
-
-/// The error for what the disk or its permissions refuse.
-pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
-    let (why, hint) = match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            ("permission denied", "give your user write access to it, or use another data_dir")
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            ("its file system is read-only", "use a data_dir that can be written")
-        }
-        io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
-        io::ErrorKind::QuotaExceeded => {
-            ("its disk quota is used up", "free some space, then start again")
-        }
-        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            ("it, or something above it, is a file instead of a directory", "use another data_dir")
-        }
-        _ => ("", "use another data_dir if this one can't be mended"),
-    };
-    let why = if why.is_empty() { error.to_string() } else { why.to_owned() };
-    Error::new(ErrorKind::Storage, format!("{what} ({}): {why}", path.display()))
-        .with("path", path.display().to_string())
-        .with_hint(hint)
 }

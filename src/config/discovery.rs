@@ -1,22 +1,19 @@
 //! How peers are found: the keys `discovery`, `bootstrap`, `bootstrap_from_*` and `protocol_prefix`,
 //! with the profile's defaults filled in.
 //!
-//! Called by `settings` alone; the worker goes by what comes out.
+//! Called by `resolve`; the worker goes by what comes out.
 
 use std::time::Duration;
 
-use super::check::bounded;
-use super::keys::Config;
-use super::read::invalid;
+use super::error::invalid;
+use super::keys::{Config, Discovery};
+use super::settings::DiscoverySettings;
+use super::table::Keys;
 use super::values::{ApiAddress, DhtMode, Profile};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::error::Result;
 
-/// Often enough that a new peer is known within half a minute; benches/RESULTS.md, "Idle", has what it
-/// costs.
-const INTERVAL_S: u64 = 30;
-const MAX_INTERVAL_S: u64 = 86_400;
 /// In front of our own protocols' names.
 const PREFIX: &str = "/peerkit";
 /// The public DHT's protocol (libp2p specs, kad-dht).
@@ -26,64 +23,36 @@ const MAX_NAME_BYTES: usize = 128;
 /// Bootstrap addresses in the configuration; the stored list has a limit of its own.
 const MAX_BOOTSTRAP: usize = 256;
 
-/// How peers are found.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct DiscoverySettings {
-    pub mdns: bool,
-    pub dht: DhtMode,
-    pub gossip: bool,
-    /// The topic of signed announcements.
-    pub gossip_topic: String,
-    /// Between two passes.
-    pub interval: Duration,
-    /// The entries of the configuration, beside the stored list.
-    pub bootstrap: Vec<Entry>,
-    /// The Kubo daemon whose peers each pass takes.
-    pub ipfs: Option<Api>,
-    /// The ipfs-cluster whose members each pass takes.
-    pub cluster: Option<Api>,
-    /// The name of the DHT.
-    pub dht_protocol: String,
-    /// The protocol by which connected peers are asked where a peer is.
-    pub exchange_protocol: String,
-}
-
-impl DiscoverySettings {
-    pub(super) fn resolve(config: &Config, profile: Profile) -> Result<Self> {
-        let given = config.discovery.clone().unwrap_or_default();
-        let prefix = protocol_prefix(config.protocol_prefix.as_deref())?;
-        // On a local network every node can be reached, so every node may answer.
-        let (mdns, dht, gossip) = match profile {
-            Profile::Offline => (false, DhtMode::Off, false),
-            Profile::Lan => (true, DhtMode::Server, true),
-            Profile::Internet => (false, DhtMode::Auto, true),
-        };
-        let interval = given.interval_s.unwrap_or(INTERVAL_S);
-        let interval = bounded("discovery.interval_s", interval, 1, MAX_INTERVAL_S)?;
-        Ok(DiscoverySettings {
-            mdns: given.mdns.unwrap_or(mdns),
-            dht: given.dht.unwrap_or(dht),
-            gossip: given.gossip.unwrap_or(gossip),
-            gossip_topic: topic(given.gossip_topic, prefix)?,
-            interval: Duration::from_secs(interval),
-            bootstrap: bootstrap(config.bootstrap.as_deref().unwrap_or_default())?,
-            ipfs: api(
-                "bootstrap_from_ipfs",
-                config.bootstrap_from_ipfs.as_ref(),
-                Api::kubo_default,
-            )?,
-            cluster: api(
-                "bootstrap_from_cluster",
-                config.bootstrap_from_cluster.as_ref(),
-                Api::cluster_default,
-            )?,
-            dht_protocol: match (profile, &config.protocol_prefix) {
-                (Profile::Internet, None) => PUBLIC_DHT.to_owned(),
-                _ => format!("{prefix}/kad/1.0.0"),
-            },
-            exchange_protocol: format!("{prefix}/find-peer/1.0.0"),
-        })
-    }
+/// Fills in and checks them.
+pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySettings> {
+    let given = config.discovery.clone().unwrap_or_default();
+    let prefix = protocol_prefix(config.protocol_prefix.as_deref())?;
+    // On a local network every node can be reached, so every node may answer.
+    let (mdns, dht, gossip) = match profile {
+        Profile::Offline => (false, DhtMode::Off, false),
+        Profile::Lan => (true, DhtMode::Server, true),
+        Profile::Internet => (false, DhtMode::Auto, true),
+    };
+    let interval_s = Discovery::NUMBERS.interval_s.or_default(given.interval_s)?;
+    Ok(DiscoverySettings {
+        mdns: given.mdns.unwrap_or(mdns),
+        dht: given.dht.unwrap_or(dht),
+        gossip: given.gossip.unwrap_or(gossip),
+        gossip_topic: topic(given.gossip_topic, prefix)?,
+        interval: Duration::from_secs(interval_s),
+        bootstrap: bootstrap(config.bootstrap.as_deref().unwrap_or_default())?,
+        ipfs: api("bootstrap_from_ipfs", config.bootstrap_from_ipfs.as_ref(), Api::kubo_default)?,
+        cluster: api(
+            "bootstrap_from_cluster",
+            config.bootstrap_from_cluster.as_ref(),
+            Api::cluster_default,
+        )?,
+        dht_protocol: match (profile, &config.protocol_prefix) {
+            (Profile::Internet, None) => PUBLIC_DHT.to_owned(),
+            _ => format!("{prefix}/kad/1.0.0"),
+        },
+        exchange_protocol: format!("{prefix}/find-peer/1.0.0"),
+    })
 }
 
 fn protocol_prefix(given: Option<&str>) -> Result<&str> {

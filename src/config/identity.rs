@@ -11,11 +11,11 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use libp2p::identity::Keypair;
 
-use super::data_dir::{DataDir, storage_error};
-use super::secret::{KeySource, decode_base64, read_key_file};
+use super::data_dir::DataDir;
+use super::secret::{KeySource, MAX_KEY_FILE_BYTES, decode_base64};
 use super::settings::Settings;
+use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
-use crate::private_file;
 
 const KEY_FILE: &str = "identity.key";
 
@@ -82,7 +82,7 @@ fn keypair_from_file(path: &Path) -> Result<Keypair> {
                 "put the right key back; peerkit makes a new one only where there is no file",
             )
     };
-    let bytes = read_key_file(path).map_err(|error| refused(format!("can't be read: {error}")))?;
+    let bytes = disk::read(path, MAX_KEY_FILE_BYTES).map_err(|why| refused(why.to_string()))?;
     if bytes.is_empty() {
         return Err(refused("is an empty file".to_owned()));
     }
@@ -108,24 +108,13 @@ fn write_key(path: &Path, keypair: &Keypair) -> Result<()> {
         Error::new(ErrorKind::Identity, format!("the new private key can't be encoded: {error}"))
     })?;
     let text = BASE64_STANDARD.encode(bytes) + "\n";
-    private_file::replace(path, text.as_bytes())
+    disk::replace(path, text.as_bytes())
         .map_err(|error| storage_error(path, "the new private key can't be written", &error))
 }
 
-#[cfg(unix)]
+/// The warning for a key file that isn't its user's alone.
 fn readable_by_others(path: &Path) -> Option<String> {
-    use std::os::unix::fs::MetadataExt;
-
-    let mode = fs::metadata(path).ok()?.mode() & 0o777;
-    (mode & 0o077 != 0).then(|| {
-        format!(
-            "the private key in {} is open to other users (mode {mode:o}); chmod 600 it",
-            path.display()
-        )
-    })
-}
-
-#[cfg(not(unix))]
-fn readable_by_others(_: &Path) -> Option<String> {
-    None
+    let mode = disk::open_to_others(path).ok()?? & 0o777;
+    let path = path.display();
+    Some(format!("the private key in {path} is open to other users (mode {mode:o}); chmod 600 it"))
 }

@@ -5,13 +5,13 @@
 //! file says counts only while the lock is held: a dead owner's words stay behind. `data_dir` writes
 //! it, `control` reads it.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::os;
+use crate::{disk, os};
 
 const LOCK_FILE: &str = "lock";
 /// More than a pid and a path take.
@@ -80,11 +80,8 @@ fn open_to_read(data_dir: &Path) -> io::Result<Option<File>> {
 
 /// Opens the file for its owner to be.
 pub(super) fn open(data_dir: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(data_dir.join(LOCK_FILE))
+    let mut options = disk::private_file();
+    options.read(true).write(true).create(true).truncate(false).open(data_dir.join(LOCK_FILE))
 }
 
 /// Takes the lock. False where another has it.

@@ -1,36 +1,40 @@
-//! Configuration: what a user may set ([`Config`]), and what follows from it.
+//! Configuration: the keys a user may set ([`Config`]), and what follows from them.
 //!
-//! `keys` is the user's side, with `values` and `secret` for what keys hold and `read` for their JSON.
-//! `settings` puts defaults, profile, file and call together; `check` holds what it asks of single
-//! values, `conflicts` what a second start is compared by. `data_dir` with `lock_file`, and `identity`
-//! are what start finds on disk. `open` runs them in order, for `run`. Nothing here knows the network.
+//! `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
+//! `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
+//! `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
+//! with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
+//! Nothing here knows the network.
 
 mod check;
 mod conflicts;
 mod data_dir;
 mod discovery;
+mod error;
 mod identity;
 mod keys;
 mod lock_file;
 mod read;
+mod resolve;
 mod secret;
 mod settings;
+mod table;
 #[cfg(test)]
 mod tests;
 mod values;
 
 use libp2p::identity::Keypair;
 
-pub use keys::{Config, Discovery, Limits, Log};
+pub use keys::{Config, Discovery, Limits, Log, MAX_TIMEOUT};
 pub use secret::KeySource;
-pub use settings::MAX_TIMEOUT;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
-pub(crate) use data_dir::{DataDir, refuse_foreign_writers, storage_error};
+pub(crate) use data_dir::DataDir;
+pub(crate) use keys::DEFAULT_TIMEOUT;
 pub(crate) use lock_file::Owner;
+pub(crate) use settings::Settings;
 
 use identity::{Identity, load_identity};
-pub(crate) use settings::{DEFAULT_TIMEOUT, Settings};
 
 use crate::error::Result;
 

@@ -1,30 +1,53 @@
-//! From JSON text to [`Config`], for a call and for `config.json`.
+//! Reads JSON into a [`Config`], for a call and for `config.json`.
 //!
-//! It's done by hand instead of by a serde derive, because errors name the whole key
-//! (`limits.max_peers`) and the nearest known one, and because an unknown key is an error in a call but
-//! a warning in the file. Called by `Config::from_json` and `DataDir::read_config`.
+//! Errors name the whole key (`limits.max_peers`). An unknown key is an error in a call, with the nearest
+//! known one, and a warning in the file: another version may know it. serde reads; what it can't do is here:
+//! other names of keys, and objects given as lists, which serde would take.
 
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::{Map, Value};
+use serde_path_to_error::{Segment, Track};
 
-use super::keys::{Config, Discovery, KeyValue, Limits, Log};
+use super::error::invalid;
+use super::keys::{Config, every_key};
 use super::secret::KeySource;
+use super::table::{Keys, out_of_bounds};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Other names of keys, as they may stand in the outermost object.
-const ALIASES: [(&str, &str); 2] =
-    [("config_dir", "data_dir"), ("discovery_interval", "discovery.interval_s")];
-
-/// No key is longer; of an unknown one that is, so much is shown.
+/// No key is longer; of an unknown one that is, only the beginning is shown.
 const MAX_KEY_CHARS: usize = 64;
+/// How much of an unusable value an error shows.
+const MAX_SHOWN_CHARS: usize = 200;
 
-/// What to do with a key nobody knows.
-pub(super) enum Unknown<'a> {
-    /// It's an error: a call names it.
-    Refuse,
-    /// It's worth a warning: the file names it.
-    Warn(&'a mut Vec<String>),
+impl Config {
+    /// Reads the JSON object that `peerkit_start` takes. A null is as good as a key not given.
+    ///
+    /// # Errors
+    /// [`ErrorKind::ConfigInvalid`](crate::ErrorKind::ConfigInvalid) for what is no JSON object, for an unknown key (`detail.key`, and
+    /// the nearest known one in `detail.nearest`) and for a value of the wrong type (`detail.key`).
+    pub fn from_json(text: &str) -> Result<Config> {
+        let Read { config, unknown } = read_object(text.as_bytes())?;
+        match unknown.into_iter().next() {
+            None => config,
+            Some(UnknownKey { shown, nearest, message }) => {
+                Err(Error::new(ErrorKind::ConfigInvalid, message)
+                    .with("key", shown)
+                    .with("nearest", nearest))
+            }
+        }
+    }
+
+    /// Takes relative paths as seen from `dir`: the file means the same from any working directory.
+    fn rebase(&mut self, dir: &Path) {
+        let log_file = self.log.as_mut().and_then(|log| log.file.as_mut());
+        let keys = [&mut self.identity, &mut self.swarm_key];
+        let key_files = keys.into_iter().flatten().filter_map(KeySource::path_mut);
+        for path in key_files.chain(log_file) {
+            *path = dir.join(&*path);
+        }
+    }
 }
 
 /// What `config.json` in a data directory says.
@@ -39,12 +62,13 @@ pub(crate) struct FileConfig {
 }
 
 impl FileConfig {
-    /// Reads the text of the file. Unknown keys are warnings: another version may know them.
+    /// Reads the text of the file.
     pub(super) fn parse(path: PathBuf, text: &[u8]) -> Result<FileConfig> {
-        let mut warnings = Vec::new();
         let at_path = |error: Error| error.with("path", path.display().to_string());
-        let read = read_object(text, &mut Unknown::Warn(&mut warnings));
-        let mut config = read.map_err(at_path)?;
+        let Read { config, unknown } = read_object(text).map_err(at_path)?;
+        let mut config = config.map_err(at_path)?;
+        let mut warnings: Vec<String> =
+            unknown.into_iter().map(|key| format!("config.json: {}", key.message)).collect();
         if config.data_dir.take().is_some() {
             warnings.push("`data_dir` has no effect in config.json".to_owned());
         }
@@ -55,32 +79,37 @@ impl FileConfig {
     }
 }
 
-impl Config {
-    /// Takes relative paths as seen from `dir`: the file means the same from any working directory.
-    fn rebase(&mut self, dir: &Path) {
-        let log_file = self.log.as_mut().and_then(|log| log.file.as_mut());
-        let keys = [&mut self.identity, &mut self.swarm_key];
-        let key_files = keys.into_iter().flatten().filter_map(KeySource::path_mut);
-        for path in key_files.chain(log_file) {
-            *path = dir.join(&*path);
-        }
-    }
+/// What serde made of an object.
+struct Read {
+    config: Result<Config>,
+    /// The keys nobody knows, up to where reading failed if it did.
+    unknown: Vec<UnknownKey>,
 }
 
-pub(super) fn read_object(text: &[u8], unknown: &mut Unknown<'_>) -> Result<Config> {
+fn read_object(text: &[u8]) -> Result<Read> {
     let refused = |why: String| Error::new(ErrorKind::ConfigInvalid, why);
-    match serde_json::from_slice(text) {
-        Ok(Value::Object(mut object)) => {
-            rename_aliases(&mut object)?;
-            Config::read(Value::Object(object), "", unknown)
-        }
-        Ok(_) => Err(refused("the configuration must be a JSON object".to_owned())),
-        Err(error) => Err(refused(format!("the configuration is no JSON: {error}"))),
-    }
+    let mut object = match serde_json::from_slice(text) {
+        Ok(Value::Object(object)) => object,
+        Ok(_) => return Err(refused("the configuration must be a JSON object".to_owned())),
+        Err(error) => return Err(refused(format!("the configuration is no JSON: {error}"))),
+    };
+    rename_aliases(&mut object)?;
+    refuse_lists_as_objects(&object)?;
+    let object = Value::Object(object);
+
+    let mut unknown = Vec::new();
+    let mut note = |path: serde_ignored::Path<'_>| unknown.push(UnknownKey::new(&name_of(&path)));
+    let mut track = Track::new();
+    let noting = serde_ignored::Deserializer::new(&object, &mut note);
+    let tracking = serde_path_to_error::Deserializer::new(noting, &mut track);
+    let read = <Config as Keys>::Read::deserialize(tracking);
+    let config = read.map(Config::from).map_err(|error| wrong_type(&object, track, &error));
+    Ok(Read { config, unknown })
 }
 
+/// Moves what stands under another name to its key.
 fn rename_aliases(object: &mut Map<String, Value>) -> Result<()> {
-    for (alias, key) in ALIASES {
+    for (alias, key) in every_key().filter_map(|key| Some((key.alias?, key.name))) {
         let Some(value) = object.remove(alias).filter(|value| !value.is_null()) else {
             continue;
         };
@@ -92,38 +121,98 @@ fn rename_aliases(object: &mut Map<String, Value>) -> Result<()> {
                     *outer_value = Value::Object(Map::new());
                 }
                 let Value::Object(nested) = outer_value else {
-                    return Err(invalid(outer, "it must be an object"));
+                    return Err(not_an_object(outer));
                 };
                 (nested, inner)
             }
         };
         if object.get(name).is_some_and(|value| !value.is_null()) {
-            return Err(invalid(
-                alias,
-                format!("it is another name for `{key}`, which is given too"),
-            ));
+            let why = format!("it is another name for `{key}`, which is given too");
+            return Err(invalid(alias, why));
         }
         object.insert(name.to_owned(), value);
     }
     Ok(())
 }
 
-impl Unknown<'_> {
-    /// A key nobody knows: refused, or noted as a warning.
-    pub(super) fn meet(&mut self, key: &str) -> Result<()> {
+/// Refuses what serde would read as an object by the order of its keys.
+fn refuse_lists_as_objects(object: &Map<String, Value>) -> Result<()> {
+    let objects = Config::KEYS.iter().filter(|key| !key.inside.is_empty());
+    let is_object = |value: &Value| value.is_object() || value.is_null();
+    match objects.map(|key| key.name).find(|name| !object.get(*name).is_none_or(is_object)) {
+        Some(name) => Err(not_an_object(name)),
+        None => Ok(()),
+    }
+}
+
+fn not_an_object(key: &str) -> Error {
+    invalid(key, "it must be an object")
+}
+
+/// The error for a value serde couldn't read, where it stands.
+fn wrong_type(object: &Value, track: Track, error: &serde_json::Error) -> Error {
+    let path = track.path();
+    let (mut key, mut at, mut value) = (String::new(), String::new(), Some(object));
+    for segment in path.iter() {
+        match segment {
+            Segment::Map { key: inner } => {
+                let dot = if key.is_empty() { "" } else { "." };
+                key.extend([dot, inner]);
+                value = value.and_then(|value| value.get(inner));
+            }
+            Segment::Seq { index } => at = format!("at [{index}], "),
+            _ => {}
+        }
+    }
+    let bounds = every_key().find(|known| known.name == key).and_then(|known| known.bounds);
+    let why = match (bounds, value) {
+        (Some((least, most)), Some(value)) => {
+            out_of_bounds(least, most, shorten(&value.to_string(), MAX_SHOWN_CHARS))
+        }
+        _ => at + &shorten(&error.to_string(), MAX_SHOWN_CHARS),
+    };
+    invalid(&key, why)
+}
+
+fn shorten(text: &str, chars: usize) -> String {
+    match text.char_indices().nth(chars) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// A key nobody knows.
+struct UnknownKey {
+    /// The key, in a form that can be shown.
+    shown: String,
+    nearest: Option<String>,
+    message: String,
+}
+
+impl UnknownKey {
+    fn new(key: &str) -> Self {
         let nearest = nearest_key(key);
         let guess = nearest.as_ref().map(|known| format!(", did you mean `{known}`?"));
-        let key: String = key.chars().take(MAX_KEY_CHARS).flat_map(char::escape_debug).collect();
-        let message = format!("unknown key `{key}`{}", guess.unwrap_or_default());
-        match self {
-            Unknown::Warn(warnings) => {
-                warnings.push(format!("config.json: {message}"));
-                Ok(())
-            }
-            Unknown::Refuse => Err(Error::new(ErrorKind::ConfigInvalid, message)
-                .with("key", key)
-                .with("nearest", nearest)),
-        }
+        let shown: String = key.chars().take(MAX_KEY_CHARS).flat_map(char::escape_debug).collect();
+        let message = format!("unknown key `{shown}`{}", guess.unwrap_or_default());
+        UnknownKey { shown, nearest, message }
+    }
+}
+
+/// A path as a key's name: without the marks that serde_ignored has for optional values.
+fn name_of(path: &serde_ignored::Path<'_>) -> String {
+    use serde_ignored::Path;
+
+    match path {
+        Path::Root => String::new(),
+        Path::Map { parent, key } => match name_of(parent) {
+            outer if outer.is_empty() => key.clone(),
+            outer => format!("{outer}.{key}"),
+        },
+        Path::Seq { parent, .. }
+        | Path::Some { parent }
+        | Path::NewtypeStruct { parent }
+        | Path::NewtypeVariant { parent } => name_of(parent),
     }
 }
 
@@ -149,20 +238,11 @@ fn nearest_key(typed: &str) -> Option<String> {
     (distance <= alike).then_some(known)
 }
 
-/// Every key there is, aliases included.
+/// The names of every key, other names included.
 pub(super) fn known_keys() -> impl Iterator<Item = String> {
-    fn inside(outer: &str, keys: &'static [&'static str]) -> impl Iterator<Item = String> {
-        keys.iter().map(move |key| format!("{outer}.{key}"))
-    }
-    let outermost = Config::KEYS.iter().chain(ALIASES.iter().map(|(alias, _)| alias));
-    outermost
-        .map(|key| (*key).to_owned())
-        .chain(inside("discovery", Discovery::KEYS))
-        .chain(inside("limits", Limits::KEYS))
-        .chain(inside("log", Log::KEYS))
-}
-
-/// The error for a value that a key can't have. `why` must not quote a secret.
-pub(super) fn invalid(key: &str, why: impl std::fmt::Display) -> Error {
-    Error::new(ErrorKind::ConfigInvalid, format!("`{key}`: {why}")).with("key", key)
+    let (outermost, inside): (Vec<_>, Vec<_>) =
+        every_key().partition(|key| !key.name.contains('.'));
+    let names = outermost.into_iter().map(|key| key.name);
+    let aliases = every_key().filter_map(|key| key.alias);
+    names.chain(aliases).chain(inside.into_iter().map(|key| key.name)).map(str::to_owned)
 }

@@ -4,22 +4,22 @@
 //! Used for the private key (read in `identity`) and the swarm key (read here, for `settings`).
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
-use super::keys::KeyValue;
-use super::read::{Unknown, invalid};
+use super::error::invalid;
+use crate::disk;
 use crate::error::{Error, Result};
 
 /// The longest key file read. An RSA key of 16384 bits has about 12 KiB in base64.
-const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
+pub(super) const MAX_KEY_FILE_BYTES: u64 = 64 * 1024;
 const SWARM_KEY_BYTES: usize = 32;
 
 /// A secret: its text, or the file that holds it. Of the text, `Debug` shows nothing.
@@ -70,15 +70,16 @@ impl fmt::Debug for KeySource {
     }
 }
 
-impl KeyValue for KeySource {
-    fn read(value: Value, key: &str, _: &mut Unknown<'_>) -> Result<Self> {
-        let wrong = || invalid(key, r#"it must be a text or {"file": path}"#);
-        match value {
+impl<'de> Deserialize<'de> for KeySource {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Whatever it is, it isn't quoted: it is meant as a secret.
+        let wrong = || D::Error::custom(r#"it must be a text or {"file": path}"#);
+        match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(KeySource::Text(text)),
-            Value::Object(object) => match object.get("file") {
-                Some(Value::String(path)) if object.len() == 1 => Ok(KeySource::file(path)),
-                _ => Err(wrong()),
-            },
+            Value::Object(object) if object.len() == 1 => {
+                let file = object.get("file").and_then(Value::as_str);
+                file.map(KeySource::file).ok_or_else(wrong)
+            }
             _ => Err(wrong()),
         }
     }
@@ -101,9 +102,8 @@ impl SwarmKey {
             KeySource::Text(text) => parse_swarm_key(text).map_err(|why| refused(why.to_owned())),
             KeySource::File { file } => {
                 let at_path = |error: Error| error.with("path", file.display().to_string());
-                let bytes = read_key_file(file).map_err(|error| {
-                    at_path(refused(format!("{} can't be read: {error}", file.display())))
-                })?;
+                let bytes = disk::read(file, MAX_KEY_FILE_BYTES)
+                    .map_err(|why| at_path(refused(format!("{} {why}", file.display()))))?;
                 let text = str::from_utf8(&bytes).map_err(|_| "it is no text");
                 text.and_then(parse_swarm_key)
                     .map_err(|why| at_path(refused(format!("in {}, {why}", file.display()))))
@@ -143,17 +143,4 @@ pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
 
     GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING).decode(text).ok()
-}
-
-/// Reads a file that holds a key: a regular file (a pipe would block the start) of bounded size.
-pub(super) fn read_key_file(path: &Path) -> io::Result<Vec<u8>> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_KEY_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_KEY_FILE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "too long for a key"));
-    }
-    Ok(bytes)
 }

@@ -1,29 +1,18 @@
-//! Settings: the configuration with every default filled in and every value checked.
+//! What a run goes by: the configuration with every default filled in and every value checked.
 //!
-//! Precedence is defaults < profile < `config.json` < the call. The worker and the book take their
-//! numbers from here; nothing changes after start. Single values are checked in `check`; a second start
-//! is compared in `conflicts`.
+//! `resolve` makes it; the worker and the book take their numbers from here. Nothing changes after start, and
+//! a second start is compared with it in `conflicts`.
 
-use std::path::{Path, PathBuf, absolute};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use super::check;
-use super::discovery::DiscoverySettings;
-use super::keys::{Config, KeyValue};
-use super::read::{FileConfig, invalid};
 use super::secret::{KeySource, SwarmKey};
-use super::values::{LogLevel, Profile};
+use super::values::{DhtMode, LogLevel, Profile};
 use crate::Multiaddr;
 use crate::addr::Scope;
-use crate::error::Result;
+use crate::bootstrap::Entry;
+use crate::daemon::Api;
 use crate::model::reply::LimitsInForce;
-
-/// The deadline of calls that name none, where the configuration names none either.
-pub(crate) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-/// The longest deadline a call may have.
-pub const MAX_TIMEOUT: Duration = Duration::from_millis(3_600_000);
-/// A year; much more would overflow a deadline.
-const MAX_IDLE_TIMEOUT_S: u64 = 31_536_000;
 
 /// What a run goes by.
 #[derive(Debug, Clone)]
@@ -62,6 +51,28 @@ pub(crate) struct Settings {
     pub warnings: Vec<String>,
 }
 
+/// How peers are found.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct DiscoverySettings {
+    pub mdns: bool,
+    pub dht: DhtMode,
+    pub gossip: bool,
+    /// The topic of signed announcements.
+    pub gossip_topic: String,
+    /// Between two passes.
+    pub interval: Duration,
+    /// The entries of the configuration, beside the stored list.
+    pub bootstrap: Vec<Entry>,
+    /// The Kubo daemon whose peers each pass takes.
+    pub ipfs: Option<Api>,
+    /// The ipfs-cluster whose members each pass takes.
+    pub cluster: Option<Api>,
+    /// The name of the DHT.
+    pub dht_protocol: String,
+    /// The protocol by which connected peers are asked where a peer is.
+    pub exchange_protocol: String,
+}
+
 /// What is logged, and where to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogSettings {
@@ -96,82 +107,4 @@ impl Settings {
             Profile::Internet => true,
         }
     }
-
-    /// Fills in and checks everything. Reads the swarm key's file, and asks the system for IPv6.
-    pub(crate) fn resolve(given: &Config, file: Option<FileConfig>) -> Result<Settings> {
-        let (config, mut warnings) = match file {
-            None => (given.clone(), Vec::new()),
-            Some(file) => (given.clone().over(file.config), file.warnings),
-        };
-        check::unbuilt(&config)?;
-        let profile = config.profile.unwrap_or_default();
-        warnings.extend(missing_in_profile(profile).map(str::to_owned));
-        let swarm_key = config.swarm_key.as_ref().map(SwarmKey::load).transpose()?;
-        let listen = match &config.listen {
-            Some(listen) => check::listen(listen, swarm_key.is_some())?,
-            None => check::default_listen(profile, swarm_key.is_some()),
-        };
-        Ok(Settings {
-            data_dir: absolute_path("data_dir", config.data_dir.as_deref())?,
-            control_socket: config.control_socket.unwrap_or(false),
-            identity: config.identity.clone(),
-            profile,
-            listen,
-            listen_explicit: config.listen.is_some(),
-            advertise: check::addresses("advertise", &config.advertise)?,
-            no_announce: check::addresses("no_announce", &config.no_announce)?,
-            discovery: DiscoverySettings::resolve(&config, profile)?,
-            limits: check::limits(&config.limits.clone().unwrap_or_default())?,
-            swarm_key,
-            agent_version: check::agent_version(config.agent_version.clone())?,
-            idle_timeout: idle_timeout(&config)?,
-            default_timeout: default_timeout(&config)?,
-            log: log_settings(&config)?,
-            warnings,
-        })
-    }
-}
-
-/// What a profile promises and this release doesn't have.
-fn missing_in_profile(profile: Profile) -> Option<&'static str> {
-    (profile == Profile::Internet).then_some(
-        "profile internet: relays, hole punching and port mapping are not built yet; a node behind NAT \
-         can dial, but not be dialled",
-    )
-}
-
-fn idle_timeout(config: &Config) -> Result<Option<Duration>> {
-    let seconds = check::bounded(
-        "idle_timeout_s",
-        config.idle_timeout_s.unwrap_or(0),
-        0,
-        MAX_IDLE_TIMEOUT_S,
-    )?;
-    Ok((seconds > 0).then(|| Duration::from_secs(seconds)))
-}
-
-fn default_timeout(config: &Config) -> Result<Duration> {
-    let given = config.default_timeout_ms.unwrap_or(DEFAULT_TIMEOUT.as_millis() as u64);
-    Ok(Duration::from_millis(check::bounded(
-        "default_timeout_ms",
-        given,
-        1,
-        MAX_TIMEOUT.as_millis() as u64,
-    )?))
-}
-
-fn log_settings(config: &Config) -> Result<Option<LogSettings>> {
-    let Some(log) = &config.log else {
-        return Ok(None);
-    };
-    Ok(Some(LogSettings {
-        level: log.level.unwrap_or_default(),
-        file: absolute_path("log.file", log.file.as_deref())?,
-    }))
-}
-
-/// The path whatever the working directory becomes later. Links stay: they may not exist yet.
-fn absolute_path(key: &str, path: Option<&Path>) -> Result<Option<PathBuf>> {
-    let read = path.map(absolute).transpose();
-    read.map_err(|error| invalid(key, format!("it is no path: {error}")))
 }

@@ -1,16 +1,13 @@
-//! The kinds of value that keys have beside numbers and texts. Secrets have a module of their own.
+//! The kinds of value that keys have beside numbers and texts; secrets are in `secret`.
 //!
-//! `keys` says which key takes which; nothing here has a behaviour of its own.
+//! `keys` says which key takes which; all that's done here is reading them.
 
 use std::fmt;
 
 use schemars::JsonSchema;
+use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-
-use super::keys::KeyValue;
-use super::read::{Unknown, invalid};
-use crate::error::Result;
 
 /// A set of defaults for other keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -88,12 +85,13 @@ impl From<&str> for ApiAddress {
     }
 }
 
-impl KeyValue for ApiAddress {
-    fn read(value: Value, key: &str, _: &mut Unknown<'_>) -> Result<Self> {
-        match value {
+impl<'de> Deserialize<'de> for ApiAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Value::deserialize(deserializer)? {
             Value::Bool(on) => Ok(ApiAddress::On(on)),
             Value::String(address) => Ok(ApiAddress::At(address)),
-            _ => Err(invalid(key, "it must be true, false or an address")),
+            // The value isn't quoted: there may be a password in it.
+            _ => Err(D::Error::custom("it must be true, false or an address")),
         }
     }
 }

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use super::connection::{Unopened, open};
 use super::message::ServerHello;
 use super::wire::Wire;
-use crate::config::{Owner, refuse_foreign_writers, storage_error};
+use crate::config::Owner;
+use crate::disk::{refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// How long an owner may take from its lock to its socket. It opens the socket before anything that
@@ -70,9 +71,7 @@ impl Silent {
 
 fn nobody(data_dir: &Path) -> Error {
     let message = format!("nobody runs a node on the data directory {}", data_dir.display());
-    Error::new(ErrorKind::NotRunning, message)
-        .with("path", data_dir.display().to_string())
-        .with_hint("start a node with this data_dir")
+    Error::new(ErrorKind::NotRunning, message).with("path", data_dir.display().to_string())
 }
 
 fn serves_nobody(data_dir: &Path, pid: Option<u32>) -> Error {

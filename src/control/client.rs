@@ -317,7 +317,7 @@ impl Inner {
         if Arc::strong_count(&places) > MAX_SUBSCRIPTIONS {
             let message =
                 format!("{MAX_SUBSCRIPTIONS} subscriptions at the owner are open already");
-            return Err(Error::new(ErrorKind::Busy, message).with_hint("drop one first"));
+            return Err(Error::new(ErrorKind::Busy, message).with_hint("end one of them first"));
         }
         Ok(Arc::clone(&places))
     }

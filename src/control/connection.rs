@@ -107,7 +107,7 @@ pub(super) fn broke(broken: &Broken) -> Error {
 
 pub(super) fn gone() -> Error {
     let message = "the process that owned the data directory is gone, or has stopped its manager";
-    Error::new(ErrorKind::Closed, message).with_hint("attach anew")
+    Error::new(ErrorKind::Closed, message)
 }
 
 pub(super) fn not_understood() -> Error {

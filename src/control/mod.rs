@@ -3,7 +3,7 @@
 //!
 //! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only its
 //! own user can connect to: `control.sock` in the data directory, or where that path is too long for a
-//! socket, a file in `$XDG_RUNTIME_DIR`. The second line of the file `lock` in the directory says where.
+//! socket, a file in `$XDG_RUNTIME_DIR`, or else in `peerkit-UID` among the temporary files. The second line of the file `lock` in the directory says where.
 //!
 //! ```no_run
 //! # fn main() -> peerkit::Result<()> {
@@ -60,8 +60,8 @@
 mod attach;
 mod client;
 mod connection;
-#[cfg(not(unix))]
-mod elsewhere;
+// Half of it is what only a server says or hears.
+#[cfg_attr(not(unix), allow(dead_code))]
 mod message;
 mod remote_events;
 #[cfg(unix)]
@@ -71,13 +71,16 @@ mod session;
 #[cfg(unix)]
 mod sessions;
 mod socket;
+#[cfg(not(unix))]
+mod unsupported;
+#[cfg_attr(not(unix), allow(dead_code))]
 mod wire;
 
 pub use self::client::Client;
-#[cfg(not(unix))]
-pub(crate) use self::elsewhere::{Server, Sessions};
 pub use self::remote_events::RemoteEvents;
 #[cfg(unix)]
 pub(crate) use self::server::Server;
 #[cfg(unix)]
 pub(crate) use self::sessions::Sessions;
+#[cfg(not(unix))]
+pub(crate) use self::unsupported::{Server, Sessions};

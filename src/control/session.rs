@@ -115,7 +115,7 @@ impl Session<'_> {
         }
         let call = || self.watched_call(operation, params, timeout, cancel_on_hangup);
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            self.manager.condemn();
+            self.manager.mark_dead();
             let message = "peerkit panicked in this call; the manager is dead";
             operation.failure(&Error::new(ErrorKind::Panic, message))
         })

@@ -7,15 +7,15 @@
 pub(super) use self::unix::{Bound, Stream, connect, send};
 
 #[cfg(not(unix))]
-pub(super) use self::elsewhere::{Stream, connect, send};
+pub(super) use self::unsupported::{Stream, connect, send};
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{self, DirBuilder, Permissions};
+    use std::fs::{self, Permissions};
     use std::io;
     use std::os::fd::OwnedFd;
     use std::os::unix::ffi::OsStrExt;
-    use std::os::unix::fs::{DirBuilderExt, FileTypeExt, MetadataExt, PermissionsExt};
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixListener;
     pub(in super::super) use std::os::unix::net::UnixStream as Stream;
     use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ mod unix {
 
     use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-    use crate::config::storage_error;
+    use crate::disk::{is_private_directory, private_directory, storage_error};
     use crate::error::{Error, ErrorKind, Result};
     use crate::os;
 
@@ -92,23 +92,14 @@ mod unix {
         let runtime = runtime.filter(|runtime| runtime.is_absolute()).map(Path::to_owned);
         let own = temporary.join(format!("peerkit-{}", os::effective_uid()));
         // Somebody else's, if it's there and isn't private; then it's refused below.
-        let _ = DirBuilder::new().mode(0o700).create(&own);
-        let places = runtime.into_iter().chain([own]).filter(|place| is_private(place));
+        let _ = private_directory().create(&own);
+        let places = runtime.into_iter().chain([own]).filter(|place| is_private_directory(place));
         places.map(|place| place.join(&name)).find(|path| fits(path)).ok_or_else(|| {
             let message =
                 format!("`control_socket`: {} is too long for the path of a socket", path.display());
             Error::new(ErrorKind::ConfigInvalid, message).with("key", "control_socket").with_hint(
                 "use a data_dir with a shorter path, or set XDG_RUNTIME_DIR to a directory of your own",
             )
-        })
-    }
-
-    /// Whether it is a directory, and no link to one, that nobody but this user can look into.
-    fn is_private(place: &Path) -> bool {
-        fs::symlink_metadata(place).is_ok_and(|directory| {
-            directory.is_dir()
-                && directory.uid() == os::effective_uid()
-                && directory.mode() & 0o077 == 0
         })
     }
 
@@ -227,9 +218,9 @@ mod unix {
     }
 }
 
-/// Where there are no Unix sockets nobody attaches to anybody.
+/// Refuses to connect: there are no Unix sockets here.
 #[cfg(not(unix))]
-mod elsewhere {
+mod unsupported {
     use std::io::{self, Write};
     pub(in super::super) use std::net::TcpStream as Stream;
     use std::path::Path;

@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::check::{in_range, required_peer};
 use super::{PeerManager, not_in_book};
-use crate::book::{Record, UserChange};
+use crate::book::{Committing, Record, UserChange};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
 use crate::model::params::*;
 use crate::model::reply::*;
-use crate::worker::command::{Command, Target};
+use crate::worker::{ConnectionsCommand, DialingCommand, Target};
 use crate::{Multiaddr, PeerId, addr, clock};
 
 /// Addresses taken by one `add_peer`.
@@ -52,15 +52,20 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
-        let was_held_off = target.peer.filter(|peer| self.is_held_off(peer));
-        let connected =
-            self.ask(deadline, params.cancel_token, |terms| Command::Connect { target, terms })?;
-        if let Some(peer) = was_held_off {
-            self.hold_off(peer, false, deadline)?;
+        // That the user wants the peer again doesn't depend on how the dial ends, so it goes to disk
+        // meanwhile.
+        let disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
+        let enabling = disabled.map(|peer| self.begin_dial_change(peer, false)).transpose()?;
+        let connected = self.ask(deadline, params.cancel_token, |terms| {
+            DialingCommand::Connect { target, terms }
+        })?;
+        if let Some(enabling) = enabling {
+            enabling.wait(commit_deadline(deadline))?;
         }
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
-            let on_disk = self.run.book.get(&peer).is_some_and(|known| known.has_users(&address));
+            let on_disk =
+                self.run.shared.book.get(&peer).is_some_and(|known| known.has_users(&address));
             if !on_disk {
                 self.store_added(peer, vec![address], deadline)?;
             }
@@ -84,8 +89,8 @@ impl PeerManager {
         if peer.is_none() && address.is_none() {
             return Err(invalid_argument("give `peer_id`, `multiaddr`, or both"));
         }
-        let ours = address.as_ref().is_some_and(|address| self.run.listens_on(address));
-        if peer == Some(self.run.peer_id) || peer.is_none() && ours {
+        let ours = address.as_ref().is_some_and(|address| self.run.shared.listens_on(address));
+        if peer == Some(self.run.shared.peer_id) || peer.is_none() && ours {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
         Ok(Target { peer, address })
@@ -115,8 +120,8 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
-        if !self.is_held_off(&peer) {
-            self.hold_off(peer, true, deadline)?;
+        if !self.is_dial_disabled(&peer) {
+            self.begin_dial_change(peer, true)?.wait(commit_deadline(deadline))?;
         }
         let was_connected = self.disconnect(peer, false, params.cancel_token, deadline)?;
         Ok(Disconnected {
@@ -129,14 +134,13 @@ impl PeerManager {
         })
     }
 
-    fn is_held_off(&self, peer: &PeerId) -> bool {
-        self.run.book.get(peer).is_some_and(|record| record.held_off)
+    fn is_dial_disabled(&self, peer: &PeerId) -> bool {
+        self.run.shared.book.get(peer).is_some_and(|record| record.dial_disabled)
     }
 
-    /// Whether the worker may dial the peer unasked; on disk when this returns.
-    fn hold_off(&self, id: PeerId, held_off: bool, deadline: Instant) -> Result<()> {
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        self.run.store.commit(UserChange::HoldOff { id, held_off }, deadline).map(drop)
+    /// Begins to put down whether the node may dial the peer by itself.
+    fn begin_dial_change(&self, id: PeerId, dial_disabled: bool) -> Result<Committing> {
+        self.run.store.begin(UserChange::DisableDial { id, dial_disabled })
     }
 
     fn disconnect(
@@ -146,7 +150,7 @@ impl PeerManager {
         token: Option<u64>,
         deadline: Instant,
     ) -> Result<bool> {
-        self.ask(deadline, token, |terms| Command::Disconnect { peer, forget, terms })
+        self.ask(deadline, token, |terms| ConnectionsCommand::Disconnect { peer, forget, terms })
     }
 
     /// Measures the round trip time to a connected peer; it never dials.
@@ -174,7 +178,11 @@ impl PeerManager {
         let peer = required_peer(params.peer_id)?;
         let count = in_range("count", params.count, 3, 100)?;
         self.known(&peer)?;
-        self.ask(deadline, params.cancel_token, |terms| Command::Ping { peer, count, terms })
+        self.ask(deadline, params.cancel_token, |terms| ConnectionsCommand::Ping {
+            peer,
+            count,
+            terms,
+        })
     }
 
     /// Makes a peer known, or adds addresses to one. On disk when this returns.
@@ -201,7 +209,7 @@ impl PeerManager {
     ) -> Result<PeerReply> {
         let deadline = self.act(timeout)?;
         let (peer, addresses) = self.added(params)?;
-        let discovered = self.run.book.get(&peer).is_none();
+        let discovered = self.run.shared.book.get(&peer).is_none();
         let record = self.store_added(peer, addresses, deadline)?;
         let info = record.info();
         if discovered {
@@ -209,7 +217,7 @@ impl PeerManager {
                 source: Source::User,
                 multiaddrs: info.row.multiaddrs.clone(),
             };
-            self.run.hub.publish(Some(record.id_text.clone()), kind);
+            self.run.shared.hub.publish(Some(record.id_text.clone()), kind);
         }
         Ok(PeerReply { peer_info: info })
     }
@@ -238,7 +246,7 @@ impl PeerManager {
         let peer = peer.ok_or_else(|| {
             invalid_argument("give `peer_id`, or an address that ends in /p2p/ and an id")
         })?;
-        if peer == self.run.peer_id {
+        if peer == self.run.shared.peer_id {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
         Ok((peer, addresses))
@@ -253,8 +261,8 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Arc<Record>> {
         let now = clock::now();
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        let added = self.run.store.commit(UserChange::Add { id, addrs, now }, deadline)?;
+        let change = UserChange::Add { id, addrs, now };
+        let added = self.run.store.commit(change, commit_deadline(deadline))?;
         added.ok_or_else(|| not_in_book(&id))
     }
 
@@ -277,6 +285,11 @@ impl PeerManager {
         self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
+}
+
+/// Gives a commit some time, even where what went before has used up the caller's.
+fn commit_deadline(deadline: Instant) -> Instant {
+    deadline.max(Instant::now() + COMMIT_GRACE)
 }
 
 /// Whether a dial to this address made the connection.

@@ -8,6 +8,7 @@ use cid::Cid;
 use super::PeerManager;
 use super::check::{in_range, required, required_peer};
 use crate::PeerId;
+use crate::book::{Intent, Origin};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::discovery::Snapshot;
@@ -16,7 +17,10 @@ use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
 use crate::worker::MAX_TOPIC_BYTES;
-use crate::worker::command::{Command, Reply, Target, Terms};
+use crate::worker::{
+    ContentCommand, DialingCommand, DiscoveryCommand, LookupCommand, PubsubCommand, Reply, Target,
+    Terms,
+};
 
 /// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
 const MAX_MESSAGE_BYTES: usize = 60 * 1024;
@@ -52,7 +56,7 @@ impl PeerManager {
             let until = Instant::now().checked_add(given);
             deadline = until.map_or(deadline, |until| until.min(deadline));
         }
-        let then = self.ask(deadline, params.cancel_token, |terms| Command::Discover {
+        let then = self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::Discover {
             limit: limit.into(),
             terms,
         })?;
@@ -88,36 +92,68 @@ impl PeerManager {
         timeout: impl Into<Option<Duration>>,
     ) -> Result<Discovery> {
         let deadline = self.act(timeout)?;
-        let then = self.ask(deadline, None, |terms| Command::SetDiscovery { active, terms })?;
+        let then =
+            self.ask(deadline, None, |terms| DiscoveryCommand::SetActive { active, terms })?;
         Ok(self.discovery(then))
+    }
+
+    /// Tells the node that this machine is on another network, for a host that knows sooner than the
+    /// interfaces show (a phone, a program that wakes up): waits after failed dials are forgotten, the
+    /// local network is asked anew, and a pass of discovery begins. Blocks until that pass is over, or
+    /// `timeout` has passed.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::{PeerManager, params::NetworkChange};
+    ///
+    /// let node = PeerManager::current()?;
+    /// let changed = node.network_changed(NetworkChange::new(), Duration::from_secs(5))?;
+    /// println!("{} peers are dialled again", changed.waits_forgotten);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn network_changed(
+        &self,
+        params: NetworkChange,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<NetworkChanged> {
+        let deadline = self.act(timeout)?;
+        let waits_forgotten = self.run.shared.book.forget_waits();
+        self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::NetworkChanged {
+            terms,
+        })?;
+        Ok(NetworkChanged {
+            waits_forgotten,
+            listen_addrs: self.run.status().listen_addrs,
+            connected_peers: self.run.shared.book.counts().connected,
+        })
     }
 
     /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
     /// example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
-        Ok(self.discovery(self.run.discovery.snapshot()))
+        Ok(self.discovery(self.run.shared.discovery.snapshot()))
     }
 
     fn discovery(&self, then: Snapshot) -> Discovery {
         let run = &self.run;
-        let found = then.found.iter().filter_map(|peer| run.book.get(peer));
+        let found = then.found.iter().filter_map(|peer| run.shared.book.get(peer));
         Discovery {
             discovered_peers: found.map(|record| record.row()).collect(),
             total_discovered: then.total,
-            total_peers: run.book.counts().total,
-            discovery_active: run.discovery.active(),
-            interval_s: run.settings.discovery.interval.as_secs(),
+            total_peers: run.shared.book.counts().total,
+            discovery_active: run.shared.discovery.active(),
+            interval_s: run.shared.settings.discovery.interval.as_secs(),
             last_pass: then.last_pass,
             complete: !then.passing,
             sources: then.sources,
-            recent_events: run.hub.recent(),
+            recent_events: run.shared.hub.recent(),
             bootstrap_peers: self.bootstrap_texts(),
         }
     }
 
     fn bootstrap_texts(&self) -> Vec<String> {
-        self.run.bootstrap.entries().iter().map(Entry::to_string).collect()
+        self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
     /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
@@ -148,10 +184,10 @@ impl PeerManager {
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
         let entry = entry(params)?;
-        if entry.peer_id == Some(self.run.peer_id) {
+        if entry.peer_id == Some(self.run.shared.peer_id) {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
-        let changed = self.run.bootstrap.add(entry)?;
+        let changed = self.run.shared.bootstrap.add(entry)?;
         self.bootstrap_changed(changed, deadline)
     }
 
@@ -163,13 +199,14 @@ impl PeerManager {
         timeout: impl Into<Option<Duration>>,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
-        let changed = self.run.bootstrap.remove(&entry(params)?)?;
+        let changed = self.run.shared.bootstrap.remove(&entry(params)?)?;
         self.bootstrap_changed(changed, deadline)
     }
 
     fn bootstrap_changed(&self, changed: bool, deadline: Instant) -> Result<BootstrapPeers> {
         if changed {
-            let told = self.ask(deadline, None, |terms| Command::BootstrapChanged { terms });
+            let told =
+                self.ask(deadline, None, |terms| DiscoveryCommand::BootstrapChanged { terms });
             // The change is on disk; a worker too busy to hear of it sees it in its next pass.
             let told = told.or_else(|error| match error.kind() {
                 ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
@@ -203,7 +240,7 @@ impl PeerManager {
         params: BootstrapFrom,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
-        let configured = self.run.settings.discovery.ipfs.clone();
+        let configured = self.run.shared.settings.discovery.ipfs.clone();
         self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
     }
 
@@ -214,7 +251,7 @@ impl PeerManager {
         params: BootstrapFrom,
         timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
-        let configured = self.run.settings.discovery.cluster.clone();
+        let configured = self.run.shared.settings.discovery.cluster.clone();
         self.bootstrap_from(Source::Cluster, configured, Api::cluster_default, params, timeout)
     }
 
@@ -232,12 +269,13 @@ impl PeerManager {
             None => configured.unwrap_or_else(default),
         };
         let token = params.cancel_token;
-        let named = self.ask(deadline, token, |terms| Command::AskDaemon { source, api, terms })?;
+        let named =
+            self.ask(deadline, token, |terms| DiscoveryCommand::AskDaemon { source, api, terms })?;
         let failed = match params.connect.unwrap_or(true) {
             true => self.connect_all(&named, token, deadline)?,
             false => Vec::new(),
         };
-        let records = named.iter().filter_map(|peer| self.run.book.get(peer));
+        let records = named.iter().filter_map(|peer| self.run.shared.book.get(peer));
         let peers: Vec<_> = records.map(|record| record.row()).collect();
         let connected = peers.iter().filter(|row| row.connected);
         Ok(FromDaemon {
@@ -254,14 +292,14 @@ impl PeerManager {
         cancel_token: Option<u64>,
         deadline: Instant,
     ) -> Result<Vec<FailedPeer>> {
-        let records = peers.iter().filter_map(|peer| self.run.book.get(peer));
-        let dialled = records.filter(|record| !record.held_off).take(MAX_DIALLED);
+        let records = peers.iter().filter_map(|peer| self.run.shared.book.get(peer));
+        let dialled = records.filter(|record| self.still_wanted(&record.id)).take(MAX_DIALLED);
         let mut pending = Vec::new();
         for record in dialled {
             let (reply, answer) = Reply::channel();
             let terms = Terms { deadline, cancel_token, reply };
             let target = Target { peer: Some(record.id), address: None };
-            let sent = self.run.commands.send(Command::Connect { target, terms });
+            let sent = self.run.commands.send(DialingCommand::Connect { target, terms }.into());
             sent.map_err(|error| self.why_gone(error))?;
             pending.push((record, answer));
         }
@@ -284,7 +322,8 @@ impl PeerManager {
 
     /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
     fn still_wanted(&self, peer: &PeerId) -> bool {
-        self.run.book.get(peer).is_some_and(|record| !record.held_off)
+        let record = self.run.shared.book.get(peer);
+        record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
 
     /// Asks the DHT, then the connected peers, where a peer is.
@@ -309,10 +348,10 @@ impl PeerManager {
     ) -> Result<PeerFound> {
         let deadline = self.act(timeout)?;
         let peer = required_peer(params.peer_id)?;
-        if peer == self.run.peer_id {
+        if peer == self.run.shared.peer_id {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
-        self.ask(deadline, params.cancel_token, |terms| Command::FindPeer { peer, terms })
+        self.ask(deadline, params.cancel_token, |terms| LookupCommand::FindPeer { peer, terms })
     }
 
     /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
@@ -339,8 +378,8 @@ impl PeerManager {
     ) -> Result<Provided> {
         let deadline = self.act(timeout)?;
         let (cid, key) = content(params.cid)?;
-        let took =
-            self.ask(deadline, params.cancel_token, |terms| Command::Provide { key, terms })?;
+        let took = self
+            .ask(deadline, params.cancel_token, |terms| ContentCommand::Provide { key, terms })?;
         Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
     }
 
@@ -357,10 +396,8 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 20, 100)? as usize;
         let (cid, key) = content(params.cid)?;
-        let peers = self.ask(deadline, params.cancel_token, |terms| Command::FindProviders {
-            key,
-            limit,
-            terms,
+        let peers = self.ask(deadline, params.cancel_token, |terms| {
+            ContentCommand::FindProviders { key, limit, terms }
         })?;
         Ok(Providers { cid, peers })
     }
@@ -383,7 +420,11 @@ impl PeerManager {
                 data.len()
             )));
         }
-        self.ask(deadline, params.cancel_token, |terms| Command::Publish { topic, data, terms })
+        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Publish {
+            topic,
+            data,
+            terms,
+        })
     }
 
     /// Subscribes to a topic; its messages come as `message` events. The module [`event`](crate::event) has
@@ -391,7 +432,7 @@ impl PeerManager {
     pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| Command::Subscribe { topic, terms })
+        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
     }
 
     /// Ends the subscription to a topic. The module [`event`](crate::event) has an example.
@@ -402,7 +443,7 @@ impl PeerManager {
     ) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| Command::Unsubscribe { topic, terms })
+        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Unsubscribe { topic, terms })
     }
 }
 

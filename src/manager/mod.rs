@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::params::EventsOptions;
 use crate::model::reply::{Cancelled, State, Status, Stopped};
 use crate::run::Run;
-use crate::worker::command::{Command, Reply, Terms, dead};
+use crate::worker::{Command, Reply, Terms, dead};
 use crate::{PeerId, process};
 
 /// How long past its deadline a call waits for the worker's own word on what happened. It ends
@@ -55,7 +55,7 @@ pub struct PeerManager {
 impl std::fmt::Debug for PeerManager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PeerManager")
-            .field("peer_id", &self.run.peer_text)
+            .field("peer_id", &self.run.shared.peer_text)
             .field("state", &self.run.state())
             .finish()
     }
@@ -144,7 +144,7 @@ impl PeerManager {
     /// This node's id.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.run.peer_id
+        self.run.shared.peer_id
     }
 
     /// Stops the manager: ends calls in flight with `closed`, closes connections, writes what was
@@ -224,7 +224,7 @@ impl PeerManager {
     /// The deadline of calls that name none.
     #[cfg(unix)]
     pub(crate) fn default_timeout(&self) -> Duration {
-        self.run.settings.default_timeout
+        self.run.shared.settings.default_timeout
     }
 
     /// Subscribes to everything that happens from now on.
@@ -270,7 +270,7 @@ impl PeerManager {
     /// ```
     pub fn events_with(&self, options: EventsOptions) -> Result<Events> {
         self.live()?;
-        Ok(Events(self.run.hub.subscribe(&options)?))
+        Ok(Events(self.run.shared.hub.subscribe(&options)?))
     }
 
     /// Makes the worker panic, for the tests of what happens then.
@@ -281,8 +281,8 @@ impl PeerManager {
     }
 
     /// Marks the run as having a bug, after a panic in a call.
-    pub(crate) fn condemn(&self) {
-        self.run.condemn();
+    pub(crate) fn mark_dead(&self) {
+        self.run.mark_dead();
     }
 
     /// Refuses a call that can't be served.
@@ -302,23 +302,23 @@ impl PeerManager {
     }
 
     fn deadline(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
-        deadline(timeout.into(), self.run.settings.default_timeout)
+        deadline(timeout.into(), self.run.shared.settings.default_timeout)
     }
 
     fn known(&self, peer: &PeerId) -> Result<Arc<Record>> {
-        self.run.book.get(peer).ok_or_else(|| not_in_book(peer))
+        self.run.shared.book.get(peer).ok_or_else(|| not_in_book(peer))
     }
 
     /// Hands the worker a command and waits for its answer.
-    fn ask<T>(
+    fn ask<T, C: Into<Command>>(
         &self,
         deadline: Instant,
         cancel_token: Option<u64>,
-        command: impl FnOnce(Terms<T>) -> Command,
+        command: impl FnOnce(Terms<T>) -> C,
     ) -> Result<T> {
         let (reply, answer) = Reply::channel();
         let terms = Terms { deadline, cancel_token, reply };
-        self.run.commands.send(command(terms)).map_err(|error| self.why_gone(error))?;
+        self.run.commands.send(command(terms).into()).map_err(|error| self.why_gone(error))?;
         self.answered(&answer, deadline)
     }
 

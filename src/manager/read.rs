@@ -6,10 +6,10 @@ use super::PeerManager;
 use super::check::{in_range, required};
 use crate::addr;
 use crate::book::{Filter, ListQuery, Record};
-use crate::error::{Result, invalid_argument};
-use crate::model::PeerRow;
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::params::*;
 use crate::model::reply::*;
+use crate::model::{PeerRow, Policy};
 
 /// Protocols in one reply of statistics.
 const MAX_PROTOCOLS: usize = 1000;
@@ -60,7 +60,7 @@ impl PeerManager {
 
     fn select(&self, filter: &Filter, limit: Option<u32>) -> Result<Peers> {
         let limit = in_range("limit", limit, 1000, 10_000)?;
-        let (records, total) = self.run.book.select(filter, limit as usize)?;
+        let (records, total) = self.run.shared.book.select(filter, limit as usize)?;
         Ok(Peers { truncated: total > records.len() as u64, total, peers: rows(&records) })
     }
 
@@ -89,6 +89,7 @@ impl PeerManager {
         if params.cursor.is_some() && params.offset.is_some() {
             return Err(invalid_argument("`offset` and `cursor` exclude each other"));
         }
+        refuse_unbuilt_filters(&params)?;
         let query = ListQuery {
             filter: Filter {
                 connected: params.filter_connected,
@@ -102,7 +103,7 @@ impl PeerManager {
             offset: params.offset.unwrap_or(0),
             cursor: params.cursor,
         };
-        let page = self.run.book.list(&query)?;
+        let page = self.run.shared.book.list(&query)?;
         Ok(PeerPage {
             peers: rows(&page.rows),
             pagination: Pagination {
@@ -137,7 +138,8 @@ impl PeerManager {
         self.live()?;
         let text = required(params.peer_id, "peer_id")?;
         // Whoever is in the book was checked on the way in.
-        let known = addr::peer_id_to_look_up(&text).and_then(|peer| self.run.book.get(&peer));
+        let known =
+            addr::peer_id_to_look_up(&text).and_then(|peer| self.run.shared.book.get(&peer));
         let record = match known {
             Some(record) => record,
             None => self.known(&addr::parse_peer_id(&text)?)?,
@@ -169,28 +171,28 @@ impl PeerManager {
     }
 
     fn stats(&self) -> Stats {
-        let counts = self.run.book.counts();
-        let protocols = self.run.book.protocols(MAX_PROTOCOLS);
+        let counts = self.run.shared.book.counts();
+        let protocols = self.run.shared.book.protocols(MAX_PROTOCOLS);
         Stats {
             total_peers: counts.total,
             connected_peers: counts.connected,
-            bootstrap_peers: self.run.bootstrap.len() as u64,
-            discovery_active: self.run.discovery.active(),
-            total_discovered: self.run.discovery.total(),
+            bootstrap_peers: self.run.shared.bootstrap.len() as u64,
+            discovery_active: self.run.shared.discovery.active(),
+            total_discovered: self.run.shared.discovery.total(),
             protocols_supported: protocols.into_iter().map(|(name, _)| name).collect(),
             total_files: 0,
             total_pins: 0,
             last_discovery: counts.last_discovery,
-            host_id: self.run.peer_text.clone(),
+            host_id: self.run.shared.peer_text.clone(),
             uptime_seconds: self.run.uptime().as_secs_f64(),
             peer_breakdown: PeerBreakdown {
                 cluster_peers: counts.cluster,
                 dht_peers: counts.dht,
                 gossipsub_peers: counts.gossipsub,
             },
-            dropped: self.run.discovery.all_dropped(),
-            traffic: self.run.traffic.snapshot(),
-            limits: self.run.settings.limits.clone(),
+            dropped: self.run.shared.discovery.all_dropped(),
+            traffic: self.run.shared.traffic.snapshot(),
+            limits: self.run.shared.settings.limits.clone(),
         }
     }
 
@@ -215,8 +217,8 @@ impl PeerManager {
             connected_peers: stats.connected_peers,
             bootstrap_peers: stats.bootstrap_peers,
             discovery_active: stats.discovery_active,
-            protocols: self.run.book.protocols(MAX_PROTOCOLS).into_iter().collect(),
-            recent_events: self.run.hub.recent(),
+            protocols: self.run.shared.book.protocols(MAX_PROTOCOLS).into_iter().collect(),
+            recent_events: self.run.shared.hub.recent(),
             stats,
         })
     }
@@ -224,4 +226,15 @@ impl PeerManager {
 
 fn rows(records: &[Arc<Record>]) -> Vec<PeerRow> {
     records.iter().map(|record| record.row()).collect()
+}
+
+/// Refuses filters by what no peer can have yet: an empty list would say that there is none.
+fn refuse_unbuilt_filters(params: &ListPeers) -> Result<()> {
+    let unbuilt = match (&params.tag, params.policy) {
+        (Some(_), _) => "tag",
+        (None, Some(policy)) if policy != Policy::Normal => "policy",
+        _ => return Ok(()),
+    };
+    let message = format!("`{unbuilt}`: tags and policies of peers aren't built yet");
+    Err(Error::new(ErrorKind::Unsupported, message).with("parameter", unbuilt))
 }

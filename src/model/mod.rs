@@ -43,6 +43,8 @@ pub enum TransportKind {
     Tcp,
     /// QUIC version 1 (RFC 9000).
     Quic,
+    /// Something else.
+    Other,
 }
 
 /// How a peer, or an address of it, became known.

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use peerkit::reply::{BootstrapPeers, FromDaemon};
 
-use super::Outcome;
 use super::context::{Context, first_failure};
+use super::outcome::Outcome;
 use crate::args::{self, Bootstrap};
 use crate::node::Needs;
 use crate::show::escape::escape;

@@ -7,8 +7,9 @@ use peerkit::reply::{Connected, Disconnected, Pinged};
 use serde_json::Value;
 
 use super::context::{Context, first_failure};
+use super::outcome::{Failure, Outcome};
 use super::peers::is_bare_id;
-use super::{Failure, Outcome, target};
+use super::target;
 use crate::args::{self, OnePeer};
 use crate::node::{Needs, Node, Reply};
 use crate::show::escape::escape;

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args::Global;
 use crate::node::{Needs, Node, Opened, Reply, Setup, open};
 use crate::show::progress::Progress;
@@ -60,12 +60,12 @@ impl Context<'_> {
         if !reply.is_success() {
             failed(reply, self.global.json)?;
         } else if self.global.json {
-            show::json(reply.json())?;
+            show::reply(reply)?;
         } else {
             match serde_json::from_str(reply.json()) {
                 Ok(typed) => show::print(&shown(&typed))?,
                 // An owner of another version: what it says may still help.
-                Err(_) => show::json(reply.json())?,
+                Err(_) => show::reply(reply)?,
             }
         }
         Ok(exit::of_reply(reply))
@@ -93,7 +93,7 @@ impl Context<'_> {
 /// Tells of a failure: a script that reads JSON gets the reply where it would get that of a success.
 pub fn failed(reply: &Reply, json: bool) -> io::Result<()> {
     if json {
-        return show::json(reply.json());
+        return show::reply(reply);
     }
     show::failure::print(&show::failure::lines(reply));
     Ok(())

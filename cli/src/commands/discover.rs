@@ -6,7 +6,8 @@ use peerkit::reply::{Discovery, PeerFound, Provided, Providers};
 use serde_json::Value;
 
 use super::context::Context;
-use super::{Outcome, target};
+use super::outcome::Outcome;
+use super::target;
 use crate::args::{self, Content, Discover, DiscoverWhat, OnePeer};
 use crate::node::Needs;
 use crate::show::escape::escape;

@@ -8,7 +8,7 @@ use peerkit::params::EventsOptions;
 use peerkit::{Error, ErrorKind};
 
 use super::context::Context;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args;
 use crate::node::{EventSource, Needs, Reply};
 use crate::show::ids::Ids;

@@ -4,7 +4,8 @@ use peerkit::reply::{PeerPage, PeerReply, Removed};
 use serde_json::{Map, Value};
 
 use super::context::{Context, present};
-use super::{Outcome, target};
+use super::outcome::Outcome;
+use super::target;
 use crate::args::{Add, OnePeer, Peers};
 use crate::node::Needs;
 use crate::show;

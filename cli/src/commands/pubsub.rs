@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::events::follow;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args;
 use crate::node::{Needs, Reply};
 use crate::show::escape::escape;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use peerkit::{Error, ErrorKind};
 
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args::{Cli, Completions, Man};
 
 /// `peerkit completions`.

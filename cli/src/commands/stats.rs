@@ -3,8 +3,8 @@
 use peerkit::reply::{StatsReply, Status, Summary};
 use serde::Deserialize;
 
-use super::Outcome;
 use super::context::Context;
+use super::outcome::Outcome;
 use crate::node::Needs;
 use crate::show::{self, escape};
 

@@ -5,8 +5,8 @@ use peerkit::reply::SearchResult;
 use peerkit::{Error, ErrorKind};
 use serde_json::Value;
 
-use super::Failure;
 use super::context::Context;
+use super::outcome::Failure;
 use crate::node::{Node, Reply};
 
 /// The least of an id that may be typed for it.

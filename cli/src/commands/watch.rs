@@ -11,7 +11,8 @@ use peerkit::reply::PeerPage;
 use peerkit::{Error, ErrorKind};
 
 use super::context::Context;
-use super::{Failure, Outcome, peers};
+use super::outcome::{Failure, Outcome};
+use super::peers;
 use crate::args::Peers;
 use crate::node::{EventSource, Needs, Node, Reply};
 use crate::show::screen::Screen;

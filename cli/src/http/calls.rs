@@ -17,9 +17,10 @@ use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::app::{App, TURN};
-use super::gate::Caller;
+use super::app::App;
+use super::caller::Caller;
 use super::params::{Query, join, schema};
+use super::room::TURN;
 use super::status::{self, Refusal, too_busy};
 use crate::guard::Guarded;
 use crate::node::{Node, Reply};
@@ -82,7 +83,7 @@ fn may_call(app: &App, op: &Operation, parts: &Parts) -> Result<(), Refusal> {
     app.node.check_effect(op)?;
     match op.effect {
         Effect::Reads => Ok(()),
-        _ => parts.extensions.get().copied().unwrap_or(Caller::Anybody).trusted(),
+        _ => Caller::of(&parts.extensions).require_token(),
     }
 }
 

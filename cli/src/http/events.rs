@@ -29,8 +29,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 
 use super::app::App;
+use super::caller::Caller;
 use super::calls::blocking;
-use super::gate::Caller;
 use super::params::Query;
 use super::status::{self, Refusal, too_busy};
 use crate::node::{EventSource, Node, Reply};
@@ -52,8 +52,8 @@ pub async fn stream(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     let refuse = |refusal: Refusal| refusal.into_response("");
     let wanted = Wanted::of(request.uri().query(), request.headers()).map_err(refuse)?;
-    let caller = request.extensions().get().copied().unwrap_or(Caller::Anybody);
-    let permit = app.streams.enter(caller).ok_or_else(|| refuse(too_busy("event streams")))?;
+    let caller = Caller::of(request.extensions());
+    let place = app.streams.enter(caller).ok_or_else(|| refuse(too_busy("event streams")))?;
     let node = Arc::clone(&app.node);
     let opened = blocking(move || wanted.open(&*node)).await?;
     let (first, source) = opened.map_err(status::plain)?;
@@ -62,7 +62,7 @@ async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     // Not awaited: it ends with the stream, with the node, or with the server.
     spawn_blocking(move || {
         pump(source, &batches, &ending);
-        drop(permit);
+        drop(place);
     });
     let events = stream::iter([Ok(first)]).chain(told_of(received));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())

@@ -1,5 +1,5 @@
 //! By which names this server may be called: a web page must not reach it by a name of the page's owner that
-//! resolves to this machine (DNS rebinding), nor send it requests from elsewhere (CSRF). Pure; `gate` asks.
+//! resolves to this machine (DNS rebinding), nor send it requests from elsewhere (CSRF). Pure; `middleware` asks.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -100,7 +100,7 @@ impl Hosts {
         Ok(Hosts { bound, allowed })
     }
 
-    /// One of the names, as a `Host` header: what others behind the gate are told that this server is called.
+    /// One of the names, as a `Host` header: what is told, behind the middleware, as the name of this server.
     pub fn name(&self) -> String {
         format!("localhost:{}", self.bound.port())
     }

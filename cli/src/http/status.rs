@@ -5,9 +5,10 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use peerkit::Error;
 use peerkit::ErrorKind::{self, *};
-use peerkit::{Error, ops};
 
+use crate::hints::{Door, reworded};
 use crate::node::Reply;
 
 /// The content type of nearly everything.
@@ -34,7 +35,7 @@ pub fn of_kind(kind: ErrorKind) -> StatusCode {
 /// A reply as it is.
 pub fn plain(reply: Reply) -> Response {
     let status = reply.code().map_or(StatusCode::OK, of_kind);
-    json(status, reply.into_json())
+    json(status, reworded(reply, Door::Route).into_json())
 }
 
 /// Some JSON text.
@@ -65,7 +66,8 @@ impl Refusal {
 
     /// The response; `method` is the operation that was meant, if one was.
     pub fn into_response(self, method: &str) -> Response {
-        let mut response = json(self.status, ops::refusal(method, &self.error));
+        let reply = reworded(Reply::refused(method, &self.error), Door::Route);
+        let mut response = json(self.status, reply.into_json());
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

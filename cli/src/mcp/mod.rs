@@ -1,11 +1,13 @@
 //! The MCP server: the operations as tools for agents, over standard input and output, or over HTTP where `http`
 //! mounts it.
 //!
-//! `tools` says which tools there are, `schema` what goes in and out, `run` runs them, `events` is the one that is no
-//! operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the other transport.
+//! `tools` says which tools there are, `offer` and `schema` make of them what a client sees, `run` runs them, `events` is
+//! the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the other
+//! transport.
 
 mod events;
 mod http;
+mod offer;
 mod run;
 mod schema;
 mod server;

@@ -18,6 +18,7 @@ use super::events::{self, Page};
 use super::schema::{DEFAULT_LIMIT, MAX_TIMEOUT_MS, default_limit};
 use super::shorten::{Short, shorten};
 use super::tools::{self, Is, Tool};
+use crate::hints::{Door, reworded};
 use crate::node::{Node, Reply};
 
 /// How many calls may be under way at once, of all clients of this process. Each has a thread that may block.
@@ -102,7 +103,7 @@ impl Runner {
     pub async fn run(&self, job: Job, context: &RequestContext<RoleServer>) -> Short {
         let permits = match self.permits(&job) {
             Ok(permits) => permits,
-            Err(busy) => return shorten(job.refused(&busy).object(), true),
+            Err(busy) => return answer(job.refused(&busy), true),
         };
         let token = self.token.fetch_add(1, Ordering::Relaxed);
         let unwanted = Arc::new(AtomicBool::new(false));
@@ -131,6 +132,11 @@ impl Runner {
     }
 }
 
+/// Makes of a reply what an agent gets.
+pub fn answer(reply: Reply, detail: bool) -> Short {
+    shorten(reworded(reply, Door::Tool).object(), detail)
+}
+
 /// How many of these may be under way is bounded.
 type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
@@ -157,7 +163,7 @@ impl Call {
         let _until_the_end = &self.permits;
         let unwanted = || self.unwanted.load(Ordering::Relaxed);
         match job.what {
-            What::Events(page) => shorten(page.read(&*self.node, &unwanted).object(), job.detail),
+            What::Events(page) => answer(page.read(&*self.node, &unwanted), job.detail),
             What::Operation { op, params } => self.operation(op, params, job.timeout, job.detail),
         }
     }
@@ -172,10 +178,10 @@ impl Call {
         if op.takes_cancel_token() {
             params.insert("cancel_token".into(), self.token.into());
             let reply = self.node.call_with_own_token(op.name, params, timeout);
-            return shorten(reply.object(), detail);
+            return answer(reply, detail);
         }
-        let call = |params| self.node.call(op.name, params, timeout).object();
-        let mut short = shorten(call(params.clone()), detail);
+        let call = |params| answer(self.node.call(op.name, params, timeout), detail);
+        let mut short = call(params.clone());
         // The cursor of a page points behind what was cut off it; a page of the right size has the right one. Rows may
         // grow between two looks at them, but not forever.
         for _ in 0..PAGES {
@@ -184,7 +190,7 @@ impl Call {
             }
             let shown = short.reply.get("peers").and_then(Value::as_array).map_or(0, Vec::len);
             params.insert("limit".into(), shown.max(1).into());
-            short = shorten(call(params.clone()), detail);
+            short = call(params.clone());
         }
         short
     }
@@ -273,5 +279,5 @@ fn invalid(message: String) -> Error {
 
 fn panicked() -> Short {
     let error = Error::new(ErrorKind::Panic, "the server has a bug: the call panicked");
-    shorten(Reply::refused("", &error).object(), true)
+    answer(Reply::refused("", &error), true)
 }

@@ -13,8 +13,9 @@ use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
 
-use super::run::{Job, Runner};
-use super::shorten::{Short, shorten};
+use super::offer::offered;
+use super::run::{Job, Runner, answer};
+use super::shorten::Short;
 use super::tools;
 use crate::guard::Guarded;
 
@@ -54,7 +55,7 @@ struct Shared {
 impl Server {
     /// Serves a node.
     pub fn new(node: Arc<Guarded>) -> Result<Self, Error> {
-        let tools = tools::offered(node.read_only())?;
+        let tools = offered(node.read_only())?;
         Ok(Server { shared: Arc::new(Shared { runner: Runner::new(node), tools }) })
     }
 }
@@ -90,7 +91,7 @@ impl ServerHandler for Server {
         };
         let short = match Job::new(tool, request.arguments.unwrap_or_default()) {
             Ok(job) => self.shared.runner.run(job, &context).await,
-            Err(refused) => shorten(refused.object(), true),
+            Err(refused) => answer(refused, true),
         };
         Ok(result(short).into())
     }

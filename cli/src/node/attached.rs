@@ -7,7 +7,8 @@ use peerkit::event::EventBatch;
 use peerkit::params::EventsOptions;
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply, given};
+use super::interface::{EVENTS, EventSource, Node, given};
+use super::reply::Reply;
 
 impl Node for Client {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {

@@ -17,8 +17,9 @@ use peerkit::params::EventsOptions;
 use peerkit::{Config, Error, ErrorKind, PeerManager};
 use serde_json::{Map, Value};
 
-use super::Setup;
-use super::{EVENTS, EventSource, Node, Reply};
+use super::interface::{EVENTS, EventSource, Node};
+use super::open::Setup;
+use super::reply::Reply;
 
 /// How long a start, or attaching to an owner, may take.
 const START: Duration = Duration::from_secs(30);

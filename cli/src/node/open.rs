@@ -7,7 +7,7 @@ use peerkit::config::{Config, Profile};
 use peerkit::control::Client;
 use peerkit::{Error, ErrorKind, PeerManager};
 
-use super::Node;
+use super::interface::Node;
 
 /// How long attaching to an owner, a start and a stop may take.
 const ATTACH: Duration = Duration::from_secs(5);
@@ -78,9 +78,6 @@ fn attach_or_run(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
         Ok(client) => Ok(Opened { node: Box::new(client), own: None }),
         Err(error) if error.kind() == ErrorKind::NotRunning && needs != Needs::Running => {
             run(setup, needs)
-        }
-        Err(error) if error.kind() == ErrorKind::NotRunning => {
-            Err(error.with_hint("`peerkit run` or `peerkit serve` starts one"))
         }
         Err(error) => Err(error),
     }

@@ -7,7 +7,8 @@ use peerkit::params::EventsOptions;
 use peerkit::{Events, PeerManager, ops};
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply, given};
+use super::interface::{EVENTS, EventSource, Node, given};
+use super::reply::Reply;
 
 impl Node for PeerManager {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {

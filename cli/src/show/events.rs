@@ -4,7 +4,7 @@ use peerkit::event::{Event, EventKind};
 
 use super::escape::escape;
 use super::ids::Ids;
-use super::name;
+use super::names::name;
 use super::style;
 use super::time;
 

@@ -6,7 +6,8 @@ use peerkit::reply::{Discovery, Lookup, State, Stats, Status, Summary};
 
 use super::events;
 use super::ids::Ids;
-use super::name;
+use super::names::name;
+use super::output::width;
 use super::peers;
 use super::style;
 use super::table::{Cell, Fields, Table, cut, left, right};
@@ -161,5 +162,5 @@ pub fn lookups(lookups: &[Lookup]) -> Vec<String> {
             Cell::of(lookup.error.as_deref()),
         ]);
     }
-    table.lines(super::width())
+    table.lines(width())
 }

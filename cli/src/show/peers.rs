@@ -4,7 +4,7 @@ use peerkit::reply::Provider;
 use peerkit::{Direction, PeerInfo, PeerRow};
 
 use super::ids::Ids;
-use super::name;
+use super::names::name;
 use super::style;
 use super::table::{Cell, Fields, Table, cut, left, right};
 use super::time::{self, relative};

@@ -51,6 +51,8 @@ fn a_value_of_the_wrong_type_is_refused_by_its_key() {
         (json!({"listen": "/ip4/127.0.0.1/tcp/0"}), "listen"),
         (json!({"listen": [null]}), "listen"),
         (json!({"limits": 5}), "limits"),
+        (json!({"limits": [5, 4]}), "limits"),
+        (json!({"log": "http://user:pw@host"}), "log"),
         (json!({"limits": {"max_peers": -1}}), "limits.max_peers"),
         (json!({"limits": {"max_peers": 1.5}}), "limits.max_peers"),
         (json!({"limits": {"max_peers": "many"}}), "limits.max_peers"),
@@ -68,6 +70,35 @@ fn a_value_of_the_wrong_type_is_refused_by_its_key() {
         assert_eq!(error.detail()["key"], json!(key), "{value}: {error}");
         assert!(error.message().contains(key), "{error}");
     }
+}
+
+#[test]
+fn an_error_says_what_was_expected_and_shows_little_of_what_was_found() {
+    let message = |value: Value| refused(value).message().to_owned();
+    for (found, shown) in [(json!("many"), "\"many\""), (json!(-1), "-1"), (json!(0), "0")] {
+        assert_eq!(
+            message(json!({"limits": {"max_peers": found}})),
+            format!(
+                "`limits.max_peers`: it must be a whole number from 1 to 10000000, not {shown}"
+            ),
+        );
+    }
+    let profile = message(json!({"profile": "wan"}));
+    assert!(profile.contains("`wan`") && profile.contains("`internet`"), "{profile}");
+    let item = message(json!({"listen": ["/ip4/127.0.0.1/tcp/0", 7]}));
+    assert_eq!(item, "`listen`: at [1], invalid type: integer `7`, expected a string");
+    assert_eq!(message(json!({"log": "http://user:pw@host"})), "`log`: it must be an object");
+    let long = "x".repeat(500_000);
+    for value in [json!({"limits": {"max_peers": long}}), json!({"profile": long})] {
+        assert!(message(value).len() < 300);
+    }
+}
+
+#[test]
+fn what_is_wrong_first_is_told_first() {
+    let read = |text| Config::from_json(text).unwrap_err();
+    assert_eq!(read(r#"{"limts": 1, "profile": 1}"#).detail()["key"], "limts");
+    assert_eq!(read(r#"{"profile": 1, "limts": 1}"#).detail()["key"], "profile");
 }
 
 #[test]
@@ -124,6 +155,43 @@ fn the_json_schema_names_every_key() {
         let last = key.rsplit('.').next().unwrap();
         assert!(schema.contains(&format!("\"{last}\"")), "{key}");
     }
+}
+
+#[test]
+fn the_json_schema_tells_the_defaults_and_bounds_in_force() {
+    let schema = serde_json::to_value(schemars::schema_for!(Config)).unwrap();
+    let said = |object: &str, key: &str| match object {
+        "" => schema["properties"][key].clone(),
+        _ => schema["$defs"][object]["properties"][key].clone(),
+    };
+    let defaults = settings(json!({"log": {}}));
+    let limits = serde_json::to_value(defaults.limits).unwrap();
+    for (object, key, value) in [
+        ("", "profile", json!(defaults.profile)),
+        ("", "control_socket", json!(defaults.control_socket)),
+        ("", "protocol_prefix", json!("/peerkit")),
+        ("", "idle_timeout_s", json!(0)),
+        ("", "default_timeout_ms", json!(defaults.default_timeout.as_millis() as u64)),
+        ("Discovery", "gossip_topic", json!(defaults.discovery.gossip_topic)),
+        ("Discovery", "interval_s", json!(defaults.discovery.interval.as_secs())),
+        ("Log", "level", json!(defaults.log.unwrap().level)),
+        ("Limits", "max_connections", limits["max_connections"].clone()),
+        ("Limits", "max_per_peer", limits["max_per_peer"].clone()),
+        ("Limits", "max_pending", limits["max_pending"].clone()),
+        ("Limits", "max_inbound_per_s", limits["max_inbound_per_s"].clone()),
+        ("Limits", "low_water", limits["low_water"].clone()),
+        ("Limits", "max_peers", limits["max_peers"].clone()),
+    ] {
+        let said = said(object, key)["description"].as_str().unwrap().replace('_', "");
+        let default = format!("Default: {value}");
+        assert!(said.contains(&default), "{key}: {default}, but {said}");
+    }
+    let max_peers = said("Limits", "max_peers");
+    assert_eq!(
+        (&max_peers["minimum"], &max_peers["maximum"]),
+        (&json!(1), &json!(10_000_000)),
+        "{max_peers}"
+    );
 }
 
 #[test]

@@ -249,6 +249,13 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
             "swarm_key",
         ]
     );
+    // Each key that a start may name is compared.
+    let mut keys: Vec<_> = keys::every_key()
+        .filter(|key| key.built && key.inside.is_empty())
+        .map(|key| key.name)
+        .collect();
+    keys.sort_unstable();
+    assert_eq!(all, keys);
     let bad = Config::new().listen(["x"]);
     assert_eq!(ours.conflicts(&bad, &running()).unwrap_err().kind(), ErrorKind::ConfigInvalid);
     let nowhere = settings(json!({}));

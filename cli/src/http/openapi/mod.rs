@@ -17,9 +17,8 @@ use serde_json::{Map, Value, json};
 
 use self::schemas::{envelope, failure, parameter, reply_data};
 use super::app::App;
-use super::gate::{ACCESS, HEALTH};
 use super::params::{self, TIMEOUT};
-use super::routes::{CALL, EVENTS, METRICS, OPENAPI, ROUTES, Route, Verb};
+use super::routes::{ACCESS, CALL, EVENTS, HEALTH, METRICS, OPENAPI, ROUTES, Route, Verb};
 use super::shape::Shape;
 use super::status;
 

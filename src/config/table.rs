@@ -1,0 +1,255 @@
+//! Makes of one list of keys all that hangs on it: the struct with its builder methods and JSON Schema, what
+//! serde reads, the names and other names, the bounds and defaults of numbers, how one object lies over
+//! another, and which keys differ between two runs. The list itself is in `keys`.
+
+use std::fmt::Display;
+
+use serde::de::DeserializeOwned;
+
+use super::error::invalid;
+use crate::error::Result;
+
+/// A key, as far as its name goes.
+#[derive(Debug)]
+pub(super) struct Key {
+    /// From the outermost object: `limits.max_peers`.
+    pub name: &'static str,
+    /// Another name, in the outermost object.
+    pub alias: Option<&'static str>,
+    /// The keys inside, where it is an object.
+    pub inside: &'static [Key],
+    /// The least and the most, where it is a number.
+    pub bounds: Option<(u64, u64)>,
+    /// Whether this release has the feature.
+    pub built: bool,
+}
+
+/// A number's bounds, and its value where none is given.
+pub(super) struct Number<T> {
+    pub key: &'static str,
+    pub least: T,
+    pub most: T,
+    /// The least, where the default depends on other keys.
+    pub default: T,
+}
+
+impl<T: Copy + PartialOrd + Display> Number<T> {
+    /// The value given or the default.
+    pub(super) fn or_default(&self, given: Option<T>) -> Result<T> {
+        self.check(given.unwrap_or(self.default))
+    }
+
+    /// The value, if it's within its bounds.
+    pub(super) fn check(&self, value: T) -> Result<T> {
+        if (self.least..=self.most).contains(&value) {
+            return Ok(value);
+        }
+        Err(invalid(self.key, out_of_bounds(self.least, self.most, value)))
+    }
+}
+
+/// Says what a number must be and what was there instead.
+pub(super) fn out_of_bounds(
+    least: impl Display,
+    most: impl Display,
+    found: impl Display,
+) -> String {
+    format!("it must be a whole number from {least} to {most}, not {found}")
+}
+
+/// An object of keys that are all optional.
+pub(super) trait Keys: Sized {
+    /// As serde reads it. The object itself is not `Deserialize`: whoever read one past
+    /// [`Config::from_json`](super::Config::from_json) would hear nothing of a misspelt key.
+    type Read: DeserializeOwned + Into<Self>;
+    /// What the keys become.
+    type Settings;
+    /// Has a [`Number`] for each key that is one.
+    type Numbers;
+
+    /// The keys, in the order of the list.
+    const KEYS: &'static [Key];
+    const NUMBERS: Self::Numbers;
+
+    /// The keys that are set.
+    fn given(&self) -> Vec<&'static Key>;
+
+    /// This object where another was given with less precedence.
+    fn over(self, under: Self) -> Self;
+
+    /// Adds the names of the keys that are set here and became different settings.
+    fn differing(
+        &self,
+        ours: Option<&Self::Settings>,
+        theirs: Option<&Self::Settings>,
+        names: &mut Vec<&'static str>,
+    );
+}
+
+/// Declares an object of keys: its name, what its keys' names begin with, the type of its settings, a name for
+/// the type of its numbers, and a line for each key:
+///
+/// ```text
+/// KIND KEY: TYPE [, in LEAST..=MOST [, default DEFAULT]] [, also ALIAS] [=> SETTING];
+/// ```
+///
+/// The kind says what the builder method takes: the value (`exact`), what becomes it (`into`) or a list of what
+/// becomes a text (`list`); or that the value is another such object (`object`), or that its feature isn't
+/// built (`unbuilt`). The setting is named where it isn't called like the key.
+macro_rules! keys {
+    (
+        $(#[$about:meta])*
+        $object:ident at $at:literal, becomes $settings:ty, with $numbers:ident {
+            $(
+                $(#[$meta:meta])*
+                $kind:ident $key:ident : $ty:ty
+                $(, in $least:literal ..= $most:literal $(, default $default:literal)?)?
+                $(, also $alias:ident)? $(=> $($setting:ident).+)?;
+            )*
+        }
+    ) => {
+        $(#[$about])*
+        #[derive(Debug, Clone, Default, PartialEq, JsonSchema)]
+        #[non_exhaustive]
+        pub struct $object {
+            $(
+                $(#[$meta])*
+                $(
+                    $( #[doc = concat!("Default: ", stringify!($default), ".")] )?
+                    #[doc = concat!("From ", stringify!($least), " to ", stringify!($most), ".")]
+                    #[schemars(range(min = $least, max = $most))]
+                )?
+                pub $key: Option<$ty>,
+            )*
+        }
+
+        impl $object {
+            /// Nothing set.
+            pub fn new() -> Self {
+                Self::default()
+            }
+            $( keys!(@builder $kind $key: $ty); )*
+        }
+
+        pub(super) struct $numbers {
+            $( $( #[doc = concat!("From ", stringify!($least), ".")] pub $key: Number<$ty>, )? )*
+        }
+
+        const _: () = {
+            #[derive(Deserialize)]
+            pub(super) struct Read {
+                $( $key: Option<keys!(@read $kind $ty)>, )*
+            }
+
+            impl From<Read> for $object {
+                fn from(read: Read) -> Self {
+                    Self { $( $key: read.$key.map(Into::into), )* }
+                }
+            }
+
+            impl Keys for $object {
+                type Read = Read;
+                type Settings = $settings;
+                type Numbers = $numbers;
+
+                const KEYS: &'static [Key] = &[ $( Key {
+                    name: concat!($at, stringify!($key)),
+                    alias: keys!(@some $(stringify!($alias))?),
+                    inside: keys!(@inside $kind $ty),
+                    bounds: keys!(@some $(($least, $most))?),
+                    built: keys!(@built $kind),
+                }, )* ];
+
+                const NUMBERS: $numbers = $numbers { $( $( $key: Number {
+                    key: concat!($at, stringify!($key)),
+                    least: $least,
+                    most: $most,
+                    default: keys!(@first $($default,)? $least),
+                }, )? )* };
+
+                fn given(&self) -> Vec<&'static Key> {
+                    let set = [ $( self.$key.is_some(), )* ];
+                    Self::KEYS.iter().zip(set).filter(|(_, set)| *set).map(|(key, _)| key).collect()
+                }
+
+                fn over(self, under: Self) -> Self {
+                    Self { $( $key: keys!(@over $kind self.$key, under.$key), )* }
+                }
+
+                fn differing(
+                    &self,
+                    ours: Option<&$settings>,
+                    theirs: Option<&$settings>,
+                    names: &mut Vec<&'static str>,
+                ) {
+                    $( keys!(
+                        @differing $kind self.$key, ours, theirs, names, concat!($at, stringify!($key)),
+                        $key $(=> $($setting).+)?
+                    ); )*
+                }
+            }
+        };
+    };
+
+    (@builder list $key:ident: $ty:ty) => {
+        #[doc = concat!("Sets [`", stringify!($key), "`](Self::", stringify!($key), ").")]
+        #[must_use]
+        pub fn $key(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
+            self.$key = Some(values.into_iter().map(Into::into).collect());
+            self
+        }
+    };
+    (@builder exact $key:ident: $ty:ty) => { keys!(@builder-of $key($ty)); };
+    (@builder unbuilt $key:ident: $ty:ty) => { keys!(@builder-of $key($ty)); };
+    (@builder $into:ident $key:ident: $ty:ty) => { keys!(@builder-of $key(impl Into<$ty>)); };
+    (@builder-of $key:ident($taken:ty)) => {
+        #[doc = concat!("Sets [`", stringify!($key), "`](Self::", stringify!($key), ").")]
+        #[must_use]
+        pub fn $key(mut self, value: $taken) -> Self {
+            self.$key = Some(value.into());
+            self
+        }
+    };
+
+    (@read object $ty:ty) => { <$ty as Keys>::Read };
+    (@read $plain:ident $ty:ty) => { $ty };
+    (@inside object $ty:ty) => { <$ty as Keys>::KEYS };
+    (@inside $plain:ident $ty:ty) => { &[] };
+    (@built unbuilt) => { false };
+    (@built $kind:ident) => { true };
+    (@some) => { None };
+    (@some $it:expr) => { Some($it) };
+    (@first $it:expr $(, $more:expr)*) => { $it };
+
+    (@over object $over:expr, $under:expr) => {
+        match ($over, $under) {
+            (Some(over), Some(under)) => Some(over.over(under)),
+            (over, under) => over.or(under),
+        }
+    };
+    (@over $plain:ident $over:expr, $under:expr) => { $over.or($under) };
+
+    (@differing unbuilt $($any:tt)*) => {};
+    (@differing object $given:expr, $ours:ident, $theirs:ident, $names:ident, $name:expr, $($setting:tt)+) => {
+        if let Some(given) = &$given {
+            let ours = $ours.and_then(|all| Option::from(&keys!(@setting all $($setting)+)));
+            let theirs = $theirs.and_then(|all| Option::from(&keys!(@setting all $($setting)+)));
+            given.differing(ours, theirs, $names);
+            // An empty object names nothing inside, yet may ask for what is off without it.
+            if *given == Default::default() && ours.is_some() != theirs.is_some() {
+                $names.push($name);
+            }
+        }
+    };
+    (@differing $plain:ident $given:expr, $ours:ident, $theirs:ident, $names:ident, $name:expr, $($setting:tt)+) => {
+        let ours = $ours.map(|all| &keys!(@setting all $($setting)+));
+        let theirs = $theirs.map(|all| &keys!(@setting all $($setting)+));
+        if $given.is_some() && ours != theirs {
+            $names.push($name);
+        }
+    };
+    (@setting $all:ident $key:ident) => { $all.$key };
+    (@setting $all:ident $key:ident => $($setting:ident).+) => { $all.$($setting).+ };
+}
+
+pub(super) use keys;

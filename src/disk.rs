@@ -1,0 +1,278 @@
+//! Files that belong to the user: written so that no crash leaves half of one and nobody else reads it, read
+//! only where that neither blocks nor fills the memory, and judged by who else may write or read them.
+//! Words what the disk refuses, in one way.
+//!
+//! Called by `config` (directory, lock, `config.json`, keys), `bootstrap`, `book` and `control`. What the bytes
+//! mean is for them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Ends the name of a file that isn't whole yet.
+const UNFINISHED: &str = ".new";
+
+/// Gives the file at `path` these bytes and mode 0600, on disk when it returns. On failure the old file stands
+/// and no other is left behind. Only one caller at a time may replace a file: the name of the unfinished one
+/// is always the same, which is how one left by a crash is found.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut written = create_unfinished(path).and_then(|mut file| file.write_all(bytes));
+    written = written.and_then(|()| finish(path));
+    if written.is_err() {
+        let _ = fs::remove_file(unfinished(path));
+    }
+    written
+}
+
+/// Creates what `finish` will name `path`, to read and write, in place of one that a crash left.
+pub(crate) fn create_unfinished(path: &Path) -> io::Result<File> {
+    let new = unfinished(path);
+    // It never got its name, so nobody relies on what is in it.
+    match fs::remove_file(&new) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    private_file().read(true).write(true).create_new(true).open(new)
+}
+
+/// Gives what `create_unfinished` made its name, once its bytes are on disk.
+pub(crate) fn finish(path: &Path) -> io::Result<()> {
+    let new = unfinished(path);
+    OpenOptions::new().write(true).open(&new)?.sync_all()?;
+    fs::rename(new, path)?;
+    sync_directory_of(path)
+}
+
+fn unfinished(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(UNFINISHED);
+    name.into()
+}
+
+/// Makes a rename last. Elsewhere than on Unix a directory can't be opened for it.
+fn sync_directory_of(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+    if cfg!(unix) { File::open(directory.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
+}
+
+/// Options with which a file that is made is its user's alone.
+pub(crate) fn private_file() -> OpenOptions {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
+}
+
+/// Makes directories that are their user's alone.
+pub(crate) fn private_directory() -> DirBuilder {
+    #[cfg_attr(not(unix), allow(unused_mut))]
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
+}
+
+/// Why a file wasn't read. Its `Display` goes behind the file's name.
+#[derive(Debug)]
+pub(crate) enum Unread {
+    /// To open a pipe is to wait for whoever writes into it.
+    NotRegular,
+    /// It has more bytes than this.
+    TooLong(u64),
+    /// The system refused.
+    Failed(io::Error),
+}
+
+impl Unread {
+    /// Whether there is no such file.
+    pub(crate) fn is_missing(&self) -> bool {
+        matches!(self, Unread::Failed(error) if error.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Unread::NotRegular => f.write_str("is no regular file"),
+            Unread::TooLong(most) => write!(f, "is longer than {} KiB", most / 1024),
+            Unread::Failed(error) => write!(f, "can't be read: {error}"),
+        }
+    }
+}
+
+/// Reads a regular file of at most `most` bytes.
+pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
+    if !fs::metadata(path).map_err(Unread::Failed)?.is_file() {
+        return Err(Unread::NotRegular);
+    }
+    let mut bytes = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(most + 1).read_to_end(&mut bytes))
+        .map_err(Unread::Failed)?;
+    if bytes.len() as u64 > most {
+        return Err(Unread::TooLong(most));
+    }
+    Ok(bytes)
+}
+
+/// Refuses a data directory in which others may put what they like.
+pub(crate) fn refuse_foreign_writers(directory: &Path) -> Result<()> {
+    let others = access_of_others(directory, 0o022)
+        .map_err(|error| storage_error(directory, "the data directory can't be read", &error))?;
+    let Some(mode) = others else {
+        return Ok(());
+    };
+    let directory = directory.display();
+    let message =
+        format!("the data directory {directory} may be written by other users (mode {mode:o})");
+    Err(Error::new(ErrorKind::Storage, message)
+        .with("path", directory.to_string())
+        .with_hint("chmod 700 the directory, or use one of your own"))
+}
+
+/// The mode of a file that other users may read or write.
+pub(crate) fn open_to_others(file: &Path) -> io::Result<Option<u32>> {
+    access_of_others(file, 0o077)
+}
+
+/// The mode of what has any of these bits.
+#[cfg(unix)]
+fn access_of_others(path: &Path, bits: u32) -> io::Result<Option<u32>> {
+    let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(path)?) & 0o7777;
+    Ok((mode & bits != 0).then_some(mode))
+}
+
+#[cfg(not(unix))]
+fn access_of_others(path: &Path, _: u32) -> io::Result<Option<u32>> {
+    fs::metadata(path).map(|_| None)
+}
+
+/// Takes from others what a file of ours, made by an older version or copied here, let them do with it.
+#[cfg(unix)]
+pub(crate) fn keep_private(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    // Another user's is theirs to say who reads it.
+    if open_to_others(path)?.is_none() || fs::metadata(path)?.uid() != crate::os::effective_uid() {
+        return Ok(());
+    }
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+}
+
+#[cfg(not(unix))]
+pub(crate) fn keep_private(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// Whether it is a directory, and no link to one, that nobody but this user can look into.
+#[cfg(unix)]
+pub(crate) fn is_private_directory(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+
+    fs::symlink_metadata(path).is_ok_and(|directory| {
+        directory.is_dir()
+            && directory.uid() == crate::os::effective_uid()
+            && directory.mode() & 0o077 == 0
+    })
+}
+
+/// The error for what the disk or its permissions refuse; `what` says what couldn't be done.
+pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
+    let (why, hint) = match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            ("permission denied", "give your user write access to it, or use another data_dir")
+        }
+        io::ErrorKind::ReadOnlyFilesystem => {
+            ("its file system is read-only", "use a data_dir that can be written")
+        }
+        io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
+        io::ErrorKind::QuotaExceeded => {
+            ("its disk quota is used up", "free some space, then start again")
+        }
+        io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+            ("it, or something above it, is a file instead of a directory", "use another data_dir")
+        }
+        _ => ("", "use another data_dir if this one can't be mended"),
+    };
+    let why = if why.is_empty() { error.to_string() } else { why.to_owned() };
+    Error::new(ErrorKind::Storage, format!("{what} ({}): {why}", path.display()))
+        .with("path", path.display().to_string())
+        .with_hint(hint)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_replaced_whole_or_stays_as_it_was() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("list");
+        fs::write(unfinished(&path), "half, by a crash").unwrap();
+        replace(&path, b"one").unwrap();
+        assert_eq!(
+            (read(&path, 3).unwrap(), open_to_others(&path).unwrap()),
+            (b"one".into(), None)
+        );
+        replace(&path, b"two").unwrap();
+        assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
+
+        // Stands in the way even of root, whom no permission stops.
+        fs::create_dir(unfinished(&path)).unwrap();
+        assert!(replace(&path, b"three").is_err());
+        assert_eq!(fs::read(&path).unwrap(), b"two");
+    }
+
+    #[test]
+    fn only_a_regular_file_of_bounded_size_is_read() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("file");
+        let refused = |path: &Path| read(path, 1024).unwrap_err();
+        assert!(refused(&path).is_missing());
+        assert!(refused(&path).to_string().starts_with("can't be read: "));
+        fs::write(&path, [b'x'; 1025]).unwrap();
+        assert_eq!(refused(&path).to_string(), "is longer than 1 KiB");
+        fs::write(&path, [b'x'; 1024]).unwrap();
+        assert_eq!(read(&path, 1024).unwrap().len(), 1024);
+        assert_eq!(refused(scratch.path()).to_string(), "is no regular file");
+        #[cfg(unix)]
+        assert_eq!(refused(Path::new("/dev/zero")).to_string(), "is no regular file");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn who_else_may_touch_a_path_is_judged_by_its_mode() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let scratch = tempfile::tempdir().unwrap();
+        let (dir, file) = (scratch.path().join("dir"), scratch.path().join("file"));
+        private_directory().create(&dir).unwrap();
+        private_file().write(true).create_new(true).open(&file).unwrap();
+        let chmod = |path: &Path, mode| {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        refuse_foreign_writers(&dir).unwrap();
+        assert!(is_private_directory(&dir) && open_to_others(&file).unwrap().is_none());
+
+        let link = scratch.path().join("link");
+        symlink(&dir, &link).unwrap();
+        assert!(!is_private_directory(&link) && !is_private_directory(&file));
+        chmod(&dir, 0o750);
+        refuse_foreign_writers(&dir).unwrap();
+        assert!(!is_private_directory(&dir));
+        chmod(&dir, 0o1777);
+        let error = refuse_foreign_writers(&dir).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Storage);
+        assert!(error.message().contains("mode 1777"), "{error}");
+
+        chmod(&file, 0o640);
+        assert_eq!(open_to_others(&file).unwrap(), Some(0o640));
+        keep_private(&file).unwrap();
+        assert_eq!(open_to_others(&file).unwrap(), None);
+    }
+}
