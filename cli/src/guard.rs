@@ -33,7 +33,7 @@ impl Guarded {
         let named = [&config.bootstrap_from_ipfs, &config.bootstrap_from_cluster];
         let apis = named.into_iter().flatten().filter_map(|api| match api {
             ApiAddress::At(address) => Some(address.clone()),
-            ApiAddress::On(_) => None,
+            _ => None,
         });
         Guarded { node, read_only, apis: apis.collect(), data_dir: spellings(&setup.data_dir) }
     }

@@ -12,6 +12,7 @@ use serde_json::Value;
 /// A set of defaults for other keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Profile {
     /// Loopback listeners; nothing unsolicited leaves the machine.
     Offline,
@@ -25,6 +26,7 @@ pub enum Profile {
 /// How this node takes part in the DHT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DhtMode {
     /// Not at all.
     Off,
@@ -39,6 +41,7 @@ pub enum DhtMode {
 /// How much is logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LogLevel {
     /// What failed.
     Error,
@@ -57,6 +60,7 @@ pub enum LogLevel {
 /// Its `Debug` doesn't show the address, which may have a password in it.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
+#[non_exhaustive]
 pub enum ApiAddress {
     /// None, or the local default.
     On(bool),

@@ -1,12 +1,9 @@
-//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node, the
-//! DHT and pubsub.
+//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node.
 
 use std::time::{Duration, Instant};
 
-use cid::Cid;
-
 use super::PeerManager;
-use super::check::{in_range, required, required_peer};
+use super::check::{in_range, required};
 use crate::PeerId;
 use crate::book::{Intent, Origin};
 use crate::bootstrap::Entry;
@@ -16,14 +13,8 @@ use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
-use crate::worker::MAX_TOPIC_BYTES;
-use crate::worker::{
-    ContentCommand, DialingCommand, DiscoveryCommand, LookupCommand, PubsubCommand, Reply, Target,
-    Terms,
-};
+use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 
-/// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
-const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 /// Peers dialled by one `bootstrap_from_*`.
 const MAX_DIALLED: usize = 64;
 
@@ -325,151 +316,8 @@ impl PeerManager {
         let record = self.run.shared.book.get(peer);
         record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
-
-    /// Asks the DHT, then the connected peers, where a peer is.
-    ///
-    /// # Errors
-    /// `peer_not_found` where nobody knows; `detail.lookups` tells who was asked.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use peerkit::params::FindPeer;
-    /// # let manager = peerkit::PeerManager::current()?;
-    ///
-    /// let sought = FindPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA");
-    /// let found = manager.find_peer(sought, Duration::from_secs(20))?;
-    /// println!("at {:?}, says {:?}", found.multiaddrs, found.found_by);
-    /// # Ok::<(), peerkit::Error>(())
-    /// ```
-    pub fn find_peer(
-        &self,
-        params: FindPeer,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<PeerFound> {
-        let deadline = self.act(timeout)?;
-        let peer = required_peer(params.peer_id)?;
-        if peer == self.run.shared.peer_id {
-            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
-        }
-        self.ask(deadline, params.cancel_token, |terms| LookupCommand::FindPeer { peer, terms })
-    }
-
-    /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
-    /// the run ends it is told again in time.
-    ///
-    /// # Errors
-    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet.
-    ///
-    /// ```no_run
-    /// use peerkit::params::{FindProviders, Provide};
-    /// # let manager = peerkit::PeerManager::current()?;
-    ///
-    /// let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
-    /// manager.provide(Provide::new(cid), None)?;
-    /// for provider in manager.find_providers(FindProviders::new(cid).limit(5), None)?.peers {
-    ///     println!("{} at {:?}", provider.peer_id, provider.multiaddrs);
-    /// }
-    /// # Ok::<(), peerkit::Error>(())
-    /// ```
-    pub fn provide(
-        &self,
-        params: Provide,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Provided> {
-        let deadline = self.act(timeout)?;
-        let (cid, key) = content(params.cid)?;
-        let took = self
-            .ask(deadline, params.cancel_token, |terms| ContentCommand::Provide { key, terms })?;
-        Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
-    }
-
-    /// Asks the DHT who has some content. Past the deadline what was found by then is the answer.
-    /// [`provide`](Self::provide) has an example.
-    ///
-    /// # Errors
-    /// Those of [`provide`](Self::provide).
-    pub fn find_providers(
-        &self,
-        params: FindProviders,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Providers> {
-        let deadline = self.act(timeout)?;
-        let limit = in_range("limit", params.limit, 20, 100)? as usize;
-        let (cid, key) = content(params.cid)?;
-        let peers = self.ask(deadline, params.cancel_token, |terms| {
-            ContentCommand::FindProviders { key, limit, terms }
-        })?;
-        Ok(Providers { cid, peers })
-    }
-
-    /// Publishes a message on a topic; signed by this node. The module [`event`](crate::event) has an example.
-    ///
-    /// # Errors
-    /// `not_connected` where no connected peer subscribes to the topic.
-    pub fn publish(
-        &self,
-        params: Publish,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Published> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        let data = required(params.data, "data_base64")?.into_bytes("data_base64")?;
-        if data.len() > MAX_MESSAGE_BYTES {
-            return Err(invalid_argument(format!(
-                "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",
-                data.len()
-            )));
-        }
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Publish {
-            topic,
-            data,
-            terms,
-        })
-    }
-
-    /// Subscribes to a topic; its messages come as `message` events. The module [`event`](crate::event) has
-    /// an example.
-    pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
-    }
-
-    /// Ends the subscription to a topic. The module [`event`](crate::event) has an example.
-    pub fn unsubscribe(
-        &self,
-        params: Topic,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Unsubscribe { topic, terms })
-    }
 }
 
 fn entry(params: BootstrapPeer) -> Result<Entry> {
     Entry::parse(&required(params.multiaddr, "multiaddr")?)
-}
-
-fn topic(given: Option<String>) -> Result<String> {
-    let topic = required(given, "topic")?;
-    match topic.is_empty() || topic.len() > MAX_TOPIC_BYTES {
-        true => Err(invalid_argument(format!("`topic` must have 1 to {MAX_TOPIC_BYTES} bytes"))),
-        false => Ok(topic),
-    }
-}
-
-/// The CID as it is answered, and its key in the DHT: the multihash, whatever version and codec say
-/// (libp2p specs, kad-dht, "Content provider advertisement").
-fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
-    let text = required(given, "cid")?;
-    let cid = Cid::try_from(text.as_str())
-        .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
-    // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
-    let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
-    let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());
-    if cid.version() != cid::Version::V0 && bytes != cid.encoded_len() {
-        return Err(invalid_argument("`cid` is no CID: there is more behind it"));
-    }
-    Ok((cid.to_string(), cid.hash().to_bytes()))
 }

@@ -2,13 +2,15 @@
 //! the parameters, read the book or ask the worker, shape the reply.
 //!
 //! Here are the life of the manager and the way to the worker; `read` holds the operations that
-//! answer from memory (`metrics` the one that answers for machines), `act` those that wait, `subscription`
-//! the user's side of events.
+//! answer from memory (`metrics` the one that answers for machines), `act` those about one peer, `discover`,
+//! `lookup` and `pubsub` the others that wait; `subscription` is the user's side of events.
 
 mod act;
 mod check;
 mod discover;
+mod lookup;
 mod metrics;
+mod pubsub;
 mod read;
 mod subscription;
 
