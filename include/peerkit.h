@@ -308,7 +308,7 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //                      |"inbound", multiaddrs[]: a peer the book didn't know
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 //   peer_identified    agent_version, protocols[]
-//   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"limit"|"trimmed"
+//   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 //                      |"shutdown"|"error", inferred, error: its last connection ended
 //   dial_failed        code, error, source: why peerkit dialled
 //   listen_addr        address, active: whether this node listens there now
