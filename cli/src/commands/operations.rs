@@ -72,6 +72,6 @@ mod tests {
         }
         let by_name: Vec<_> = ops::catalogue().iter().map(|operation| operation.name).collect();
         let called = by_name.into_iter().filter(|name| of_operation(name).starts_with("call "));
-        assert_eq!(called.collect::<Vec<_>>(), ["get_peers", "search_peers"]);
+        assert_eq!(called.collect::<Vec<_>>(), ["get_peers", "search_peers", "network_changed"]);
     }
 }
