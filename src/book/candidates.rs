@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Book;
+use super::memory::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;

@@ -14,8 +14,8 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
 
-use super::change::DirtyItem;
 use super::codec;
+use super::memory::DirtyItem;
 use super::record::Record;
 use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
