@@ -31,7 +31,7 @@ mod store;
 mod tests;
 
 pub(crate) use change::UserChange;
-pub(crate) use memory::{Book, DirtyItem};
+pub(crate) use memory::Book;
 pub(crate) use observe::{Discovered, Identified};
 pub(crate) use query::{Filter, ListQuery};
 pub(crate) use record::{MAX_PROTOCOLS, Record};

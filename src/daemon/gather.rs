@@ -17,9 +17,9 @@ pub(super) const MAX_PEERS: usize = 1000;
 pub(super) const MAX_ADDRESSES: usize = 16;
 /// The longest address taken, in bytes.
 const MAX_ADDRESS_BYTES: usize = 512;
-/// How many entries of a list of peers are looked at. Kubo has one for each connection.
+/// The most entries of a list of peers that are looked at. Kubo has one for each connection.
 pub(super) const MAX_ENTRIES: usize = 4 * MAX_PEERS;
-/// How many addresses in one list are looked at: beside those that can be dialled, Kubo tells one
+/// The most addresses in one list that are looked at: beside those that can be dialled, Kubo tells one
 /// for each other transport on each interface, and for each relay.
 const MAX_ADDRESSES_READ: usize = 8 * MAX_ADDRESSES;
 
@@ -29,11 +29,11 @@ pub(crate) struct FoundPeer {
     pub peer_id: PeerId,
     /// Those that this build can dial, without `/p2p/` at their end. May be empty.
     pub addresses: Vec<Multiaddr>,
-    /// Whether it is a member of the cluster; an IPFS daemon beside a member isn't.
+    /// True for a member of the cluster; an IPFS daemon beside a member isn't.
     pub cluster_member: bool,
 }
 
-/// What a daemon told.
+/// The peers that a daemon told of.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Each peer once; the daemon that was asked comes first.

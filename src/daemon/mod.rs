@@ -19,10 +19,10 @@ mod tests;
 
 pub(crate) use self::api::Api;
 pub(crate) use self::cluster::cluster_peers;
-pub(crate) use self::gather::{Found, FoundPeer};
+pub(crate) use self::gather::Found;
 pub(crate) use self::kubo::kubo_peers;
 
-/// Whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it in
+/// Tells whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it in
 /// `api`, names this machine: `localhost`, or a loopback address in its usual notation. False for
 /// everything else, and for what can't be read.
 ///

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
-use super::gather::{MAX_ADDRESSES, MAX_ENTRIES, MAX_PEERS};
+use super::gather::{FoundPeer, MAX_ADDRESSES, MAX_ENTRIES, MAX_PEERS};
 use super::test_server::{Server, hold, reply};
 use super::*;
 use crate::Multiaddr;
