@@ -5,8 +5,8 @@ use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Book;
 use super::intent::{Intent, Origin};
+use super::memory::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Book;
+use super::memory::{Book, DirtyItem};
 use super::record::{MAX_ADDRS, Record};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -47,15 +47,6 @@ impl UserChange {
             | UserChange::Remove { id } => id,
         }
     }
-}
-
-/// What has to be on disk before a change may be applied.
-#[derive(Debug, Clone)]
-pub(crate) enum DirtyItem {
-    /// Write the record.
-    Put(Arc<Record>),
-    /// Delete the peer's row.
-    Delete(PeerId),
 }
 
 impl Book {

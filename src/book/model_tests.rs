@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use super::memory::DirtyItem;
 use super::record::MAX_ADDRS;
 use super::tests::{add, addr, at, end, inbound, outbound, peer, told};
 use super::*;

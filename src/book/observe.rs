@@ -1,10 +1,9 @@
 //! What the worker sees of peers, as changes of the book. Each takes the time as a parameter, holds
 //! the write lock for one record and is bounded in what a remote can make the book keep.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Book;
+use super::memory::{Book, families};
 use super::record::{LiveConnection, Record};
 use super::state::State;
 use crate::clock::Timestamp;
@@ -264,11 +263,4 @@ fn forget_stranger(state: &mut State, slot: u32) {
     if stranger {
         state.remove(slot);
     }
-}
-
-/// Whether a peer with these protocols is one of a Kademlia DHT, and of a pubsub mesh.
-pub(super) fn families(protocols: &Arc<[Text]>) -> (bool, bool) {
-    let dht = protocols.iter().any(|name| name.contains("/kad/"));
-    let is_pubsub = |name: &Text| name.starts_with("/meshsub/") || name.starts_with("/floodsub/");
-    (dht, protocols.iter().any(is_pubsub))
 }

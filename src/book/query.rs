@@ -8,9 +8,9 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Book;
 use super::cursor;
 use super::index::{RankIndex, SortKey, major};
+use super::memory::Book;
 use super::record::Record;
 use super::state::State;
 use crate::error::{Result, invalid_argument};

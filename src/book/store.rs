@@ -15,9 +15,9 @@ use crossbeam_channel::{
 };
 use parking_lot::Mutex;
 
-use super::Book;
-use super::change::{DirtyItem, UserChange};
+use super::change::UserChange;
 use super::disk::Disk;
+use super::memory::{Book, DirtyItem};
 use super::record::Record;
 use crate::PeerId;
 use crate::error::{Error, ErrorKind, Result};

@@ -10,7 +10,9 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::model::event::DisconnectReason;
 use crate::model::params::SortBy;
-use crate::model::{ConnectionInfo, Direction, LastDisconnect, LastError, Source, TransportKind};
+use crate::model::{
+    ConnectionInfo, Direction, LastDisconnect, LastError, Source, Text, TransportKind,
+};
 use crate::{Multiaddr, PeerId};
 
 /// A peer id made of a number: an ed25519 key in an identity multihash.

@@ -38,21 +38,21 @@ use identity::{Identity, load_identity};
 
 use crate::error::Result;
 
-/// What a start has to go on.
+/// Everything a start begins with.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// Every setting, resolved and checked.
     pub settings: Settings,
     /// The data directory, locked; None where nothing is written.
     pub data_dir: Option<DataDir>,
-    /// Who this node is.
+    /// The node's key pair.
     pub keypair: Keypair,
 }
 
 /// Checks the configuration, locks the data directory, reads `config.json` and the identity.
 /// Blocks on the disk; on failure the lock is released.
 pub(crate) fn open(config: &Config) -> Result<Opened> {
-    // Once without the file, so that a bad call is refused before it leaves a directory behind.
+    // Resolves once without the file: a bad call is refused before it leaves a directory behind.
     let mut settings = Settings::resolve(config, None)?;
     check::control_socket(&settings)?;
     let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;

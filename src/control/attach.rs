@@ -1,5 +1,5 @@
-//! How a process finds the owner of a data directory: by what the file `lock` says, and by whether who
-//! wrote it is there still.
+//! Finds the owner of a data directory for another process: by the file `lock`, and by whether the process that
+//! wrote it still has it.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use crate::config::Owner;
 use crate::disk::{refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long an owner may take from its lock to its socket. It opens the socket before anything that
+/// The time an owner may take from its lock to its socket. It opens the socket before anything that
 /// takes long.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How often the lock file is looked at: nothing tells of a change in it.
+/// The time between two looks at the lock file: no event tells of a change in it.
 const LOOK: Duration = Duration::from_millis(20);
 
 /// The owner's socket and a connection to it.
@@ -28,7 +28,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         let Some(owner) = Owner::read(data_dir).map_err(unreadable)? else {
             return Err(nobody(data_dir));
         };
-        // What stands in the file is followed only where nobody else can have written it.
+        // Follows the file only where nobody else can have written it.
         refuse_foreign_writers(data_dir)?;
         if let Some(socket) = &owner.socket {
             match open(socket, deadline) {
@@ -57,7 +57,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
 struct Silent(Option<(Option<u32>, Instant)>);
 
 impl Silent {
-    /// Since when this owner has named none; none where it names one.
+    /// Tells since when this owner has named no socket; None where it names one.
     fn since(&mut self, owner: &Owner) -> Option<Instant> {
         let now = Instant::now();
         self.0 = match self.0 {

@@ -29,7 +29,7 @@ mod unix {
 
     /// The file's name in a data directory.
     const NAME: &str = "control.sock";
-    /// What fits into a `sockaddr_un` beside the byte that ends it.
+    /// The longest path that fits into a `sockaddr_un` beside the byte that ends it.
     const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
     /// Connections that wait to be accepted.
     const BACKLOG: i32 = 64;
@@ -78,7 +78,7 @@ mod unix {
         }
     }
 
-    /// Where the socket of a data directory belongs: in it, or else in a directory of this user's alone, that for
+    /// Chooses the place of a data directory's socket: in it, or else in a directory of this user's alone, that for
     /// the session (XDG Base Directory Specification) or one among the temporary files. The file `lock` says which.
     fn choose(data_dir: &Path, runtime: Option<&Path>, temporary: &Path) -> Result<PathBuf> {
         let path = data_dir.join(NAME);
@@ -103,7 +103,7 @@ mod unix {
         })
     }
 
-    /// Whether it's short enough, and fits on the one line of the lock file.
+    /// Tells whether it's short enough, and fits on the one line of the lock file.
     fn fits(path: &Path) -> bool {
         let path = path.as_os_str().as_bytes();
         path.len() <= MAX_PATH && !path.contains(&b'\n')

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
+use super::api::Api;
+use super::gather::{Addresses, Capped, Found, Gather, MAX_ENTRIES};
 use super::http::{Daemon, Service, Verb};
-use super::{Addresses, Api, Capped, Found, Gather, MAX_ENTRIES};
 use crate::addr::parse_peer_id;
 use crate::error::Result;
 

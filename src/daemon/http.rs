@@ -13,7 +13,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::Api;
+use super::api::Api;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest reply read, in bytes. Room for about 20,000 connections of a Kubo, and for roughly a

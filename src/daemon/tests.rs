@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
+use super::gather::{FoundPeer, MAX_ADDRESSES, MAX_ENTRIES, MAX_PEERS};
 use super::test_server::{Server, hold, reply};
 use super::*;
+use crate::Multiaddr;
 use crate::error::{Error, ErrorKind, Result};
 
 const KUBO_ID: &str = include_str!("../../tests/fixtures/kubo/id.json");
