@@ -1,4 +1,4 @@
-//! The peer book: what is known of every peer, in memory, behind one lock.
+//! The peer book: everything known of every peer, in memory, behind one lock.
 //!
 //! Reads come from any thread and never wait for the network or the disk; the lock is held for a
 //! bounded number of records, and JSON is made from the `Arc<Record>`s outside it. The worker writes
@@ -51,14 +51,14 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// An empty book. It holds more than `max_peers` records only where more peers than that are
+    /// Makes an empty book. It holds more than `max_peers` records only where more peers than that are
     /// connected at once.
     pub(crate) fn new(max_peers: usize) -> Self {
         Book { state: RwLock::new(state::State::new(max_peers)) }
     }
 
-    /// Takes over what the store had. Where that is more than fits, the least valuable records go,
-    /// and are deleted on disk with the next flush.
+    /// Takes over the store's records. If they are more than fit, the least valuable ones go, and are
+    /// deleted on disk with the next flush.
     pub(crate) fn load(&self, records: Vec<Record>) {
         let mut guard = self.state.write();
         let state = &mut *guard;
@@ -78,41 +78,41 @@ impl Book {
         state.shrink();
     }
 
-    /// The peer's record as it is now.
+    /// Returns the peer's record as it is now.
     pub(crate) fn get(&self, id: &PeerId) -> Option<Arc<Record>> {
         self.state.read().get(id).cloned()
     }
 
-    /// How many records are what.
+    /// Returns the numbers of records by kind.
     pub(crate) fn counts(&self) -> Counts {
         self.state.read().counts
     }
 
-    /// The `max` most spoken protocols with how many peers speak them, sorted by name.
+    /// Returns the `max` most spoken protocols with how many peers speak them, sorted by name.
     pub(crate) fn protocols(&self, max: usize) -> Vec<(Text, u64)> {
         self.state.read().interner.most_spoken(max)
     }
 
-    /// The peers with a live connection.
+    /// Returns the peers with a live connection.
     pub(crate) fn connected_ids(&self) -> Vec<PeerId> {
         let state = self.state.read();
         let slots = state.connected.page(0, usize::MAX);
         slots.filter_map(|slot| Some(state.at(slot as usize)?.id)).collect()
     }
 
-    /// Whether the disk lacks anything.
+    /// Tells whether the disk lacks anything.
     #[cfg(test)]
     pub(crate) fn has_dirty(&self) -> bool {
         self.dirty_len() > 0
     }
 
-    /// How many rows the disk lacks or has too many.
+    /// Returns the number of rows that the disk lacks or has too many.
     pub(crate) fn dirty_len(&self) -> usize {
         self.state.read().dirty_len()
     }
 
-    /// Takes up to `max` changes that aren't on disk yet. Who takes them writes them, or gives them
-    /// back by [`mark_dirty_again`](Self::mark_dirty_again).
+    /// Takes up to `max` changes that aren't on disk yet. The caller writes them, or gives them back by
+    /// [`mark_dirty_again`](Self::mark_dirty_again).
     pub(crate) fn take_dirty(&self, max: usize) -> Vec<DirtyItem> {
         let mut state = self.state.write();
         let mut items = Vec::new();
@@ -129,7 +129,7 @@ impl Book {
         items
     }
 
-    /// The changes couldn't be written; they stay to be written.
+    /// Takes back changes that couldn't be written; they stay to be written.
     pub(crate) fn mark_dirty_again(&self, items: Vec<DirtyItem>) {
         let mut state = self.state.write();
         for item in items {
