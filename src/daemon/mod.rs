@@ -1,9 +1,9 @@
 //! Asking the IPFS daemon or the ipfs-cluster beside this node for the peers it knows.
 //!
 //! `api` reads where a daemon's API is, `http` asks it one thing, `kubo` and `cluster` know the two
-//! APIs, and here is what they have in common: making bounded, checked peers of what a daemon says.
-//! All of it blocks until its deadline at the latest, so it is called from a thread of its own; it
-//! knows neither the swarm nor the book, and whether an address may be dialled is for the caller.
+//! APIs, and here is what they have in common: making bounded, checked peers of a daemon's replies. All
+//! of it blocks until its deadline at the latest, so it is called from a thread of its own; it knows
+//! neither the swarm nor the book, and whether an address may be dialled is for the caller.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -36,14 +36,14 @@ const MAX_PEERS: usize = 1000;
 const MAX_ADDRESSES: usize = 16;
 /// The longest address taken, in bytes.
 const MAX_ADDRESS_BYTES: usize = 512;
-/// How many entries of a list of peers are looked at. Kubo has one for each connection.
+/// The most entries of a list of peers that are looked at. Kubo has one for each connection.
 const MAX_ENTRIES: usize = 4 * MAX_PEERS;
-/// How many addresses in one list are looked at: beside those that can be dialled, Kubo tells one
+/// The most addresses in one list that are looked at: beside those that can be dialled, Kubo tells one
 /// for each other transport on each interface, and for each relay.
 const MAX_ADDRESSES_READ: usize = 8 * MAX_ADDRESSES;
 
-/// Whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it in
-/// `api`, names this machine: `localhost`, or a loopback address in its usual notation. False for
+/// Tells whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it
+/// in `api`, names this machine: `localhost`, or a loopback address in its usual notation. False for
 /// everything else, and for what can't be read.
 ///
 /// It reads the text as the call does, so a program that passes on `api` from somebody it doesn't
@@ -61,17 +61,17 @@ pub fn is_loopback_api(api: &str) -> bool {
     Api::parse(api).is_ok_and(|api| api.is_loopback())
 }
 
-/// A peer that a daemon told of.
+/// A peer received from a daemon.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct FoundPeer {
     pub peer_id: PeerId,
-    /// Those that this build can dial, without `/p2p/` at their end. May be empty.
+    /// The addresses that this build can dial, without `/p2p/` at their end. May be empty.
     pub addresses: Vec<Multiaddr>,
-    /// Whether it is a member of the cluster; an IPFS daemon beside a member isn't.
+    /// True for a member of the cluster; an IPFS daemon beside a member isn't one.
     pub cluster_member: bool,
 }
 
-/// What a daemon told.
+/// The peers received from a daemon.
 #[derive(Debug, Default)]
 pub(crate) struct Found {
     /// Each peer once; the daemon that was asked comes first.
@@ -119,7 +119,7 @@ impl Gather {
         self.drop(bad as u64 + addresses.rest);
     }
 
-    /// Counts what can't be used.
+    /// Counts ids and addresses that can't be used.
     fn drop(&mut self, count: u64) {
         self.found.dropped += count;
     }
