@@ -24,12 +24,13 @@ use crate::worker::{
 
 /// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
 const MAX_MESSAGE_BYTES: usize = 60 * 1024;
-/// Peers dialled by one `bootstrap_from_*`.
+/// The most peers dialled by one `bootstrap_from_*`.
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
-    /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
-    /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    /// Runs one pass of discovery now, by every source that is on, or joins the one under way. Blocks
+    /// until it is over, has discovered `limit` new peers, or `timeout` has passed; the peers
+    /// discovered by then are the answer.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -65,7 +66,7 @@ impl PeerManager {
         Ok(reply)
     }
 
-    /// Lets passes run by themselves, the first at once.
+    /// Lets passes run automatically, the first at once.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};
@@ -80,8 +81,8 @@ impl PeerManager {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
-    /// asked, announced or dialled by itself any more. A pass under way ends.
+    /// Ends what [`start_discovery`](Self::start_discovery), or the start of the manager, has begun:
+    /// nothing is asked, announced or dialled automatically any more. A pass under way ends.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -128,8 +129,8 @@ impl PeerManager {
         })
     }
 
-    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
-    /// example.
+    /// Returns what discovery has found, by source. Answers at once.
+    /// [`start_discovery`](Self::start_discovery) has an example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
         Ok(self.discovery(self.run.shared.discovery.snapshot()))
@@ -156,7 +157,8 @@ impl PeerManager {
         self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
+    /// Returns the bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer)
+    /// has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -207,7 +209,7 @@ impl PeerManager {
         if changed {
             let told =
                 self.ask(deadline, None, |terms| DiscoveryCommand::BootstrapChanged { terms });
-            // The change is on disk; a worker too busy to hear of it sees it in its next pass.
+            // The change is on disk; a worker too busy to take the command sees it in its next pass.
             let told = told.or_else(|error| match error.kind() {
                 ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
                 _ => Err(error),
@@ -285,7 +287,7 @@ impl PeerManager {
         })
     }
 
-    /// Connects to peers at once; gives those that failed.
+    /// Connects to peers at once; returns those that failed.
     fn connect_all(
         &self,
         peers: &[PeerId],
@@ -320,7 +322,8 @@ impl PeerManager {
         Ok(failed)
     }
 
-    /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
+    /// Tells whether a peer is still wanted: a disconnect or a removal of it cancels a connect too, not
+    /// only the caller's token.
     fn still_wanted(&self, peer: &PeerId) -> bool {
         let record = self.run.shared.book.get(peer);
         record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
@@ -383,8 +386,8 @@ impl PeerManager {
         Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
     }
 
-    /// Asks the DHT who has some content. Past the deadline what was found by then is the answer.
-    /// [`provide`](Self::provide) has an example.
+    /// Asks the DHT who has some content. After the deadline, the answer is the providers found by
+    /// then. [`provide`](Self::provide) has an example.
     ///
     /// # Errors
     /// Those of [`provide`](Self::provide).
@@ -402,7 +405,7 @@ impl PeerManager {
         Ok(Providers { cid, peers })
     }
 
-    /// Publishes a message on a topic; signed by this node. The module [`event`](crate::event) has an example.
+    /// Publishes a message on a topic, signed by this node. The module [`event`](crate::event) has an example.
     ///
     /// # Errors
     /// `not_connected` where no connected peer subscribes to the topic.
@@ -459,8 +462,8 @@ fn topic(given: Option<String>) -> Result<String> {
     }
 }
 
-/// The CID as it is answered, and its key in the DHT: the multihash, whatever version and codec say
-/// (libp2p specs, kad-dht, "Content provider advertisement").
+/// Returns the CID as it is answered, and its key in the DHT: the multihash, whatever version and codec
+/// say (libp2p specs, kad-dht, "Content provider advertisement").
 fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
     let text = required(given, "cid")?;
     let cid = Cid::try_from(text.as_str())
