@@ -9,6 +9,6 @@ use std::io::Write;
 pub fn skipped(why: impl Display) {
     let in_ci = std::env::var_os("CI").is_some_and(|value| !value.is_empty() && value != "false");
     assert!(!in_ci, "CI has to be able to run this: {why}");
-    // Writes by itself: `eprintln!` is heard from tests that fail only.
+    // Writes to stderr directly: `eprintln!` of a test that succeeds isn't shown.
     let _ = writeln!(std::io::stderr(), "skipped: {why}");
 }
