@@ -34,7 +34,7 @@ fn frozen_peers_are_noticed_within_a_minute_on_tcp_and_quic() {
             (&json!(false), &json!("ping_dead"))
         );
     }
-    // Thawed, such a peer is one like any other.
+    // Thawed, such a peer is like any other.
     for far in &frozen {
         far.thaw();
         a.ok("connect_peer", json!({ "peer_id": far.id() }));
@@ -71,7 +71,7 @@ fn idle_connections_stay_open() {
     let far = [Peer::start(), Peer::start()];
     a.connect(&far[0].at("tcp"));
     a.connect(&far[1].at("quic-v1"));
-    // Nothing is to happen for longer than libp2p's own ten seconds.
+    // Nothing may happen for longer than libp2p's own ten seconds.
     let until = Instant::now() + Duration::from_secs(16);
     a.events_so_far();
     while Instant::now() < until {
