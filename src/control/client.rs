@@ -39,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// It stays with the owner it attached to. When that one ends, everything answers `closed`.
 ///
-/// Where a method takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
+/// In a method that takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
 /// all included, counts as one. [`PeerManager`](crate::PeerManager#timeouts) tells what a call does whose
 /// time is over.
 #[derive(Clone)]

@@ -65,8 +65,8 @@ impl PeerManager {
     /// Starts this process's manager, or returns the one that runs. Blocks until it listens.
     ///
     /// # Errors
-    /// Where one runs already: `config_conflict`, if it has other values for keys that `config` names;
-    /// `detail.keys` tells which. Where none can be started: `config_invalid` or `unsupported` of a key
+    /// If one runs already: `config_conflict`, if it has other values for keys that `config` names;
+    /// `detail.keys` tells which. If none can be started: `config_invalid` or `unsupported` of a key
     /// (`detail.key`), `listen_failed`, `identity` of the private key, and of the data directory `storage`,
     /// `storage_corrupt`, `storage_version` or `data_dir_locked`, if another process has it
     /// (`detail.pid`). `timeout`: it would have gone on, and is given up. `dead`: one runs that has
