@@ -28,7 +28,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub trait Protocols: NetworkBehaviour<ToSwarm: Send> + Send + Sized {
     fn new(key: &Keypair) -> Result<Self>;
 
-    /// Returns the peer that identify has just told of.
+    /// Returns the peer that identify has just named.
     fn identified(event: &Self::ToSwarm) -> Option<PeerId>;
 }
 

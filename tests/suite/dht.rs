@@ -11,7 +11,7 @@ use crate::support::netns::Switch;
 use crate::support::servers::SilentServer;
 use crate::support::{Peer, attempts, eventually, failed, some_peer_id, succeeded};
 
-/// The time for what peers tell each other by themselves.
+/// The time in which news passes from peer to peer, with no call that waits for it.
 const SOON: Duration = Duration::from_secs(10);
 const CIDV0: &str = "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKS7QX";
 

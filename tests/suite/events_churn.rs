@@ -153,7 +153,7 @@ struct Recording<'a> {
     joined: Vec<(u64, Stream<'a>)>,
 }
 
-/// Lets the guests come and go; reads, observes, and joins in the middle, until the time is over.
+/// Lets the peers come and go; reads, observes, and joins in the middle, until the time is over.
 fn record(hub: &Hub, seed: u64, run: Duration) -> Recording<'_> {
     let over = AtomicBool::new(false);
     let mut whole = Stream::open(&hub.peer, json!({ "since": 0 }));

@@ -272,7 +272,7 @@ fn a_hundred_topics_of_the_greatest_length_are_all_heard_of() {
     }
     failed(a.call("subscribe", json!({ "topic": "one more" })), "limit_reached");
     assert_eq!(a.ok("subscribe", json!({ "topic": topics[0] }))["topics"], json!(topics));
-    // The topics are told in one message, as the connection opens.
+    // The topics are advertised in one message, as the connection opens.
     b.connect(&a.at("tcp"));
     for topic in &topics {
         let id = publish(&b, topic, "hello");

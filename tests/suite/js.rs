@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::netns::Switch;
 use crate::support::{Peer, eventually};
 
-/// The time for what two js peers tell each other by themselves.
+/// The time in which news passes between two js peers, with no call that waits for it.
 const SOON: Duration = Duration::from_secs(10);
 
 /// Returns the ids of these peers.

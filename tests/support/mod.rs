@@ -27,8 +27,9 @@ use serde_json::{Value, json};
 
 /// The time for a call where the test doesn't care.
 pub const PLENTY: u64 = 20_000;
-/// Spares a connection from trimming, at a node of [`Peer::with_grace`]. Nodes built with `fault-injection` are to take it
-/// from [`GRACE_MS`] of their environment; until they do, it must be the 20 s of every node.
+/// The time for which a connection is spared from trimming, at a node of [`Peer::with_grace`]. Nodes
+/// built with `fault-injection` are to take it from [`GRACE_MS`] of their environment; until they do,
+/// it must be the 20 s of every node.
 pub const GRACE: Duration = Duration::from_secs(20);
 const GRACE_MS: &str = "PEERKIT_TRIM_GRACE_MS";
 /// The time after a call's own deadline at which its answer may come on a machine that is busy.

@@ -1,5 +1,5 @@
-//! Says of a test that this machine doesn't permit it, such as one that needs namespaces. A person's machine may be like
-//! that; CI's may not, or the test would run nowhere: `.ci/run` sets `CI`, and then it's a failure.
+//! Says of a test that this machine doesn't permit it, such as one that needs namespaces. A person's machine
+//! may be like that; CI's may not, or the test would run nowhere: `.ci/run` sets `CI`, and then it's a failure.
 
 use std::fmt::Display;
 use std::io::Write;

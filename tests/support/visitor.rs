@@ -53,8 +53,8 @@ impl Visitor {
         &self.id
     }
 
-    /// Opens a connection, whatever others there are. It's open once the node has told its identity over it; a node that
-    /// refuses it closes it before.
+    /// Opens a connection, whatever others there are. It's open once the node has identified itself
+    /// over it; a node that refuses it closes it before.
     #[track_caller]
     pub fn open(&self, node: &Peer) -> Result<ConnectionId, String> {
         let (told, outcome) = channel();
