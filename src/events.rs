@@ -1,9 +1,9 @@
 //! The event hub and its subscriptions.
 //!
-//! The worker publishes here, and the facade for peers added by hand; each subscription has a bounded
-//! queue of its own. Publishing never waits: a reader that falls behind loses its oldest events and is
-//! told how many. The flag's descriptor is readable exactly while something is queued or the run has
-//! ended, because it is raised and lowered under the queue's own lock.
+//! The worker publishes here, the facade for peers added by hand, and the run its end; each subscription
+//! has a bounded queue of its own. Publishing never waits: a reader that falls behind loses its oldest
+//! events and is told how many. The flag's descriptor is readable exactly while something is queued or
+//! the run has ended, because it is raised and lowered under the queue's own lock.
 //!
 //! The hub keeps the newest events for those who subscribe later (`since`). A subscription is
 //! filled from them and entered into the list under the one lock that publishing takes, so nothing
