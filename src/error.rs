@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 
 macro_rules! error_kinds {
     ($( $(#[doc = $doc:expr])+ $variant:ident = $code:literal, retryable: $retry:literal, hint: $hint:expr; )+) => {
-        /// What went wrong, coarsely. New kinds may be added in any release.
+        /// The kind of a failure. New kinds may be added in any release.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -29,13 +29,13 @@ macro_rules! error_kinds {
             /// Every kind there is, in catalogue order.
             pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
 
-            /// The stable code, as it stands in the `code` field of a JSON reply.
+            /// Returns the stable code, as it stands in the `code` field of a JSON reply.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( ErrorKind::$variant => $code, )+ }
             }
 
-            /// Whether the same call may succeed later with nothing changed by the caller.
+            /// Tells whether the same call may succeed later with nothing changed by the caller.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $( ErrorKind::$variant => $retry, )+ }
@@ -93,7 +93,7 @@ error_kinds! {
     DialFailed = "dial_failed", retryable: true, hint: Some("detail.attempts lists each address with the stage it failed at");
     /// No address answered in time.
     DialTimeout = "dial_timeout", retryable: true, hint: Some("the addresses may be stale, or a firewall drops the packets");
-    /// Whoever answered is not the peer that was asked for.
+    /// Another peer answered than the one that was asked for.
     WrongPeerId = "wrong_peer_id", retryable: false, hint: Some("the address belongs to another peer now; detail.attempts says which");
     /// The address or peer is not allowed by the profile or a block list.
     Blocked = "blocked", retryable: false, hint: None;
@@ -125,10 +125,10 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Why an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
+/// The reason an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
 ///
-/// The message is whole: it says what a [`source`](error::Error::source) would add. That is there where
-/// the system refused something, as an [`io::Error`].
+/// The message is whole: it says all that a [`source`](error::Error::source) would add. An error has a
+/// source where the system refused something, an [`io::Error`].
 ///
 /// ```
 /// use peerkit::{ErrorKind, PeerManager};
@@ -165,8 +165,8 @@ struct Inner {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` whose `message` tells a person what happened. Public for programs that serve the
-    /// operations to others and answer in the library's manner.
+    /// Makes an error of `kind` whose `message` tells a person what happened. Public for programs that
+    /// serve the operations to others and answer in the library's manner.
     ///
     /// ```
     /// use peerkit::{Error, ErrorKind, ops};
@@ -190,15 +190,15 @@ impl Error {
         self
     }
 
-    /// Replaces the kind's general hint by one for this case, in words of no one door.
+    /// Replaces the kind's general hint by one for this case; it should name no function, command or route.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Keeps what caused it as its [`source`](error::Error::source). The message says it too: JSON has
-    /// nothing else.
+    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message says
+    /// it too: JSON has nothing else.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -208,7 +208,7 @@ impl Error {
         self
     }
 
-    /// As [`with_source`](Self::with_source), for an error of the system that others look at too.
+    /// Keeps a copy of an error of the system as the source, for a caller that needs the original.
     pub(crate) fn caused_by(self, error: &io::Error) -> Self {
         self.with_source(match error.raw_os_error() {
             Some(number) => io::Error::from_raw_os_error(number),
@@ -216,19 +216,19 @@ impl Error {
         })
     }
 
-    /// What went wrong, coarsely.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What happened, for a person; may quote addresses and file names, never a secret.
+    /// Returns what happened, in words for a person; may quote addresses and file names, never a secret.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn retryable(&self) -> bool {
         self.0.kind.retryable()
@@ -240,7 +240,7 @@ impl Error {
         self.0.hint.as_deref().or(self.0.kind.hint())
     }
 
-    /// Machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
+    /// Returns machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
     #[must_use]
     pub fn detail(&self) -> &Map<String, Value> {
         &self.0.detail
@@ -283,7 +283,7 @@ impl From<Error> for io::Error {
 }
 
 impl ErrorKind {
-    /// The kind that comes closest among those of [`io::Error`]. `Interrupted` is none of them: readers
+    /// Returns the kind that comes closest among those of [`io::Error`]. Never `Interrupted`: readers
     /// take it as an invitation to call again.
     fn as_io(self) -> io::ErrorKind {
         use ErrorKind::*;
@@ -309,15 +309,15 @@ impl ErrorKind {
     }
 }
 
-/// Shorthand for the most frequent kind.
+/// Makes an error of the most frequent kind.
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// Names longer than this aren't compared: the cost is the product of both lengths.
+/// The longest name compared, in bytes: the cost is the product of both lengths.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// The known name that is most like the one given, to suggest it.
+/// Finds the known name that is most like the one given, to suggest it.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = known.filter(|_| given.len() <= MAX_NAME);
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))

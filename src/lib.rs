@@ -2,7 +2,7 @@
 //!
 //! A program that links it gets a real libp2p node in its own process. Every call blocks with a
 //! deadline; there is no async runtime to own and no daemon to run. There is one manager in a
-//! process: [`PeerManager::start`] gives it to whoever asks.
+//! process: [`PeerManager::start`] returns it to every caller.
 //!
 //! ```
 //! # fn main() -> peerkit::Result<()> {
@@ -24,9 +24,9 @@
 //! # }
 //! ```
 //!
-//! # Where things are
-//! [`PeerManager`] has a method for each operation. What they take is in [`params`], what they answer in
-//! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
+//! # Overview
+//! [`PeerManager`] has a method for each operation. The parameters are in [`params`], the answers in
+//! [`reply`], the events meanwhile in [`event`]. Each failure has one of the kinds of [`ErrorKind`].
 //! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
 //! [`control`] those of a node in another process.
 
@@ -75,7 +75,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
 
-/// What a Rust program has may go to any thread.
+/// Checks that everything a Rust program holds may go to any thread.
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<Config>();

@@ -14,22 +14,22 @@ const CONNECTED: u64 = 200;
 const ROUNDS: usize = 45;
 /// Calls in a turn.
 const CALLS: u64 = 100;
-/// What ipfs_kit_py's peer manager took for such a page at 100k records, measured once on a machine with
-/// two cores; it isn't here to be measured again.
+/// The time of ipfs_kit_py's peer manager for such a page at 100k records, measured once on a machine
+/// with two cores; it isn't here to be measured again.
 const PYTHON_US: f64 = 42_000.0;
 
 #[derive(Clone, Copy)]
 enum Offset {
     First,
     Middle,
-    /// Another one at each call, so that nothing of the page is in the processor's caches.
+    /// Another page at each call, so that nothing of it is in the processor's caches.
     Anywhere,
 }
 
 struct Query {
     connected: bool,
     offset: Offset,
-    /// By size.
+    /// The rounds, by size.
     rounds: [Rounds; SIZES.len()],
     bytes: f64,
 }
@@ -76,7 +76,7 @@ impl Query {
         let offsets: Vec<u64> = match self.offset {
             Offset::First => vec![0],
             Offset::Middle => vec![all / 2],
-            // A prime stride: far apart, and new ones in each round.
+            // The offsets have a prime stride: far apart, and new ones in each round.
             Offset::Anywhere => {
                 let first = round as u64 * CALLS;
                 (first..first + CALLS).map(|n| n * 611_953 % (all - 50)).collect()

@@ -1,4 +1,4 @@
-//! What the user changes in the book. A change is planned against the book, made durable by the
+//! Changes that the user makes in the book. A change is planned against the book, made durable by the
 //! store, and only then applied, so that nothing is acknowledged that a crash could lose.
 //!
 //! The store's thread (`store.rs`) drives this; it is also the only one that writes to disk, so an
@@ -20,16 +20,17 @@ pub(crate) enum UserChange {
     Add {
         /// The peer.
         id: PeerId,
-        /// Where to reach it.
+        /// The addresses to reach it at.
         addrs: Vec<Multiaddr>,
         /// The time of the change.
         now: Timestamp,
     },
-    /// Don't dial a peer unasked, or do so again. Who isn't in the book needs no such note.
+    /// Disable automatic dials to a peer, or enable them again. A peer that isn't in the book needs no
+    /// such note.
     DisableDial {
         /// The peer.
         id: PeerId,
-        /// False: dial it again.
+        /// False: dial it automatically again.
         dial_disabled: bool,
     },
     /// Forget a peer.
@@ -50,7 +51,7 @@ impl UserChange {
 }
 
 impl Book {
-    /// What `change` would write, without changing anything. `reserved` new records are planned
+    /// Returns what `change` would write, without changing anything. `reserved` new records are planned
     /// but not applied yet.
     pub(crate) fn plan(&self, change: &UserChange, reserved: usize) -> Result<DirtyItem> {
         match change {

@@ -11,7 +11,7 @@ use super::state::{Counts, State};
 use crate::PeerId;
 use crate::model::{Source, Text};
 
-/// What has to be on disk before a change may be applied.
+/// A row to write or delete before a change may be applied.
 #[derive(Debug, Clone)]
 pub(crate) enum DirtyItem {
     /// Write the record.
@@ -58,7 +58,7 @@ impl Book {
         self.state.read().get(id).cloned()
     }
 
-    /// How many records are what.
+    /// Counts the records by kind.
     pub(crate) fn counts(&self) -> Counts {
         self.state.read().counts
     }
@@ -75,13 +75,13 @@ impl Book {
         slots.filter_map(|slot| Some(state.at(slot as usize)?.id)).collect()
     }
 
-    /// Whether the disk lacks anything.
+    /// Tells whether the disk lacks anything.
     #[cfg(test)]
     pub(crate) fn has_dirty(&self) -> bool {
         self.dirty_len() > 0
     }
 
-    /// How many rows the disk lacks or has too many.
+    /// Counts the rows that the disk lacks or has too many.
     pub(crate) fn dirty_len(&self) -> usize {
         self.state.read().dirty_len()
     }

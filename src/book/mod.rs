@@ -1,4 +1,4 @@
-//! The peer book: what is known of every peer, in memory, behind one lock.
+//! The peer book: everything known of every peer, in memory, behind one lock.
 //!
 //! Reads come from any thread and never wait for the network or the disk; the lock is held for a
 //! bounded number of records, and JSON is made from the `Arc<Record>`s outside it. The worker writes

@@ -1,5 +1,5 @@
-//! Random histories: whatever happened, lists and counts agree with a naive model, and the bounds
-//! hold.
+//! Tests by random histories: after any of them, lists and counts agree with a naive model, and the
+//! bounds hold.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -87,7 +87,7 @@ fn apply(book: &Book, step: usize, op: &Op) {
     }
 }
 
-/// Every record, by asking for each peer: what lists are compared with.
+/// Returns every record, by asking for each peer: lists are compared with these.
 fn everything(book: &Book) -> Vec<Arc<Record>> {
     (0..PEERS).filter_map(|n| book.get(&peer(n))).collect()
 }
@@ -198,7 +198,7 @@ fn check_counts(book: &Book) {
     }
 }
 
-/// What may never be, whatever happened.
+/// Checks the bounds that hold after any history.
 fn check_bounds(book: &Book, max: usize) {
     let all = everything(book);
     let evictable = all.iter().filter(|r| !r.connected() && !r.is_protected());

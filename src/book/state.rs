@@ -1,5 +1,5 @@
-//! What stands behind the book's lock: the records in slots, everything derived from them, and who
-//! has to go when the book is full.
+//! The data behind the book's lock: the records in slots, everything derived from them, and the order
+//! in which records go when the book is full.
 //!
 //! Every change of a record goes through [`State::update`], [`State::insert`] or [`State::remove`],
 //! which keep the rank indexes, the counts, the eviction order and the dirty set in step; nothing
@@ -20,11 +20,11 @@ use crate::model::params::SortBy;
 
 struct Slot {
     record: Arc<Record>,
-    /// Whether a row of it may be on disk, so that removing it must delete the row.
+    /// True if a row of it may be on disk, so that removing it must delete the row.
     stored: bool,
 }
 
-/// What the derived structures need to know of a record.
+/// The facts of a record that the derived structures need.
 #[derive(Clone, PartialEq)]
 struct Facets {
     key: SortKey,
@@ -37,8 +37,8 @@ struct Facets {
     rank: Option<EvictionRank>,
 }
 
-/// Ranks records for eviction, the first to go first: unverified ones, those never successfully connected, longest not
-/// heard of.
+/// Ranks records for eviction, the first to go first: unverified ones, then those never successfully
+/// connected, then proven ones; in each class the one not seen for longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct EvictionRank {
     class: EvictionClass,
@@ -81,7 +81,7 @@ impl Facets {
     }
 }
 
-/// How many records are what.
+/// The numbers of records by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Records in the book.
@@ -94,7 +94,7 @@ pub(crate) struct Counts {
     pub(crate) dht: u64,
     /// Those that speak gossipsub or floodsub.
     pub(crate) gossipsub: u64,
-    /// When a peer that wasn't known was last discovered.
+    /// The time at which an unknown peer was last discovered.
     pub(crate) last_discovery: Option<Timestamp>,
 }
 
@@ -147,12 +147,12 @@ impl State {
         self.max_peers
     }
 
-    /// How many slots there are, free ones included.
+    /// Counts the slots, free ones included.
     pub(super) fn slot_count(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many records were removed ever: only then can a slot be used again.
+    /// Counts all removals of records: only after one can a slot be used again.
     pub(super) fn removals(&self) -> u64 {
         self.removals
     }
@@ -256,12 +256,12 @@ impl State {
         self.counts.gossipsub -= u64::from(facets.gossipsub);
     }
 
-    /// How many more records would fit if everything that may be evicted were.
-    /// The records that may be evicted, those last that would go first.
+    /// Returns the records that may be evicted, those that would go first last.
     pub(super) fn most_valuable(&self) -> impl Iterator<Item = u32> + '_ {
         self.evictable.iter().rev().map(|(_, slot)| *slot)
     }
 
+    /// Counts the records that would still fit if everything that may be evicted were.
     pub(super) fn room(&self) -> usize {
         (self.max_peers + self.evictable.len()).saturating_sub(self.len())
     }
@@ -305,7 +305,7 @@ impl State {
         self.mark_dirty(slot);
     }
 
-    /// A row of the record is or may be on disk.
+    /// Notes that a row of the record is or may be on disk.
     pub(super) fn set_stored(&mut self, slot: u32) {
         if let Some(Some(held)) = self.slots.get_mut(slot as usize) {
             held.stored = true;
@@ -328,13 +328,13 @@ impl State {
         Some(id)
     }
 
-    /// The row of a removed peer is still on disk. If the peer is back, its new row is written after
-    /// the old one is deleted, because deletions are always taken first.
+    /// Notes that the row of a removed peer is still on disk. If the peer is back, its new row is
+    /// written after the old one is deleted, because deletions are always taken first.
     pub(super) fn delete_again(&mut self, id: PeerId) {
         self.deleted.insert(id);
     }
 
-    /// A user's change has dealt with the row of this peer already.
+    /// Forgets the deletion of a peer's row: a user's change has dealt with it already.
     pub(super) fn forget_deleted(&mut self, id: &PeerId) {
         self.deleted.remove(id);
     }

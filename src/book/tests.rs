@@ -1,5 +1,5 @@
-//! The book's promises, tested with a clock of the tests' own. What random histories must come
-//! to is in `model_tests.rs`, what the disk promises in `disk_tests.rs`.
+//! Tests of the book's promises, with a clock of their own. Random histories are in `model_tests.rs`,
+//! the disk's promises in `disk_tests.rs`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::model::{
 };
 use crate::{Multiaddr, PeerId};
 
-/// A peer id made of a number: an ed25519 key in an identity multihash.
+/// Makes a peer id of a number: an ed25519 key in an identity multihash.
 pub(super) fn peer(n: u64) -> PeerId {
     let mut bytes = vec![0, 36, 8, 1, 18, 32];
     // Spread over the key, so that the order of the ids isn't the order of the numbers.

@@ -1,5 +1,5 @@
-//! Finds the owner of a data directory for another process: by the file `lock`, and by whether the process that
-//! wrote it still has it.
+//! Finds the owner of a data directory: by the file `lock`, and by whether the process that wrote it is
+//! there still.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,12 @@ use crate::config::Owner;
 use crate::disk::{refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
-/// The time an owner may take from its lock to its socket. It opens the socket before anything that
-/// takes long.
+/// The time an owner may take from its lock to its socket, which it opens before anything that takes long.
 const SILENCE: Duration = Duration::from_secs(2);
-/// The time between two looks at the lock file: no event tells of a change in it.
+/// The time between two looks at the lock file: nothing tells of a change in it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The owner's socket and a connection to it.
+/// Returns the owner's socket and a connection to it.
 pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wire, ServerHello)> {
     let unreadable =
         |error: io::Error| storage_error(data_dir, "the data directory can't be read", &error);
@@ -28,7 +27,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         let Some(owner) = Owner::read(data_dir).map_err(unreadable)? else {
             return Err(nobody(data_dir));
         };
-        // Follows the file only where nobody else can have written it.
+        // The file is followed only where nobody else can have written it.
         refuse_foreign_writers(data_dir)?;
         if let Some(socket) = &owner.socket {
             match open(socket, deadline) {
@@ -52,12 +51,12 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
     }
 }
 
-/// The owner that was seen to name no socket, and when first.
+/// The owner that was seen to name no socket, and the time it was first seen so.
 #[derive(Default)]
 struct Silent(Option<(Option<u32>, Instant)>);
 
 impl Silent {
-    /// Tells since when this owner has named no socket; None where it names one.
+    /// Returns the time since which this owner has named no socket; None where it names one.
     fn since(&mut self, owner: &Owner) -> Option<Instant> {
         let now = Instant::now();
         self.0 = match self.0 {

@@ -44,8 +44,8 @@ struct Connection {
     address: String,
 }
 
-/// The daemon, then the peers it is connected to. Those that dialled it have the address that they
-/// dialled from, at which they may or may not listen.
+/// Returns the daemon, then the peers it is connected to. Those that dialled it have the address that
+/// they dialled from, at which they may or may not listen.
 pub(crate) fn kubo_peers(api: &Api, deadline: Instant) -> Result<Found> {
     let kubo = Daemon { service: &KUBO, api, deadline };
     let id: Id = kubo.read(&kubo.ask("/api/v0/id")?)?;

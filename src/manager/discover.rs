@@ -19,8 +19,9 @@ use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
-    /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
-    /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    /// Runs one pass of discovery now, by every source that is on, or joins the one under way. Blocks
+    /// until it is over, has discovered `limit` new peers, or `timeout` has passed; the peers
+    /// discovered by then are the answer.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -56,7 +57,7 @@ impl PeerManager {
         Ok(reply)
     }
 
-    /// Lets passes run by themselves, the first at once.
+    /// Lets passes run automatically, the first at once.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};
@@ -71,8 +72,8 @@ impl PeerManager {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
-    /// asked, announced or dialled by itself any more. A pass under way ends.
+    /// Ends what [`start_discovery`](Self::start_discovery), or the start of the manager, has begun:
+    /// nothing is asked, announced or dialled automatically any more. A pass under way ends.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -119,8 +120,8 @@ impl PeerManager {
         })
     }
 
-    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
-    /// example.
+    /// Returns what discovery has found, by source. Answers at once.
+    /// [`start_discovery`](Self::start_discovery) has an example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
         Ok(self.discovery(self.run.shared.discovery.snapshot()))
@@ -147,7 +148,8 @@ impl PeerManager {
         self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
+    /// Returns the bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer)
+    /// has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -198,7 +200,7 @@ impl PeerManager {
         if changed {
             let told =
                 self.ask(deadline, None, |terms| DiscoveryCommand::BootstrapChanged { terms });
-            // The change is on disk; a worker too busy to hear of it sees it in its next pass.
+            // The change is on disk; a worker too busy to take the command sees it in its next pass.
             let told = told.or_else(|error| match error.kind() {
                 ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
                 _ => Err(error),
@@ -276,7 +278,7 @@ impl PeerManager {
         })
     }
 
-    /// Connects to peers at once; gives those that failed.
+    /// Connects to peers at once; returns those that failed.
     fn connect_all(
         &self,
         peers: &[PeerId],
@@ -311,7 +313,8 @@ impl PeerManager {
         Ok(failed)
     }
 
-    /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
+    /// Tells whether a peer is still wanted: a disconnect or a removal of it cancels a connect too, not
+    /// only the caller's token.
     fn still_wanted(&self, peer: &PeerId) -> bool {
         let record = self.run.shared.book.get(peer);
         record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))

@@ -283,7 +283,7 @@ impl Worker {
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
             BehaviourEvent::Dht(DhtEvent::Kad(event)) => {
                 metrics.record_kad(&event);
-                self.on_kad(event);
+                self.on_kad(*event);
             }
             BehaviourEvent::Dht(DhtEvent::Located { peer, addresses }) => {
                 self.lookups.located(core, peer, &addresses);

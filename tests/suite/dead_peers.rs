@@ -34,7 +34,7 @@ fn frozen_and_killed_peers_are_noticed_within_a_minute_on_tcp_and_quic_and_idle_
             (&json!(false), &json!("ping_dead"))
         );
     }
-    // Thawed, such a peer is one like any other.
+    // Thawed, such a peer is like any other.
     for far in &frozen {
         far.thaw();
         a.ok("connect_peer", json!({ "peer_id": far.id() }));

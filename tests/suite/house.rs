@@ -33,7 +33,7 @@ fn drawn(heading: &str) -> Rooms {
     rooms
 }
 
-/// The first part of a path below `under`, without the ending of a file.
+/// Returns the first part of a path below `under`, without the ending of a file.
 fn room<'a>(file: &'a str, under: &str) -> Option<&'a str> {
     let below = file.strip_prefix(under)?;
     Some(below.split('/').next()?.trim_end_matches(".rs"))
@@ -61,7 +61,7 @@ fn assert_as_drawn(found: &Rooms, drawn: &Rooms) {
     }
 }
 
-/// The files below a directory that aren't for tests alone, with their text up to their own tests.
+/// Returns the files below a directory that aren't for tests alone, with their text up to their own tests.
 fn files(under: &Path) -> Vec<(PathBuf, String)> {
     let mut files = Vec::new();
     for entry in fs::read_dir(under).unwrap().map(Result::unwrap) {

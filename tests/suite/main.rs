@@ -1,4 +1,4 @@
-//! What peerkit promises, one module for each kind of promise. Every peer is a process of its own
+//! Tests of peerkit's promises, one module for each kind of promise. Every peer is a process of its own
 //! (`tests/support`), so the tests run at once; only `hammer` uses this process's manager.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

@@ -1,4 +1,4 @@
-//! A pre-shared key keeps strangers out before any handshake.
+//! A pre-shared key keeps peers without it out before any handshake.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Checks that what is named is kept: each reason, source and filter that a schema has occurs or answers, and what isn't
-//! built yet says so.
+//! Checks that everything named is kept: each reason, source and filter that a schema has occurs or
+//! answers, and each part that isn't built yet says so.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -12,7 +12,7 @@ use crate::support::netns::Switch;
 use crate::support::servers::Meddler;
 use crate::support::{Peer, failed, some_peer_id};
 
-/// Lists the reasons for which a connection ends, each with a test in which it does.
+/// The reasons for which a connection ends, each with a test in which it does.
 const REASONS: [(&str, &str); 7] = [
     (
         "local_request",
@@ -31,7 +31,7 @@ const REASONS: [(&str, &str); 7] = [
     ("shutdown", "promises::a_stop_is_the_reason_of_its_disconnects"),
     ("error", "promises::a_connection_that_breaks_ends_in_an_error_that_says_why"),
 ];
-/// Lists those that come with what isn't built yet: here, with policies.
+/// The reasons that come with a part that isn't built yet: here, with policies.
 const REASONS_TO_COME: [&str; 1] = ["blocked"];
 
 #[test]
@@ -63,7 +63,7 @@ fn a_connection_that_breaks_ends_in_an_error_that_says_why() {
         a.connect(&format!("{}/p2p/{}", between.address(), b.id()));
         between.garble();
         let gone = a.wait_for("peer_disconnected", b.id());
-        // Breaks though neither side closed it, and neither is dead.
+        // The connection breaks though neither side closed it, and neither is dead.
         assert_eq!(gone["reason"], "error", "{security}: {gone:#}");
         assert!(gone["error"].as_str().is_some_and(|error| !error.is_empty()), "{gone:#}");
         assert_eq!(a.info(b.id())["last_disconnect"]["reason"], "error");
@@ -95,7 +95,7 @@ fn lookups_name_those_who_are_asked_and_the_book_is_not_among_them() {
     let asked = found["lookups"].as_array().unwrap().iter();
     let asked: Vec<_> = asked.map(|lookup| lookup["source"].as_str().unwrap()).collect();
     assert_eq!(asked, ["dht", "exchange"], "{found:#}");
-    // Promises agents the same, who read the schema.
+    // The schema promises the same to agents, who read it.
     let schema = serde_json::to_value(ops::find("find_peer").unwrap().reply_schema()).unwrap();
     let lookup = &schema["properties"]["lookups"]["items"]["properties"]["source"];
     let told = lookup["description"].as_str().unwrap_or_else(|| panic!("{schema:#}"));
@@ -116,7 +116,7 @@ fn a_filter_by_what_no_peer_can_have_yet_is_unsupported() {
         assert_eq!(refused["detail"]["parameter"], name, "{refused:#}");
         assert_eq!(refused["peers"], json!([]), "{refused:#}");
     }
-    // Asks for the policy that every peer has.
+    // The policy `normal` is that of every peer.
     assert_eq!(a.info(&known)["policy"], "normal");
     let all = a.ok("list_peers", json!({ "policy": "normal" }));
     assert_eq!(
@@ -127,7 +127,7 @@ fn a_filter_by_what_no_peer_can_have_yet_is_unsupported() {
 
 #[test]
 fn interfaces_that_multicast_dns_leaves_out_are_told_of() {
-    /// Bounds the interfaces that peerkit speaks multicast DNS on.
+    /// The most interfaces that peerkit speaks multicast DNS on.
     const MOST: usize = 32;
     let Some(switch) = Switch::new() else { return };
     let host = switch.host("10.77.0.1/24");
@@ -151,7 +151,7 @@ fn interfaces_that_multicast_dns_leaves_out_are_told_of() {
     let few = peer(0);
     assert!(!note(&few).contains("interfaces"), "{}", note(&few));
     drop(few);
-    // Counts `eth0` as well.
+    // The number counts `eth0` as well.
     let many = peer(MOST + 2);
     assert!(
         note(&many).contains("3 interfaces"),

@@ -51,7 +51,7 @@ type ToHandler = THandlerInEvent<Kademlia>;
 #[derive(Debug)]
 pub(crate) enum DhtEvent {
     /// libp2p-kad's own event.
-    Kad(kad::Event),
+    Kad(Box<kad::Event>),
     /// A remote knows where a peer is that is looked for.
     Located { peer: PeerId, addresses: Vec<Multiaddr> },
     /// A query's dial couldn't reach the peer at these addresses.
@@ -320,7 +320,7 @@ impl Dht {
             }
             _ => {}
         }
-        DhtEvent::Kad(event)
+        DhtEvent::Kad(Box::new(event))
     }
 }
 
