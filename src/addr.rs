@@ -5,6 +5,8 @@
 //! Nothing here touches the network or the book. The manager and the configuration call it with
 //! what users give, the worker with what remotes tell.
 
+use std::net::IpAddr;
+
 use libp2p::identity::{ParseError, PublicKey};
 use multiaddr::Protocol;
 
@@ -101,6 +103,20 @@ pub(crate) fn peer_id_of(addr: &Multiaddr) -> Option<PeerId> {
         Some(Protocol::P2p(peer)) => Some(peer),
         _ => None,
     }
+}
+
+/// The IP address a resolved multiaddr begins with.
+pub(crate) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
+    match addr.iter().next()? {
+        Protocol::Ip4(ip) => Some(ip.into()),
+        Protocol::Ip6(ip) => Some(ip.into()),
+        _ => None,
+    }
+}
+
+/// What a connection to or from this address runs over.
+pub(crate) fn transport_kind(addr: &Multiaddr) -> TransportKind {
+    transport_of(addr).unwrap_or(TransportKind::Other)
 }
 
 /// What this build would reach an address over; None for what it can't dial, and for `/dnsaddr/`,

@@ -9,16 +9,29 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: microseconds since the Unix epoch. In JSON, seconds as a float.
+///
+/// ```
+/// use peerkit::Timestamp;
+///
+/// let moment = Timestamp::from_micros(1_500_000);
+/// assert_eq!((moment.as_micros(), moment.as_secs_f64()), (1_500_000, 1.5));
+/// assert_eq!(serde_json::to_string(&moment).unwrap(), "1.5");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The end of time.
+    pub(crate) const MAX: Timestamp = Timestamp(i64::MAX);
+
     /// From microseconds since the Unix epoch.
+    #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Timestamp(micros)
     }
 
     /// Microseconds since the Unix epoch.
+    #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
@@ -29,7 +42,13 @@ impl Timestamp {
         Timestamp(self.0.saturating_add(wait))
     }
 
+    /// How much later this is than an earlier moment; nothing if it is no later.
+    pub(crate) fn since(self, earlier: Timestamp) -> Duration {
+        Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     /// Seconds since the Unix epoch.
+    #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }

@@ -203,6 +203,7 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
     };
     let why = if why.is_empty() { error.to_string() } else { why.to_owned() };
     Error::new(ErrorKind::Storage, format!("{what} ({}): {why}", path.display()))
+        .caused_by(error)
         .with("path", path.display().to_string())
         .with_hint(hint)
 }
@@ -210,6 +211,14 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_disk_refused_is_the_source_of_the_error() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = storage_error(Path::new("/d"), "the list can't be written", &full);
+        assert_eq!(error.message(), "the list can't be written (/d): its disk has no space left");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
+    }
 
     #[test]
     fn a_file_is_replaced_whole_or_stays_as_it_was() {

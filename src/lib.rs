@@ -10,23 +10,30 @@
 //! use peerkit::params::{ConnectPeer, ListPeers};
 //! use peerkit::{Config, PeerManager, Profile};
 //!
-//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
 //!
-//! let nobody = ConnectPeer::new().multiaddr("/ip4/127.0.0.1/tcp/1");
+//! let nobody = ConnectPeer::at("/ip4/127.0.0.1/tcp/1");
 //! let error = manager.connect_peer(nobody, Duration::from_secs(5)).unwrap_err();
 //! println!("{}: {error} {:?}", error.kind(), error.detail()["attempts"]);
 //!
 //! for peer in manager.list_peers(ListPeers::new().filter_connected(true))?.peers {
 //!     println!("{} {:?}", peer.peer_id, peer.latency_ms);
 //! }
-//! manager.stop(Duration::ZERO)?;
+//! manager.stop(None)?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! To read the source: [`PeerManager`] (`manager`) is the facade; it reads the `book` and sends
-//! commands to the `worker`, which owns the swarm; `run` is what both share; `process` holds the
-//! one slot; `ops` is the table of operations and `ffi` their C face.
+//! # Where things are
+//! [`PeerManager`] has a method for each operation. What they take is in [`params`], what they answer in
+//! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
+//! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
+//! [`control`] those of a node in another process.
+
+// To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
+// which owns the swarm; `run` is the life of a node, from its start to its end, and `worker::Shared` what
+// facade and worker have in common; `process` holds the one slot; `ops` is the table of operations and
+// `ffi` their C face. ARCHITECTURE.md has the picture.
 
 mod addr;
 mod book;
@@ -35,7 +42,7 @@ mod clock;
 pub mod config;
 pub mod control;
 mod daemon;
-mod discovery;
+mod discovery_log;
 mod disk;
 mod error;
 mod events;
@@ -67,6 +74,23 @@ pub use multiaddr::Multiaddr;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
+
+/// What a Rust program has may go to any thread.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Config>();
+    shared::<Error>();
+    shared::<PeerManager>();
+    shared::<Events>();
+    shared::<EventIter<'static>>();
+    shared::<control::Client>();
+    shared::<control::RemoteEvents>();
+    shared::<event::Event>();
+    shared::<PeerInfo>();
+    shared::<params::Publish>();
+    shared::<reply::Summary>();
+    shared::<ops::Operation>();
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -1,7 +1,7 @@
 //! The process's one manager: the slot that holds it, and start, current and stop.
 //!
-//! `SLOT` is the only global of peerkit beside the fork stamp (`os`) and the table of handles
-//! (`ffi`). Any number of threads may start at once: the first makes the slot `Starting` and does
+//! `SLOT` is the only global of peerkit beside the fork stamp (`os`), the counter of handles
+//! (`handle`) and C's table of event subscriptions (`ffi`). Any number of threads may start at once: the first makes the slot `Starting` and does
 //! the work, the others wait for what becomes of it.
 
 use std::sync::{Arc, OnceLock};
@@ -16,7 +16,7 @@ use crate::handle::{Handles, Kind};
 use crate::model::reply::State;
 use crate::os;
 use crate::run::{self, Host, Run};
-use crate::worker::command::dead;
+use crate::worker::dead;
 
 struct Slot {
     occupant: Mutex<Occupant>,
@@ -97,7 +97,7 @@ pub(crate) fn start(config: &Config, deadline: Instant) -> Result<Start> {
 }
 
 fn join(run: Arc<Run>, config: &Config) -> Result<Start> {
-    let conflicts = run.settings.conflicts(config, &run.peer_id)?;
+    let conflicts = run.shared.settings.conflicts(config, &run.shared.peer_id)?;
     if conflicts.is_empty() {
         return Ok(Start { run, already_running: true });
     }
@@ -193,15 +193,15 @@ pub(crate) fn stop(run: &Run, deadline: Instant) -> Result<bool> {
             .with("state", "stopping")),
         State::Running => Err(timed_out("peerkit did not take the stop in time")),
         State::Dead => {
-            bury(run);
+            clear_dead(run);
             Ok(false)
         }
         State::Stopped => wait_until_free(run, deadline).map(|()| false),
     }
 }
 
-fn bury(run: &Run) {
-    run.bury();
+fn clear_dead(run: &Run) {
+    run.clear_dead();
     let slot = slot();
     let mut occupant = slot.occupant.lock();
     if matches!(&*occupant, Occupant::Run(other) if other.handle == run.handle) {

@@ -1,5 +1,5 @@
-//! One run of the manager: what the facade, the worker and the process slot share, and the thread
-//! that lives as long as the run does.
+//! One run of the manager: what the facade and the process slot share, and the thread that lives as
+//! long as the run does.
 //!
 //! The thread does everything that takes time: it opens the data directory and the book, starts
 //! the node, serves, and at the end writes the book and gives the directory back. Starting waits
@@ -8,25 +8,20 @@
 use std::cell::OnceCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
-use multiaddr::Protocol;
-use parking_lot::{Condvar, Mutex, RwLock};
+use libp2p::identity::Keypair;
+use parking_lot::{Condvar, Mutex};
 
 use crate::book::{Book, Store, StoreHandle};
 use crate::bootstrap::BootstrapList;
-use crate::config::{self, Config, DataDir, Opened, Settings};
-use crate::discovery::DiscoveryLog;
+use crate::config::{self, Config, DataDir, Opened};
 use crate::error::{Error, ErrorKind, Result};
-use crate::events::Hub;
-use crate::model::Text;
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
-use crate::worker::command::{Command, CommandQueue};
-use crate::worker::{self, Listening, Node, Recorder, Traffic};
-use crate::{Multiaddr, PeerId, addr, clock, control, log, os};
+use crate::worker::{self, Command, CommandQueue, Shared};
+use crate::{Multiaddr, addr, clock, control, log, os};
 
 /// The peer book's file in the data directory.
 const BOOK_FILE: &str = "book.redb";
@@ -38,30 +33,20 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 /// A run, from its start to its end and beyond: handles to it outlive it.
 pub(crate) struct Run {
     pub handle: u64,
-    pub settings: Settings,
-    pub peer_id: PeerId,
-    pub peer_text: Text,
-    pub book: Arc<Book>,
+    pub shared: Arc<Shared>,
     pub store: StoreHandle,
-    pub hub: Hub,
     pub commands: CommandQueue,
-    pub traffic: Arc<Traffic>,
-    pub discovery: Arc<DiscoveryLog>,
-    pub metrics: Arc<Recorder>,
-    pub bootstrap: BootstrapList,
     started: Instant,
     warnings: Vec<String>,
     end_warnings: Mutex<Vec<String>>,
-    listen_addrs: RwLock<Vec<Multiaddr>>,
     state: Mutex<State>,
     state_changed: Condvar,
-    condemned: AtomicBool,
 }
 
 impl Run {
     pub(crate) fn state(&self) -> State {
         match *self.state.lock() {
-            State::Running if self.condemned.load(Ordering::Relaxed) => State::Dead,
+            State::Running if self.shared.is_dead() => State::Dead,
             state => state,
         }
     }
@@ -75,7 +60,7 @@ impl Run {
     fn end(&self, state: State) {
         self.set_state(state);
         let code = if state == State::Dead { ErrorKind::Dead } else { ErrorKind::Closed };
-        self.hub.publish(None, EventKind::Stopped { code });
+        self.shared.hub.publish(None, EventKind::Stopped { code });
     }
 
     /// What went wrong at the end.
@@ -88,13 +73,13 @@ impl Run {
     }
 
     /// Lets a dead run count as stopped.
-    pub(crate) fn bury(&self) {
+    pub(crate) fn clear_dead(&self) {
         self.set_state(State::Stopped);
     }
 
     /// Makes the run end as dead: a call in it has panicked.
-    pub(crate) fn condemn(&self) {
-        self.condemned.store(true, Ordering::Relaxed);
+    pub(crate) fn mark_dead(&self) {
+        self.shared.mark_dead();
         let _ = self.commands.send(Command::Stop);
     }
 
@@ -121,36 +106,10 @@ impl Run {
         *state
     }
 
-    /// Notes a listen address as come or gone.
-    pub(crate) fn listen_addr(&self, address: Multiaddr, active: bool) {
-        let text = addr::with_peer_id(&address, &self.peer_id).to_string();
-        {
-            let mut addresses = self.listen_addrs.write();
-            addresses.retain(|known| *known != address);
-            if active {
-                addresses.push(address);
-                addresses.sort_by_key(usual_order);
-            }
-        }
-        let address = text.into();
-        self.hub.publish(None, EventKind::ListenAddr { address, active });
-    }
-
-    /// Whether the address is one this node listens on.
-    pub(crate) fn listens_on(&self, address: &Multiaddr) -> bool {
-        self.listen_addrs.read().contains(address)
-    }
-
-    /// How many addresses this node listens on.
-    pub(crate) fn listen_addresses(&self) -> usize {
-        self.listen_addrs.read().len()
-    }
-
     pub(crate) fn status(&self) -> Status {
-        let listen_addrs = self.listen_addrs.read();
-        let listen_addrs = listen_addrs
-            .iter()
-            .map(|address| addr::with_peer_id(address, &self.peer_id).to_string());
+        let Shared { settings, peer_id, peer_text, .. } = &*self.shared;
+        let listening = self.shared.listen_addresses();
+        let text = |address: &Multiaddr| addr::with_peer_id(address, peer_id).to_string();
         let mut warnings = self.warnings.clone();
         warnings.extend(
             self.store
@@ -159,22 +118,16 @@ impl Run {
         );
         Status {
             state: self.state(),
-            peer_id: self.peer_text.clone(),
-            listen_addrs: listen_addrs.collect(),
+            peer_id: peer_text.clone(),
+            listen_addrs: listening.iter().map(text).collect(),
             version: crate::VERSION.to_owned(),
             abi_version: crate::ABI_VERSION,
             uptime_seconds: self.uptime().as_secs_f64(),
-            data_dir: self.settings.data_dir.as_ref().map(|path| path.display().to_string()),
-            profile: self.settings.profile,
+            data_dir: settings.data_dir.as_ref().map(|path| path.display().to_string()),
+            profile: settings.profile,
             warnings,
         }
     }
-}
-
-/// IPv4 before IPv6, TCP before QUIC: the same from run to run, whichever socket was first.
-fn usual_order(address: &Multiaddr) -> (bool, bool) {
-    let has = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
-    (has(|part| matches!(part, Protocol::Ip6(_))), has(|part| matches!(part, Protocol::Udp(_))))
 }
 
 fn is_busy(error: Error) -> bool {
@@ -195,9 +148,9 @@ pub(crate) struct Host {
 /// Starts the thread of a run.
 pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
     let body = move || {
-        let (started, guests) = (OnceCell::new(), OnceCell::new());
+        let (started, sessions) = (OnceCell::new(), OnceCell::new());
         // Whatever a panic leaves half done is dropped by the unwinding or told as dead.
-        let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started, &guests)));
+        let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started, &sessions)));
         match (life, started.get()) {
             (Ok(Ok(state)), Some(run)) => run.end(state),
             (Ok(Err(error)), None) => drop(host.ready.send(Err(error))),
@@ -206,7 +159,7 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
             (Ok(Ok(_)), None) => {}
         }
         // They have heard of the end as everybody has; now they go.
-        guests.get().inspect(|guests: &&Arc<control::Sessions>| guests.finish());
+        sessions.get().inspect(|sessions: &&Arc<control::Sessions>| sessions.finish());
         (host.ended)(host.handle);
     };
     let spawned = os::spawn("peerkit", Box::new(body));
@@ -220,35 +173,26 @@ fn live(
     config: &Config,
     host: &Host,
     started: &OnceCell<Arc<Run>>,
-    guests: &OnceCell<Arc<control::Sessions>>,
+    sessions: &OnceCell<Arc<control::Sessions>>,
 ) -> Result<State> {
     let Opened { settings, data_dir, keypair } = config::open(config)?;
     // Before anything that takes long: whoever connects meanwhile waits for the start to be over.
     let found_by = data_dir.as_ref().filter(|_| settings.control_socket);
     let control = found_by.map(control::Server::open).transpose()?;
-    control.iter().for_each(|control| drop(guests.set(control.sessions())));
+    control.iter().for_each(|control| drop(sessions.set(control.sessions())));
     let _log = log::start(&settings)?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
     let list = data_dir.as_ref().map(|data_dir| data_dir.path().join(BOOTSTRAP_FILE));
     let (bootstrap, mut warnings) =
         BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
-    if bootstrap.names(&keypair.public().to_peer_id()) {
+    let peer_id = keypair.public().to_peer_id();
+    if bootstrap.names(&peer_id) {
         warnings.push("the bootstrap list names this node itself".to_owned());
     }
-    let node = Node {
-        keypair,
-        settings,
-        traffic: Arc::default(),
-        book: Arc::clone(&book),
-        discovery: Arc::default(),
-        metrics: Arc::default(),
-    };
-    let begun = |run: &Arc<Run>| {
-        control.iter().for_each(|control| control.begin(run));
-        drop(host.ready.send(Ok(Arc::clone(run))));
-    };
-    let served = serve(host, started, &node, store.clone(), bootstrap, warnings, begun);
+    let shared = Arc::new(Shared::new(settings, peer_id, Arc::clone(&book), bootstrap));
+    let node = Node { shared: &shared, keypair: &keypair, warnings, store: store.clone() };
+    let served = serve(host, started, node, control.as_ref());
     drop(control);
 
     book.disconnect_all(clock::now(), DisconnectReason::Shutdown);
@@ -271,65 +215,62 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
     store.spawn(Arc::clone(book), os::spawn)
 }
 
+/// What a node is started with.
+struct Node<'a> {
+    shared: &'a Arc<Shared>,
+    keypair: &'a Keypair,
+    warnings: Vec<String>,
+    store: StoreHandle,
+}
+
 /// Runs the node until it is stopped or panics.
 fn serve(
     host: &Host,
     started: &OnceCell<Arc<Run>>,
-    node: &Node,
-    store: StoreHandle,
-    bootstrap: BootstrapList,
-    warnings: Vec<String>,
-    begun: impl FnOnce(&Arc<Run>),
+    node: Node<'_>,
+    control: Option<&control::Server>,
 ) -> Result<State> {
-    let peer_id = node.keypair.public().to_peer_id();
-    let (queue, commands) = CommandQueue::new();
-    let on_ready = |listening: Listening| {
-        let run = Arc::new(Run {
-            handle: host.handle,
-            peer_id,
-            peer_text: peer_id.to_string().into(),
-            book: Arc::clone(&node.book),
-            store,
-            hub: Hub::default(),
-            commands: queue,
-            traffic: Arc::clone(&node.traffic),
-            discovery: Arc::clone(&node.discovery),
-            metrics: Arc::clone(&node.metrics),
-            bootstrap,
-            started: Instant::now(),
-            warnings: [node.settings.warnings.clone(), warnings, listening.warnings].concat(),
-            end_warnings: Mutex::default(),
-            listen_addrs: RwLock::default(),
-            state: Mutex::new(State::Running),
-            state_changed: Condvar::new(),
-            condemned: AtomicBool::new(false),
-            settings: node.settings.clone(),
-        });
-        for address in listening.addresses {
-            run.listen_addr(address, true);
-        }
-        if !(host.started)(&run) {
-            return None;
-        }
-        started.get_or_init(|| Arc::clone(&run));
-        Some(run)
-    };
-    let life = AssertUnwindSafe(|| worker::run(node, commands, on_ready, begun));
-    let outcome = catch_unwind(life);
-    let run = started.get();
-    if outcome.is_err() {
-        // From here on, while the book is still being written, every call answers `dead`.
-        run.inspect(|run| run.condemned.store(true, Ordering::Relaxed));
-    }
-    match outcome {
+    let shared = Arc::clone(node.shared);
+    // A panic before there is a run is the start's failure, one after it the run's death.
+    let served = catch_unwind(AssertUnwindSafe(|| bind_and_run(host, started, node, control)));
+    match served {
         Ok(ended) => ended?,
-        Err(_) if run.is_none() => return Err(panicked()),
-        Err(_) => {}
+        Err(_) if started.get().is_none() => return Err(panicked()),
+        // From here on, while the book is still being written, every call answers `dead`.
+        Err(_) => shared.mark_dead(),
     }
-    Ok(match run.is_some_and(|run| run.condemned.load(Ordering::Relaxed)) {
-        true => State::Dead,
-        false => State::Stopped,
-    })
+    Ok(if shared.is_dead() { State::Dead } else { State::Stopped })
+}
+
+fn bind_and_run(
+    host: &Host,
+    started: &OnceCell<Arc<Run>>,
+    node: Node<'_>,
+    control: Option<&control::Server>,
+) -> Result<()> {
+    let Node { shared, keypair, warnings, store } = node;
+    let mut bound = worker::bind(shared, keypair)?;
+    let (queue, commands) = CommandQueue::new();
+    let run = Arc::new(Run {
+        handle: host.handle,
+        shared: Arc::clone(shared),
+        store,
+        commands: queue,
+        started: Instant::now(),
+        warnings: [&shared.settings.warnings, &warnings, bound.warnings()].concat(),
+        end_warnings: Mutex::default(),
+        state: Mutex::new(State::Running),
+        state_changed: Condvar::new(),
+    });
+    if !(host.started)(&run) {
+        return Ok(());
+    }
+    started.get_or_init(|| Arc::clone(&run));
+    bound.begin();
+    control.into_iter().for_each(|control| control.begin(&run));
+    drop(host.ready.send(Ok(run)));
+    bound.run(commands);
+    Ok(())
 }
 
 fn panicked() -> Error {

@@ -14,8 +14,8 @@ const CONNECTED: u64 = 200;
 const ROUNDS: usize = 45;
 /// Calls in a turn.
 const CALLS: u64 = 100;
-/// What the Python manager needs for such a page at 100k records, and its records' number
-/// (shared/FACTS.md; it isn't here to be measured again).
+/// What ipfs_kit_py's peer manager took for such a page at 100k records, measured once on a machine with
+/// two cores; it isn't here to be measured again.
 const PYTHON_US: f64 = 42_000.0;
 
 #[derive(Clone, Copy)]
@@ -103,8 +103,8 @@ fn table(queries: &[Query]) -> Section {
              over TCP (swarms of another process), which is all that filter_connected true can find; \
              the others were added by add_peer with two addresses each, and have no protocols and no \
              last_seen: there the order is by id. The same page again and again is served from the \
-             processor's caches; the third row of each isn't. Python: the 42 ms that its manager needs for such a \
-             page at 100k records are from shared/FACTS.md, not from this run. Targets: 1M within \
+             processor's caches; the third row of each isn't. Python: the 42 ms that ipfs_kit_py's manager took for \
+             such a page at 100k records were measured once, on a machine with two cores, not in this run. Targets: 1M within \
              2x of 1k; at least 100x faster than Python."
         ),
         &[

@@ -21,7 +21,7 @@ fn main() -> peerkit::Result<()> {
     let manager = PeerManager::start(&Config::new().profile(Profile::Offline), TIMEOUT)?;
     println!("we are {}", manager.peer_id());
 
-    let peer = manager.connect_peer(ConnectPeer::new().multiaddr(address), TIMEOUT)?;
+    let peer = manager.connect_peer(ConnectPeer::at(address), TIMEOUT)?;
     println!(
         "connected to {} over {:?} after {:.1} ms",
         peer.peer_id, peer.transport, peer.duration_ms
@@ -35,8 +35,7 @@ fn main() -> peerkit::Result<()> {
         );
     }
 
-    let gone =
-        manager.disconnect_peer(DisconnectPeer::new().peer_id(peer.peer_id.as_ref()), TIMEOUT)?;
+    let gone = manager.disconnect_peer(DisconnectPeer::new(peer.peer_id), TIMEOUT)?;
     println!("{}", gone.message);
 
     manager.stop(TIMEOUT)?;

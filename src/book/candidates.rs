@@ -1,14 +1,16 @@
 //! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
 //! among the peers that aren't connected. And who was on the bootstrap list.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::intent::{Intent, Origin};
 use super::memory::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;
-use crate::model::{Policy, Source};
+use crate::model::Source;
 
 /// Records looked at for candidates; beyond them nobody has been heard of for long.
 const LOOKED_AT: usize = 1024;
@@ -16,16 +18,21 @@ const LOOKED_AT: usize = 1024;
 const WARM_PEERS: usize = 64;
 
 impl Book {
-    /// Peers that are worth a dial now. Those that were ever reached come first: of the others anybody can
-    /// make up as many as he likes.
-    pub(crate) fn dial_candidates(&self, now: Timestamp) -> Vec<Arc<Record>> {
-        let worth_it = |record: &Record| {
-            let wanted = matches!(record.policy, Policy::Normal | Policy::Keep);
-            wanted && !record.held_off && record.may_retry(now)
+    /// Peers that may be dialled automatically now, and when the next of those that are backed off
+    /// may be. Those that were ever reached come first: of the others anybody can make up as many as
+    /// they like.
+    pub(crate) fn dial_candidates(&self, now: Timestamp) -> (Vec<Arc<Record>>, Option<Timestamp>) {
+        let next = Cell::new(None::<Timestamp>);
+        let may_be_dialled = |record: &Record| match Intent::of(record, now) {
+            Intent::BackingOff => {
+                next.set(next.get().into_iter().chain(record.next_retry_at).min());
+                false
+            }
+            intent => intent.admits(Origin::Auto),
         };
-        let mut candidates = self.recent(2 * LOOKED_AT, worth_it);
+        let mut candidates = self.recent(2 * LOOKED_AT, may_be_dialled);
         candidates.sort_by_key(|record| !record.was_reached());
-        candidates
+        (candidates, next.get())
     }
 
     /// Peers that took part in this DHT when they were last identified.

@@ -26,11 +26,11 @@ pub(crate) enum UserChange {
         now: Timestamp,
     },
     /// Don't dial a peer unasked, or do so again. Who isn't in the book needs no such note.
-    HoldOff {
+    DisableDial {
         /// The peer.
         id: PeerId,
         /// False: dial it again.
-        held_off: bool,
+        dial_disabled: bool,
     },
     /// Forget a peer.
     Remove {
@@ -43,7 +43,7 @@ impl UserChange {
     pub(crate) fn id(&self) -> &PeerId {
         match self {
             UserChange::Add { id, .. }
-            | UserChange::HoldOff { id, .. }
+            | UserChange::DisableDial { id, .. }
             | UserChange::Remove { id } => id,
         }
     }
@@ -58,10 +58,10 @@ impl Book {
                 let record = self.plan_add(id, addrs, *now, reserved)?;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
-            UserChange::HoldOff { id, held_off } => {
+            UserChange::DisableDial { id, dial_disabled } => {
                 let mut record =
                     self.get(id).map(Arc::unwrap_or_clone).ok_or_else(|| unknown(id))?;
-                record.held_off = *held_off;
+                record.dial_disabled = *dial_disabled;
                 Ok(DirtyItem::Put(Arc::new(record)))
             }
             UserChange::Remove { id } if self.get(id).is_some() => Ok(DirtyItem::Delete(*id)),
@@ -73,10 +73,10 @@ impl Book {
     pub(crate) fn apply(&self, change: &UserChange) -> Option<Arc<Record>> {
         match change {
             UserChange::Add { id, addrs, now } => self.apply_add(id, addrs, *now),
-            UserChange::HoldOff { id, held_off } => {
+            UserChange::DisableDial { id, dial_disabled } => {
                 let mut state = self.state.write();
                 let slot = state.find(id)?;
-                state.update(slot, |record| record.held_off = *held_off);
+                state.update(slot, |record| record.dial_disabled = *dial_disabled);
                 state.set_stored(slot);
                 state.at(slot as usize).cloned()
             }

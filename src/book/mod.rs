@@ -18,6 +18,7 @@ mod disk;
 #[cfg(test)]
 mod disk_tests;
 mod index;
+mod intent;
 mod intern;
 mod memory;
 #[cfg(test)]
@@ -31,8 +32,9 @@ mod store;
 mod tests;
 
 pub(crate) use change::UserChange;
+pub(crate) use intent::{Intent, Origin, may_dial};
 pub(crate) use memory::Book;
 pub(crate) use observe::{Discovered, Identified};
 pub(crate) use query::{Filter, ListQuery};
 pub(crate) use record::{MAX_PROTOCOLS, Record};
-pub(crate) use store::{Store, StoreHandle};
+pub(crate) use store::{Committing, Store, StoreHandle};

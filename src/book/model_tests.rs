@@ -203,7 +203,7 @@ fn check_bounds(book: &Book, max: usize) {
     let all = everything(book);
     let evictable = all.iter().filter(|r| !r.connected() && !r.is_protected());
     assert!(all.len() <= max || evictable.count() == 0, "over max_peers with records to evict");
-    let cheap = |r: &&Arc<Record>| r.is_cheap();
+    let cheap = |r: &&Arc<Record>| r.is_unverified();
     let idle = all.iter().filter(cheap).filter(|r| !r.connected() && !r.is_protected()).count();
     assert!(idle == 0 || all.iter().filter(cheap).count() <= (max / 10).max(1));
     assert!(

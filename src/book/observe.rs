@@ -117,9 +117,9 @@ impl Book {
             record.last_successful_connection = Some(now);
             record.last_error = None;
             record.next_retry_at = None;
-            record.unasked_failures = 0;
+            record.automatic_failures = 0;
             // Either the user wants it again, or the peer came by itself.
-            record.held_off = false;
+            record.dial_disabled = false;
             record.seen(now);
             let first = record.connections.is_empty();
             record.connections.push(LiveConnection { key, info });
@@ -207,11 +207,31 @@ impl Book {
         let mut state = self.state.write();
         let slot = state.find(id)?;
         state.update(slot, |record| {
-            record.unasked_failures = record.unasked_failures.saturating_add(1);
-            let wait = wait(record.unasked_failures);
+            record.automatic_failures = record.automatic_failures.saturating_add(1);
+            let wait = wait(record.automatic_failures);
             record.next_retry_at = Some(now.after(wait));
             wait
         })
+    }
+
+    /// Forgets that dials failed: what kept them from working is over. Each peer may be dialled at
+    /// once; gives how many had to wait. The lock is given up every so often.
+    pub(crate) fn forget_waits(&self) -> u64 {
+        const AT_ONCE: usize = 4096;
+        let mut forgotten = 0;
+        let slots = self.state.read().slot_count();
+        for first in (0..slots).step_by(AT_ONCE) {
+            let mut state = self.state.write();
+            for slot in first..first + AT_ONCE {
+                if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
+                    state.update(slot as u32, |record| {
+                        (record.next_retry_at, record.automatic_failures) = (None, 0);
+                    });
+                    forgotten += 1;
+                }
+            }
+        }
+        forgotten
     }
 
     /// The ipfs-cluster beside us counts it as a member.

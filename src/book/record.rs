@@ -158,9 +158,9 @@ pub(crate) struct Record {
     pub(crate) policy: Policy,
     pub(crate) cluster_peer: bool,
     /// The user disconnected it: it isn't dialled unasked.
-    pub(crate) held_off: bool,
+    pub(crate) dial_disabled: bool,
     /// Dials nobody asked for that failed since it was last connected; never stored.
-    pub(crate) unasked_failures: u32,
+    pub(crate) automatic_failures: u32,
     /// Whether it ever told us who it is.
     pub(crate) identified: bool,
     /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
@@ -196,8 +196,8 @@ impl Record {
             sources: Sources::default(),
             policy: Policy::Normal,
             cluster_peer: false,
-            held_off: false,
-            unasked_failures: 0,
+            dial_disabled: false,
+            automatic_failures: 0,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -227,18 +227,18 @@ impl Record {
     pub(crate) fn is_inbound_only(&self) -> bool {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known == Sources::bit(Source::Inbound)
-            && !self.held_off
+            && !self.dial_disabled
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
     /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
     /// worked from here: whoever is on the network can make up as many as they like.
-    pub(crate) fn is_cheap(&self) -> bool {
+    pub(crate) fn is_unverified(&self) -> bool {
         let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known != 0
             && known & !cheap == 0
-            && !self.held_off
+            && !self.dial_disabled
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 

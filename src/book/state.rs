@@ -29,41 +29,41 @@ struct Slot {
 struct Facets {
     key: SortKey,
     connected: bool,
-    cheap: bool,
+    unverified: bool,
     cluster: bool,
     dht: bool,
     gossipsub: bool,
     /// Its place in the eviction order; none while connected or protected.
-    worth: Option<Worth>,
+    rank: Option<EvictionRank>,
 }
 
-/// What a record is worth, the least first: cheap to make up, never successfully connected, longest not
+/// Ranks records for eviction, the first to go first: unverified ones, those never successfully connected, longest not
 /// heard of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Worth {
-    class: WorthClass,
+pub(super) struct EvictionRank {
+    class: EvictionClass,
     last_seen: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum WorthClass {
-    Cheap,
+enum EvictionClass {
+    Unverified,
     NeverConnected,
     Proven,
 }
 
-impl Worth {
+impl EvictionRank {
     fn of(record: &Record) -> Option<Self> {
         let class = if record.connected() || record.is_protected() {
             return None;
-        } else if record.is_cheap() {
-            WorthClass::Cheap
+        } else if record.is_unverified() {
+            EvictionClass::Unverified
         } else if record.successful_connections == 0 {
-            WorthClass::NeverConnected
+            EvictionClass::NeverConnected
         } else {
-            WorthClass::Proven
+            EvictionClass::Proven
         };
-        Some(Worth { class, last_seen: record.last_seen })
+        Some(EvictionRank { class, last_seen: record.last_seen })
     }
 }
 
@@ -72,11 +72,11 @@ impl Facets {
         Facets {
             key: SortKey::of(record, SortBy::LastSeen),
             connected: record.connected(),
-            cheap: record.is_cheap(),
+            unverified: record.is_unverified(),
             cluster: record.cluster_peer,
             dht: record.dht,
             gossipsub: record.gossipsub,
-            worth: Worth::of(record),
+            rank: EvictionRank::of(record),
         }
     }
 }
@@ -108,8 +108,8 @@ pub(super) struct State {
     pub(super) all: RankIndex,
     pub(super) connected: RankIndex,
     pub(super) disconnected: RankIndex,
-    evictable: BTreeSet<(Worth, u32)>,
-    cheap: usize,
+    evictable: BTreeSet<(EvictionRank, u32)>,
+    unverified: usize,
     pub(super) interner: Interner,
     pub(super) counts: Counts,
     dirty: BTreeSet<u32>,
@@ -130,7 +130,7 @@ impl State {
             connected: RankIndex::default(),
             disconnected: RankIndex::default(),
             evictable: BTreeSet::new(),
-            cheap: 0,
+            unverified: 0,
             interner: Interner::default(),
             counts: Counts::default(),
             dirty: BTreeSet::new(),
@@ -230,10 +230,10 @@ impl State {
         let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.insert(facets.key.clone(), slot);
         self.all.insert(facets.key, slot);
-        if let Some(worth) = facets.worth {
-            self.evictable.insert((worth, slot));
+        if let Some(rank) = facets.rank {
+            self.evictable.insert((rank, slot));
         }
-        self.cheap += usize::from(facets.cheap);
+        self.unverified += usize::from(facets.unverified);
         self.counts.total += 1;
         self.counts.connected += u64::from(facets.connected);
         self.counts.cluster += u64::from(facets.cluster);
@@ -245,10 +245,10 @@ impl State {
         let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.remove(facets.key.clone(), slot);
         self.all.remove(facets.key, slot);
-        if let Some(worth) = facets.worth {
-            self.evictable.remove(&(worth, slot));
+        if let Some(rank) = facets.rank {
+            self.evictable.remove(&(rank, slot));
         }
-        self.cheap -= usize::from(facets.cheap);
+        self.unverified -= usize::from(facets.unverified);
         self.counts.total -= 1;
         self.counts.connected -= u64::from(facets.connected);
         self.counts.cluster -= u64::from(facets.cluster);
@@ -276,9 +276,9 @@ impl State {
     /// remain over them.
     pub(super) fn shrink(&mut self) {
         let cap = (self.max_peers / 10).max(1);
-        while self.cheap > cap {
+        while self.unverified > cap {
             match self.evictable.first() {
-                Some(&(worth, slot)) if worth.class == WorthClass::Cheap => self.remove(slot),
+                Some(&(rank, slot)) if rank.class == EvictionClass::Unverified => self.remove(slot),
                 _ => break,
             };
         }

@@ -219,3 +219,22 @@ fn pings_leave_last_seen_alone_and_stopping_disconnects_everyone() {
     assert_eq!(info.last_disconnect.unwrap().reason, DisconnectReason::Shutdown);
     assert_eq!(book.counts().connected, 0);
 }
+
+#[test]
+fn waits_after_failed_dials_can_be_forgotten_whatever_their_number() {
+    let book = Book::new(20_000);
+    for n in 0..10_000 {
+        book.discovered(&peer(n), Source::Dht, &[addr(n)], at(0));
+        if n % 2 == 0 {
+            book.back_off(&peer(n), at(0), |_| Duration::from_secs(3600));
+        }
+    }
+    assert_eq!(book.dial_candidates(at(1)).1, Some(at(3600)), "the next turn");
+    assert_eq!(book.forget_waits(), 5_000);
+    assert_eq!(book.dial_candidates(at(1)).1, None);
+    assert_eq!(
+        book.back_off(&peer(0), at(1), |failures| Duration::from_secs(failures.into())),
+        Some(Duration::from_secs(1)),
+        "counted anew"
+    );
+}

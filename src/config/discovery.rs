@@ -51,7 +51,7 @@ pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySett
             (Profile::Internet, None) => PUBLIC_DHT.to_owned(),
             _ => format!("{prefix}/kad/1.0.0"),
         },
-        exchange_protocol: format!("{prefix}/find-peer/1.0.0"),
+        find_peer_protocol: format!("{prefix}/find-peer/1.0.0"),
     })
 }
 

@@ -72,7 +72,7 @@ keys! {
         into agent_version: String;
         /// The beginning of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
         /// Default: "/peerkit".
-        into protocol_prefix: String => discovery.exchange_protocol;
+        into protocol_prefix: String => discovery.find_peer_protocol;
         /// Close a connection that nothing has used for this many seconds; 0: never. The messages of topics
         /// subscribed to are use; announcements and pings aren't. With such a limit discovery connects to nobody
         /// for the connection's own sake.

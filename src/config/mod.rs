@@ -1,10 +1,10 @@
 //! Configuration: the keys a user may set ([`Config`]), and what follows from them.
-//!
-//! `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
-//! `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
-//! `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
-//! with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
-//! Nothing here knows the network.
+
+// `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
+// `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
+// `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
+// with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
+// Nothing here knows the network.
 
 mod check;
 mod conflicts;

@@ -25,6 +25,7 @@ const SWARM_KEY_BYTES: usize = 32;
 /// A secret: its text, or the file that holds it. Of the text, `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
+#[non_exhaustive]
 pub enum KeySource {
     /// The text itself.
     Text(String),

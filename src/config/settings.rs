@@ -70,7 +70,7 @@ pub(crate) struct DiscoverySettings {
     /// The name of the DHT.
     pub dht_protocol: String,
     /// The protocol by which connected peers are asked where a peer is.
-    pub exchange_protocol: String,
+    pub find_peer_protocol: String,
 }
 
 /// The log: its level and its file.
@@ -99,7 +99,7 @@ impl Settings {
 
     /// Tells whether peerkit may dial an address of this scope on its own. `listed`: the user
     /// named it for that, in the bootstrap list.
-    pub(crate) fn may_dial_unasked(&self, scope: Scope, listed: bool) -> bool {
+    pub(crate) fn may_dial_automatically(&self, scope: Scope, listed: bool) -> bool {
         match self.profile {
             Profile::Offline => scope == Scope::Loopback,
             // A name that a remote chose is not even looked up.

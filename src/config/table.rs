@@ -194,8 +194,12 @@ macro_rules! keys {
     (@builder list $key:ident: $ty:ty) => {
         #[doc = concat!("Sets [`", stringify!($key), "`](Self::", stringify!($key), ").")]
         #[must_use]
-        pub fn $key(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
-            self.$key = Some(values.into_iter().map(Into::into).collect());
+        pub fn $key(
+            mut self,
+            values: impl IntoIterator<Item = impl $crate::params::MultiaddrArg>,
+        ) -> Self {
+            let texts = values.into_iter().map($crate::params::MultiaddrArg::into_text);
+            self.$key = Some(texts.collect());
             self
         }
     };

@@ -12,6 +12,7 @@ use serde_json::Value;
 /// A set of defaults for other keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Profile {
     /// Loopback listeners; nothing unsolicited leaves the machine.
     Offline,
@@ -25,6 +26,7 @@ pub enum Profile {
 /// The part this node takes in the DHT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DhtMode {
     /// Not at all.
     Off,
@@ -39,6 +41,7 @@ pub enum DhtMode {
 /// The least severe events that are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LogLevel {
     /// Failures.
     Error,
@@ -57,6 +60,7 @@ pub enum LogLevel {
 /// Its `Debug` doesn't show the address, which may have a password in it.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
+#[non_exhaustive]
 pub enum ApiAddress {
     /// The local default, or none.
     On(bool),

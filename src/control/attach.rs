@@ -71,9 +71,7 @@ impl Silent {
 
 fn nobody(data_dir: &Path) -> Error {
     let message = format!("nobody runs a node on the data directory {}", data_dir.display());
-    Error::new(ErrorKind::NotRunning, message)
-        .with("path", data_dir.display().to_string())
-        .with_hint("start a node with this data_dir")
+    Error::new(ErrorKind::NotRunning, message).with("path", data_dir.display().to_string())
 }
 
 fn serves_nobody(data_dir: &Path, pid: Option<u32>) -> Error {

@@ -39,6 +39,10 @@ const GRACE: Duration = Duration::from_secs(10);
 /// connections. Any number of threads may use it at once.
 ///
 /// It stays with the owner it attached to. When that one ends, everything answers `closed`.
+///
+/// Where a method takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
+/// all included, counts as one. [`PeerManager`](crate::PeerManager#timeouts) tells what a call does whose
+/// time is over.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -66,19 +70,27 @@ struct Idle {
 
 impl Client {
     /// Attaches to whoever owns the directory. Where an owner is still starting it waits until that is
-    /// up; zero is 30 s.
+    /// up; without a timeout for at most 30 s.
     ///
     /// # Errors
     /// `not_running`: nobody owns it. `data_dir_locked`: somebody does, `detail.pid`, who serves no control
     /// socket. `unsupported`: the owner speaks another version of the protocol. `busy`: it has all the
     /// connections it takes. `timeout`: it didn't answer. `storage`: the directory can't be read, or
     /// others may write it.
-    pub fn attach(data_dir: &Path, timeout: Duration) -> Result<Client> {
-        let timeout = match check_timeout(timeout)? {
-            Duration::ZERO => DEFAULT_TIMEOUT,
-            timeout => timeout,
-        };
-        let (socket, wire, owner) = attach::attach(data_dir, Instant::now() + timeout)?;
+    ///
+    /// ```no_run
+    /// use peerkit::control::Client;
+    ///
+    /// let owner = Client::attach("/home/me/.peerkit", None)?;
+    /// println!("process {}, peerkit {}: {}", owner.pid(), owner.version(), owner.peer_id());
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn attach(
+        data_dir: impl AsRef<Path>,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Client> {
+        let timeout = timeout.into().map_or(Ok(DEFAULT_TIMEOUT), check_timeout)?;
+        let (socket, wire, owner) = attach::attach(data_dir.as_ref(), Instant::now() + timeout)?;
         let idle = vec![Idle { wire, since: Instant::now() }];
         let pool = Mutex::new(Pool { idle, open: 1 });
         Ok(Client(Arc::new(Inner {
@@ -91,39 +103,57 @@ impl Client {
     }
 
     /// The id of the owner's node.
+    #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id
     }
 
     /// The owner's process.
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.owner.pid
     }
 
     /// The version of the owner's library.
+    #[must_use]
     pub fn version(&self) -> &str {
         &self.0.owner.version
     }
 
-    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. Zero
-    /// is the owner's default timeout. 24 calls are under way at most; further ones wait, and fail with
-    /// `busy` where none ends in time.
+    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. 24 calls
+    /// are under way at most; further ones wait, and fail with `busy` where none ends in time.
     ///
     /// # Errors
     /// `closed`: the owner is gone, and may have done what it was asked or not. `timeout`: it didn't
-    /// answer in time. `limit_reached`: this process has no descriptor left.
+    /// answer in time. `limit_reached`: this process has no descriptor left. What the operation itself
+    /// fails with is in the reply.
+    ///
+    /// ```no_run
+    /// use peerkit::reply::PeerReply;
+    /// use serde_json::{Map, Value};
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let params = Map::from_iter([("peer_id".to_owned(), Value::from("12D3KooW..."))]);
+    /// let reply = owner.call("get_peer", params, None)?;
+    /// match serde_json::from_str::<PeerReply>(&reply) {
+    ///     Ok(known) => println!("{:?}", known.peer_info.row.multiaddrs),
+    ///     Err(_) => println!("a failure: {reply}"),
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn call(
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<String> {
-        self.request(method, params, timeout, false)
+        self.request(method, params, timeout.into(), false)
     }
 
     /// As [`call`](Self::call), for a call whose `cancel_token` no other call carries: when this process
     /// dies, the owner cancels the call by that token. [`call`](Self::call) leaves one with a
-    /// `cancel_token` of its own to its deadline, and cancels only one without.
+    /// `cancel_token` of its own to its deadline, and cancels only one without. [`cancel`](Self::cancel) has
+    /// an example.
     ///
     /// # Errors
     /// Those of [`call`](Self::call).
@@ -131,23 +161,22 @@ impl Client {
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<String> {
-        self.request(method, params, timeout, true)
+        self.request(method, params, timeout.into(), true)
     }
 
     fn request(
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> Result<String> {
-        let timeout_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
         let request = RequestLine {
             call: Some(method.to_owned()),
             params: Some(params),
-            timeout_ms: Some(timeout_ms),
+            timeout_ms: Some(timeout.map_or(0, whole_millis)),
             cancel_on_hangup,
             ..RequestLine::default()
         };
@@ -184,6 +213,20 @@ impl Client {
     /// Those of that method; `busy` where there are 16 already; `closed`, `timeout`, `busy` and
     /// `limit_reached` of the connection.
     ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::EventsOptions;
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let events = owner.events(&EventsOptions::new().since(0))?;
+    /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
+    ///     for event in batch.events {
+    ///         println!("{} {:?}: {:?}", event.seq, event.peer_id, event.kind);
+    ///     }
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    ///
     /// [`PeerManager::events_with`]: crate::PeerManager::events_with
     pub fn events(&self, options: &EventsOptions) -> Result<RemoteEvents> {
         let deadline = Instant::now() + GRACE;
@@ -198,6 +241,21 @@ impl Client {
     /// # Errors
     /// Those of [`PeerManager::cancel`](crate::PeerManager::cancel); `closed`, `timeout`, `busy` and
     /// `limit_reached` of the connection.
+    ///
+    /// ```no_run
+    /// use serde_json::{Map, Value};
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let token = 4_503_599_627_370_495; // better a random number
+    /// let params = Map::from_iter([("cancel_token".to_owned(), Value::from(token))]);
+    /// std::thread::scope(|scope| {
+    ///     let call = scope.spawn(|| owner.call_with_own_token("discover_peers", params, None));
+    ///     println!("{} ended", owner.cancel(token)?.cancelled);
+    ///     println!("{:?}", call.join());
+    ///     Ok::<(), peerkit::Error>(())
+    /// })?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
         let deadline = Instant::now() + GRACE;
         let request = line(&RequestLine { cancel: Some(token), ..RequestLine::default() })?;
@@ -209,13 +267,16 @@ impl Client {
     }
 
     /// When the owner must have answered.
-    fn deadline(&self, timeout: Duration) -> Instant {
-        let timeout = match timeout {
-            Duration::ZERO => Duration::from_millis(self.0.owner.default_timeout_ms),
-            timeout => timeout,
-        };
-        Instant::now() + timeout.min(MAX_TIMEOUT) + GRACE
+    fn deadline(&self, timeout: Option<Duration>) -> Instant {
+        let default = Duration::from_millis(self.0.owner.default_timeout_ms);
+        Instant::now() + timeout.unwrap_or(default).min(MAX_TIMEOUT) + GRACE
     }
+}
+
+/// A timeout as it travels: 0 is the owner's default there, so that the shortest is a millisecond.
+fn whole_millis(timeout: Duration) -> u64 {
+    let millis = timeout.as_nanos().div_ceil(1_000_000).max(1);
+    u64::try_from(millis).unwrap_or(u64::MAX)
 }
 
 impl fmt::Debug for Client {
@@ -256,7 +317,7 @@ impl Inner {
         if Arc::strong_count(&places) > MAX_SUBSCRIPTIONS {
             let message =
                 format!("{MAX_SUBSCRIPTIONS} subscriptions at the owner are open already");
-            return Err(Error::new(ErrorKind::Busy, message).with_hint("drop one first"));
+            return Err(Error::new(ErrorKind::Busy, message).with_hint("end one of them first"));
         }
         Ok(Arc::clone(&places))
     }
@@ -318,5 +379,19 @@ impl Drop for Lent<'_> {
         self.wire = None;
         self.inner.pool.lock().open -= 1;
         self.inner.given_back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_timeout_travels_as_the_default() {
+        assert_eq!(whole_millis(Duration::ZERO), 1);
+        assert_eq!(whole_millis(Duration::from_nanos(1)), 1);
+        assert_eq!(whole_millis(Duration::from_micros(1_500)), 2);
+        assert_eq!(whole_millis(Duration::from_secs(5)), 5_000);
+        assert_eq!(whole_millis(Duration::MAX), u64::MAX);
     }
 }

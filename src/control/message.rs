@@ -98,7 +98,7 @@ pub(super) enum Request {
     Call {
         method: String,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         /// Ends the call with its client even where it has a token of the client's own.
         cancel_on_hangup: bool,
     },
@@ -115,7 +115,7 @@ impl Request {
             (Some(method), None, None) => Ok(Request::Call {
                 method,
                 params: line.params.unwrap_or_default(),
-                timeout: Duration::from_millis(line.timeout_ms.unwrap_or(0)),
+                timeout: line.timeout_ms.filter(|ms| *ms > 0).map(Duration::from_millis),
                 cancel_on_hangup: line.cancel_on_hangup,
             }),
             (None, Some(options), None) => Ok(Request::Events(options)),
@@ -145,7 +145,7 @@ mod tests {
     fn a_request_is_a_call_or_a_subscription() {
         let call = Request::read(br#"{"call":"status","later":1}"#).unwrap();
         assert!(matches!(call, Request::Call { method, params, timeout, cancel_on_hangup: false }
-            if method == "status" && params.is_empty() && timeout.is_zero()));
+            if method == "status" && params.is_empty() && timeout.is_none()));
         let events = Request::read(br#"{"events":{"since":3}}"#).unwrap();
         assert!(matches!(events, Request::Events(options) if options["since"] == 3));
         for line in ["", "1", "{}", r#"{"call":"status","events":{}}"#, r#"{"call":1}"#, "\u{fffd}"]

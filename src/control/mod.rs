@@ -3,19 +3,19 @@
 //!
 //! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only its
 //! own user can connect to: `control.sock` in the data directory, or where that path is too long for a
-//! socket, a file in `$XDG_RUNTIME_DIR`. The second line of the file `lock` in the directory says where.
+//! socket, a file in `$XDG_RUNTIME_DIR`, or else in `peerkit-UID` among the temporary files. The second line of the file `lock` in the directory says where.
 //!
 //! ```no_run
 //! # fn main() -> peerkit::Result<()> {
-//! use std::path::Path;
 //! use std::time::Duration;
 //! use peerkit::control::Client;
+//! use peerkit::event::Kind;
 //! use peerkit::params::EventsOptions;
 //!
-//! let owner = Client::attach(Path::new("/home/me/.peerkit"), Duration::from_secs(5))?;
+//! let owner = Client::attach("/home/me/.peerkit", Duration::from_secs(5))?;
 //! println!("process {} runs {}", owner.pid(), owner.peer_id());
-//! println!("{}", owner.call("list_peers", serde_json::Map::new(), Duration::ZERO)?);
-//! let events = owner.events(&EventsOptions::new().kinds(["peer_connected"]))?;
+//! println!("{}", owner.call("list_peers", serde_json::Map::new(), None)?);
+//! let events = owner.events(&EventsOptions::new().kinds([Kind::PeerConnected]))?;
 //! for event in events.next(Duration::from_secs(60))?.events {
 //!     println!("{:?} is connected", event.peer_id);
 //! }
@@ -45,17 +45,17 @@
 //! server  {"events":[…],"lagged":0}
 //! ```
 //!
-//! A call's reply is that of `peerkit_call`. A request may take 1 MiB and 4 KiB for what is around the
-//! parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second,
+//! A call's reply is that of `peerkit_call`; a `timeout_ms` of 0, or none, is the owner's default. A
+//! request may take 1 MiB and 4 KiB for what is around the parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second,
 //! with no events in it where none happened, until either side closes. A subscription that can't be had
 //! is answered by a failure, and the connection goes on. A client that closes while its call waits has
 //! the call cancelled, unless it gave a `cancel_token` of its own: what others might share isn't one
 //! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
-//!
-//! To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-//! `session` serves one of them; `client` has the connections of an attached process, `connection`
-//! opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
-//! `wire` how lines travel, and `socket` where the file is and who may connect to it.
+
+// To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
+// `session` serves one of them; `client` has the connections of an attached process, `connection`
+// opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
+// `wire` how lines travel, and `socket` where the file is and who may connect to it.
 
 mod attach;
 mod client;

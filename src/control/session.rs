@@ -102,7 +102,7 @@ impl Session<'_> {
         &self,
         method: &str,
         params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> String {
         let operation = match ops::find(method) {
@@ -115,7 +115,7 @@ impl Session<'_> {
         }
         let call = || self.watched_call(operation, params, timeout, cancel_on_hangup);
         catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
-            self.manager.condemn();
+            self.manager.mark_dead();
             let message = "peerkit panicked in this call; the manager is dead";
             operation.failure(&Error::new(ErrorKind::Panic, message))
         })
@@ -128,7 +128,7 @@ impl Session<'_> {
         &self,
         operation: &Operation,
         mut params: Map<String, Value>,
-        timeout: Duration,
+        timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> String {
         let token = operation.takes_cancel_token().then(|| match params.get("cancel_token") {

@@ -17,7 +17,7 @@ use crate::os::Flag;
 pub(super) const MAX_SESSIONS: usize = 64;
 /// How long the end of a run waits for clients to take what they are still to be told, and then for
 /// the threads of those that don't.
-const FAREWELL: Duration = Duration::from_millis(500);
+const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Every connection of a run.
 pub(crate) struct Sessions {
@@ -113,13 +113,13 @@ impl Sessions {
 
     /// Waits until every connection's thread is done, and makes those done that take too long.
     pub(crate) fn finish(&self) {
-        if self.gone_within(FAREWELL) {
+        if self.gone_within(CLOSING_PATIENCE) {
             return;
         }
         for connection in self.table.lock().open.values() {
             let _ = connection.stream.shutdown(Shutdown::Both);
         }
-        self.gone_within(FAREWELL);
+        self.gone_within(CLOSING_PATIENCE);
     }
 
     fn gone_within(&self, time: Duration) -> bool {

@@ -36,6 +36,7 @@ pub(crate) use self::kubo::kubo_peers;
 /// assert!(is_loopback_api("/dns4/localhost/tcp/5001"));
 /// assert!(!is_loopback_api("http://127.0.0.1:5001@example.com"));
 /// ```
+#[must_use]
 pub fn is_loopback_api(api: &str) -> bool {
     Api::parse(api).is_ok_and(|api| api.is_loopback())
 }

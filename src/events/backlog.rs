@@ -18,7 +18,7 @@ pub(super) struct Kept {
 
 impl Kept {
     pub(super) fn new(event: Event) -> Arc<Self> {
-        let (kind, cost) = (Kinds::only(&event.kind), event.cost());
+        let (kind, cost) = (Kinds::only(event.kind.kind()), event.cost());
         Arc::new(Kept { event: Arc::new(event), kind, cost })
     }
 }

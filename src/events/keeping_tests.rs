@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::model::event::DisconnectReason;
+use crate::model::event::{DisconnectReason, Kind};
 
 /// An event of any kind; of `bytes` and more, where its kind has text.
 fn some_kind(number: usize, bytes: usize) -> EventKind {
@@ -29,7 +29,7 @@ fn some_kind(number: usize, bytes: usize) -> EventKind {
     }
 }
 
-const NAMES: [&str; 3] = ["listen_addr", "dial_failed", "peer_disconnected"];
+const KINDS: [Kind; 3] = [Kind::ListenAddr, Kind::DialFailed, Kind::PeerDisconnected];
 
 fn publish(hub: &Hub, number: usize, bytes: usize) {
     hub.publish(None, some_kind(number, bytes));
@@ -94,7 +94,7 @@ fn the_end_is_replayed_too_and_then_comes_closed() {
     publish(&hub, 0, 1);
     stop(&hub);
     publish(&hub, 1, 1);
-    let late = hub.subscribe(&since(0).kinds(["peer_connected"])).unwrap();
+    let late = hub.subscribe(&since(0).kinds([Kind::PeerConnected])).unwrap();
     let batch = late.next(Instant::now()).unwrap();
     assert!(matches!(batch.events[..], [ref last] if last.kind.name() == "stopped"));
     assert_eq!(late.next(Instant::now()).unwrap_err().kind(), ErrorKind::Closed);
@@ -103,8 +103,9 @@ fn the_end_is_replayed_too_and_then_comes_closed() {
 #[test]
 fn only_the_kinds_asked_for_come_and_only_they_count_as_lost() {
     let hub = Hub::default();
-    let none = hub.subscribe(&EventsOptions::new().kinds(["peer_connected"])).unwrap();
-    let one = hub.subscribe(&EventsOptions::new().kinds(["dial_failed", "dial_failed"])).unwrap();
+    let none = hub.subscribe(&EventsOptions::new().kinds([Kind::PeerConnected])).unwrap();
+    let one =
+        hub.subscribe(&EventsOptions::new().kinds([Kind::DialFailed, Kind::DialFailed])).unwrap();
     let count = 3 * (QUEUE.events + 10);
     (0..count).for_each(|number| publish(&hub, number, 1));
     let (seqs, lagged) = drain(&one);
@@ -122,14 +123,17 @@ fn what_is_lost_before_a_replay_counts_whatever_its_kind_and_is_told_even_with_n
     let hub = Hub::default();
     let last = HISTORY.events + 30;
     (0..last).for_each(|number| publish(&hub, number, 1));
-    let none = hub.subscribe(&since(0).kinds(["peer_connected"])).unwrap();
+    let none = hub.subscribe(&since(0).kinds([Kind::PeerConnected])).unwrap();
     assert_eq!(drain(&none), (vec![], 30));
 }
 
 #[test]
 fn a_kind_that_is_not_known_is_named_with_the_nearest() {
     let hub = Hub::default();
-    let kinds = |names: &[&str]| EventsOptions::new().kinds(names.iter().copied());
+    // As JSON brings them.
+    let kinds = |names: &[&str]| -> EventsOptions {
+        serde_json::from_value(serde_json::json!({ "kinds": names })).unwrap()
+    };
     let error = refusal(&hub, &kinds(&["stopped", "peer_conected"]));
     assert_eq!(error.detail()["nearest"], "peer_connected");
     assert!(error.message().contains("`peer_conected`"), "{error}");
@@ -214,7 +218,7 @@ fn gapless(seed: u64, filtered: bool) {
         });
         for round in 0u64.. {
             let options = since(last);
-            let options = if filtered { options.kinds([NAMES[0]]) } else { options };
+            let options = if filtered { options.kinds([KINDS[0]]) } else { options };
             let subscription = hub.subscribe(&options).unwrap();
             let opened_at = subscription.last_seq();
             // So long that some of it is live, and it differs from round to round.
@@ -237,7 +241,7 @@ fn gapless(seed: u64, filtered: bool) {
     assert!(got.windows(2).all(|pair| pair[0] < pair[1]), "in order, none twice");
     assert_eq!(got.last(), Some(&all));
     if filtered {
-        let kept = hub.subscribe(&since(0).kinds([NAMES[0]])).unwrap();
+        let kept = hub.subscribe(&since(0).kinds([KINDS[0]])).unwrap();
         assert_eq!((got, lagged), drain(&kept), "none missing");
     } else {
         assert_eq!(got.len() as u64 + lagged, all, "every gap is told");
@@ -273,7 +277,7 @@ proptest! {
             let kind = some_kind(all.len(), *bytes);
             let seq = all.len() as u64 + 1;
             let event = Event { seq, timestamp: clock::now(), peer_id: None, kind: kind.clone() };
-            all.push((seq, kind.name(), event.cost()));
+            all.push((seq, kind.kind(), event.cost()));
             hub.publish(None, kind);
         }
         let mut room = HISTORY.bytes;
@@ -284,11 +288,11 @@ proptest! {
         }
         let last = all.len() as u64;
         let from = last * at / 1000;
-        let options = kind.map_or(since(from), |kind| since(from).kinds([NAMES[kind]]));
+        let options = kind.map_or(since(from), |kind| since(from).kinds([KINDS[kind]]));
         let (got, lagged) = drain(&hub.subscribe(&options).unwrap());
         let first_kept = last - kept as u64;
-        let expected = all.iter().filter(|(seq, name, _)| {
-            *seq > from.max(first_kept) && kind.is_none_or(|kind| *name == NAMES[kind])
+        let expected = all.iter().filter(|(seq, of, _)| {
+            *seq > from.max(first_kept) && kind.is_none_or(|kind| *of == KINDS[kind])
         });
         prop_assert_eq!(got, expected.map(|(seq, _, _)| *seq).collect::<Vec<_>>());
         prop_assert_eq!(lagged, first_kept.saturating_sub(from));

@@ -6,10 +6,9 @@ use crate::config::MAX_TIMEOUT;
 use crate::error::{Result, invalid_argument};
 use crate::{PeerId, addr};
 
-/// When a call with this timeout ends; zero means the default.
-pub(super) fn deadline(timeout: Duration, default: Duration) -> Result<Instant> {
-    let timeout = check_timeout(timeout)?;
-    Ok(Instant::now() + if timeout.is_zero() { default } else { timeout })
+/// When a call with this timeout ends.
+pub(super) fn deadline(timeout: Option<Duration>, default: Duration) -> Result<Instant> {
+    Ok(Instant::now() + timeout.map_or(Ok(default), check_timeout)?)
 }
 
 /// Refuses a timeout that is too long.

@@ -1,34 +1,43 @@
-//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node, the
-//! DHT and pubsub.
+//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node.
 
 use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
-use cid::Cid;
-
 use super::PeerManager;
-use super::check::{in_range, required, required_peer};
+use super::check::{in_range, required};
 use crate::PeerId;
+use crate::book::{Intent, Origin};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
-use crate::worker::MAX_TOPIC_BYTES;
-use crate::worker::command::{Command, Reply, Target, Terms};
+use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 
-/// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
-const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 /// Peers dialled by one `bootstrap_from_*`.
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
     /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
     /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
-    pub fn discover_peers(&self, params: DiscoverPeers, timeout: Duration) -> Result<Discovery> {
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::DiscoverPeers;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let found = manager.discover_peers(DiscoverPeers::new().limit(10), Duration::from_secs(5))?;
+    /// for (source, report) in found.sources.iter().filter(|(_, report)| report.enabled) {
+    ///     println!("{source:?}: {} new, {:?}", report.found, report.note);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn discover_peers(
+        &self,
+        params: DiscoverPeers,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Discovery> {
         let mut deadline = self.act(timeout)?;
         let limit = in_range("limit", params.limit, 100, 1000)?;
         if let Some(seconds) = params.timeout {
@@ -38,7 +47,7 @@ impl PeerManager {
             let until = Instant::now().checked_add(given);
             deadline = until.map_or(deadline, |until| until.min(deadline));
         }
-        let then = self.ask(deadline, params.cancel_token, |terms| Command::Discover {
+        let then = self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::Discover {
             limit: limit.into(),
             terms,
         })?;
@@ -48,49 +57,97 @@ impl PeerManager {
     }
 
     /// Lets passes run by themselves, the first at once.
-    pub fn start_discovery(&self, timeout: Duration) -> Result<Discovery> {
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// assert!(!manager.stop_discovery(None)?.discovery_active);
+    /// assert!(manager.start_discovery(None)?.discovery_active);
+    /// println!("a pass every {} s", manager.get_discovery()?.interval_s);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn start_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends that: nothing is asked, announced or dialled by itself any more. A pass under way ends.
-    pub fn stop_discovery(&self, timeout: Duration) -> Result<Discovery> {
+    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
+    /// asked, announced or dialled by itself any more. A pass under way ends.
+    pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
 
-    fn set_discovery(&self, active: bool, timeout: Duration) -> Result<Discovery> {
+    fn set_discovery(
+        &self,
+        active: bool,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Discovery> {
         let deadline = self.act(timeout)?;
-        let then = self.ask(deadline, None, |terms| Command::SetDiscovery { active, terms })?;
+        let then =
+            self.ask(deadline, None, |terms| DiscoveryCommand::SetActive { active, terms })?;
         Ok(self.discovery(then))
     }
 
-    /// What discovery has found, by source. Answers at once.
+    /// Tells the node that this machine is on another network, for a host that knows sooner than the
+    /// interfaces show (a phone, a program that wakes up): waits after failed dials are forgotten, the
+    /// local network is asked anew, and a pass of discovery begins. Blocks until that pass is over, or
+    /// `timeout` has passed.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::{PeerManager, params::NetworkChange};
+    ///
+    /// let node = PeerManager::current()?;
+    /// let changed = node.network_changed(NetworkChange::new(), Duration::from_secs(5))?;
+    /// println!("{} peers are dialled again", changed.waits_forgotten);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn network_changed(
+        &self,
+        params: NetworkChange,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<NetworkChanged> {
+        let deadline = self.act(timeout)?;
+        let waits_forgotten = self.run.shared.book.forget_waits();
+        self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::NetworkChanged {
+            terms,
+        })?;
+        Ok(NetworkChanged {
+            waits_forgotten,
+            listen_addrs: self.run.status().listen_addrs,
+            connected_peers: self.run.shared.book.counts().connected,
+        })
+    }
+
+    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
+    /// example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
-        Ok(self.discovery(self.run.discovery.snapshot()))
+        Ok(self.discovery(self.run.shared.discovery.snapshot()))
     }
 
     fn discovery(&self, then: Snapshot) -> Discovery {
         let run = &self.run;
-        let found = then.found.iter().filter_map(|peer| run.book.get(peer));
+        let found = then.found.iter().filter_map(|peer| run.shared.book.get(peer));
         Discovery {
             discovered_peers: found.map(|record| record.row()).collect(),
             total_discovered: then.total,
-            total_peers: run.book.counts().total,
-            discovery_active: run.discovery.active(),
-            interval_s: run.settings.discovery.interval.as_secs(),
+            total_peers: run.shared.book.counts().total,
+            discovery_active: run.shared.discovery.active(),
+            interval_s: run.shared.settings.discovery.interval.as_secs(),
             last_pass: then.last_pass,
             complete: !then.passing,
             sources: then.sources,
-            recent_events: run.hub.recent(),
+            recent_events: run.shared.hub.recent(),
             bootstrap_peers: self.bootstrap_texts(),
         }
     }
 
     fn bootstrap_texts(&self) -> Vec<String> {
-        self.run.bootstrap.entries().iter().map(Entry::to_string).collect()
+        self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once.
+    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -98,34 +155,49 @@ impl PeerManager {
 
     /// Adds an address to the bootstrap list. On disk when this returns; the peer is then dialled
     /// whenever few peers are connected.
+    ///
+    /// ```
+    /// use peerkit::params::BootstrapPeer;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let at = "/dnsaddr/bootstrap.libp2p.io";
+    /// assert!(manager.add_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// assert_eq!(manager.list_bootstrap_peers()?.bootstrap_peers, [at]);
+    /// assert!(manager.remove_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn add_bootstrap_peer(
         &self,
         params: BootstrapPeer,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
         let entry = entry(params)?;
-        if entry.peer_id == Some(self.run.peer_id) {
+        if entry.peer_id == Some(self.run.shared.peer_id) {
             return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
         }
-        let changed = self.run.bootstrap.add(entry)?;
+        let changed = self.run.shared.bootstrap.add(entry)?;
         self.bootstrap_changed(changed, deadline)
     }
 
     /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
+    /// [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn remove_bootstrap_peer(
         &self,
         params: BootstrapPeer,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<BootstrapPeers> {
         let deadline = self.act(timeout)?;
-        let changed = self.run.bootstrap.remove(&entry(params)?)?;
+        let changed = self.run.shared.bootstrap.remove(&entry(params)?)?;
         self.bootstrap_changed(changed, deadline)
     }
 
     fn bootstrap_changed(&self, changed: bool, deadline: Instant) -> Result<BootstrapPeers> {
         if changed {
-            let told = self.ask(deadline, None, |terms| Command::BootstrapChanged { terms });
+            let told =
+                self.ask(deadline, None, |terms| DiscoveryCommand::BootstrapChanged { terms });
             // The change is on disk; a worker too busy to hear of it sees it in its next pass.
             let told = told.or_else(|error| match error.kind() {
                 ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
@@ -136,26 +208,41 @@ impl PeerManager {
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
     }
 
-    /// Takes over the peers of a Kubo daemon, itself included, and connects to them.
+    /// Takes over the peers of a Kubo daemon, itself included, and connects to them. A peer the user
+    /// disconnected is taken over, not connected.
     ///
-    /// Fails with `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be
-    /// used. A peer the user disconnected is taken over, not connected.
+    /// # Errors
+    /// `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be used. Peers that
+    /// can't be connected are in the reply.
+    ///
+    /// ```no_run
+    /// use peerkit::params::BootstrapFrom;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let from = manager.bootstrap_from_ipfs(BootstrapFrom::new().api("/ip4/127.0.0.1/tcp/5001"), None)?;
+    /// println!("{} peers, {} of them connected", from.peers.len(), from.connected.len());
+    /// for failed in from.failed {
+    ///     println!("{}: {}", failed.peer_id, failed.error);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn bootstrap_from_ipfs(
         &self,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
-        let configured = self.run.settings.discovery.ipfs.clone();
+        let configured = self.run.shared.settings.discovery.ipfs.clone();
         self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
     }
 
-    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them.
+    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them. All else is as with
+    /// [`bootstrap_from_ipfs`](Self::bootstrap_from_ipfs).
     pub fn bootstrap_from_cluster(
         &self,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
-        let configured = self.run.settings.discovery.cluster.clone();
+        let configured = self.run.shared.settings.discovery.cluster.clone();
         self.bootstrap_from(Source::Cluster, configured, Api::cluster_default, params, timeout)
     }
 
@@ -165,7 +252,7 @@ impl PeerManager {
         configured: Option<Api>,
         default: fn() -> Api,
         params: BootstrapFrom,
-        timeout: Duration,
+        timeout: impl Into<Option<Duration>>,
     ) -> Result<FromDaemon> {
         let deadline = self.act(timeout)?;
         let api = match params.api {
@@ -173,12 +260,13 @@ impl PeerManager {
             None => configured.unwrap_or_else(default),
         };
         let token = params.cancel_token;
-        let named = self.ask(deadline, token, |terms| Command::AskDaemon { source, api, terms })?;
+        let named =
+            self.ask(deadline, token, |terms| DiscoveryCommand::AskDaemon { source, api, terms })?;
         let failed = match params.connect.unwrap_or(true) {
             true => self.connect_all(&named, token, deadline)?,
             false => Vec::new(),
         };
-        let records = named.iter().filter_map(|peer| self.run.book.get(peer));
+        let records = named.iter().filter_map(|peer| self.run.shared.book.get(peer));
         let peers: Vec<_> = records.map(|record| record.row()).collect();
         let connected = peers.iter().filter(|row| row.connected);
         Ok(FromDaemon {
@@ -195,14 +283,14 @@ impl PeerManager {
         cancel_token: Option<u64>,
         deadline: Instant,
     ) -> Result<Vec<FailedPeer>> {
-        let records = peers.iter().filter_map(|peer| self.run.book.get(peer));
-        let dialled = records.filter(|record| !record.held_off).take(MAX_DIALLED);
+        let records = peers.iter().filter_map(|peer| self.run.shared.book.get(peer));
+        let dialled = records.filter(|record| self.still_wanted(&record.id)).take(MAX_DIALLED);
         let mut pending = Vec::new();
         for record in dialled {
             let (reply, answer) = Reply::channel();
             let terms = Terms { deadline, cancel_token, reply };
             let target = Target { peer: Some(record.id), address: None };
-            let sent = self.run.commands.send(Command::Connect { target, terms });
+            let sent = self.run.commands.send(DialingCommand::Connect { target, terms }.into());
             sent.map_err(|error| self.why_gone(error))?;
             pending.push((record, answer));
         }
@@ -225,99 +313,11 @@ impl PeerManager {
 
     /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
     fn still_wanted(&self, peer: &PeerId) -> bool {
-        self.run.book.get(peer).is_some_and(|record| !record.held_off)
-    }
-
-    /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
-    /// nobody knows; `detail.lookups` tells who was asked.
-    pub fn find_peer(&self, params: FindPeer, timeout: Duration) -> Result<PeerFound> {
-        let deadline = self.act(timeout)?;
-        let peer = required_peer(params.peer_id)?;
-        if peer == self.run.peer_id {
-            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
-        }
-        self.ask(deadline, params.cancel_token, |terms| Command::FindPeer { peer, terms })
-    }
-
-    /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
-    /// the run ends it is told again in time.
-    pub fn provide(&self, params: Provide, timeout: Duration) -> Result<Provided> {
-        let deadline = self.act(timeout)?;
-        let (cid, key) = content(params.cid)?;
-        let took =
-            self.ask(deadline, params.cancel_token, |terms| Command::Provide { key, terms })?;
-        Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
-    }
-
-    /// Asks the DHT who has some content.
-    pub fn find_providers(&self, params: FindProviders, timeout: Duration) -> Result<Providers> {
-        let deadline = self.act(timeout)?;
-        let limit = in_range("limit", params.limit, 20, 100)? as usize;
-        let (cid, key) = content(params.cid)?;
-        let peers = self.ask(deadline, params.cancel_token, |terms| Command::FindProviders {
-            key,
-            limit,
-            terms,
-        })?;
-        Ok(Providers { cid, peers })
-    }
-
-    /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
-    /// connected peer subscribes to it.
-    pub fn publish(&self, params: Publish, timeout: Duration) -> Result<Published> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        let text = required(params.data_base64, "data_base64")?;
-        let data = BASE64_STANDARD
-            .decode(&text)
-            .map_err(|error| invalid_argument(format!("`data_base64` is no base64: {error}")))?;
-        if data.len() > MAX_MESSAGE_BYTES {
-            return Err(invalid_argument(format!(
-                "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",
-                data.len()
-            )));
-        }
-        self.ask(deadline, params.cancel_token, |terms| Command::Publish { topic, data, terms })
-    }
-
-    /// Subscribes to a topic; its messages come as `message` events.
-    pub fn subscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| Command::Subscribe { topic, terms })
-    }
-
-    /// Ends the subscription to a topic.
-    pub fn unsubscribe(&self, params: Topic, timeout: Duration) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| Command::Unsubscribe { topic, terms })
+        let record = self.run.shared.book.get(peer);
+        record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
 }
 
 fn entry(params: BootstrapPeer) -> Result<Entry> {
     Entry::parse(&required(params.multiaddr, "multiaddr")?)
-}
-
-fn topic(given: Option<String>) -> Result<String> {
-    let topic = required(given, "topic")?;
-    match topic.is_empty() || topic.len() > MAX_TOPIC_BYTES {
-        true => Err(invalid_argument(format!("`topic` must have 1 to {MAX_TOPIC_BYTES} bytes"))),
-        false => Ok(topic),
-    }
-}
-
-/// The CID as it is answered, and its key in the DHT: the multihash, whatever version and codec say
-/// (libp2p specs, kad-dht, "Content provider advertisement").
-fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
-    let text = required(given, "cid")?;
-    let cid = Cid::try_from(text.as_str())
-        .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
-    // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
-    let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
-    let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());
-    if cid.version() != cid::Version::V0 && bytes != cid.encoded_len() {
-        return Err(invalid_argument("`cid` is no CID: there is more behind it"));
-    }
-    Ok((cid.to_string(), cid.hash().to_bytes()))
 }

@@ -14,7 +14,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PeerManager;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::model::reply::Metrics;
@@ -31,10 +31,10 @@ impl PeerManager {
     /// # fn main() -> peerkit::Result<()> {
     /// # use std::time::Duration;
     /// # use peerkit::{Config, PeerManager, Profile};
-    /// # let node = PeerManager::start(&Config::new().profile(Profile::Offline), Duration::ZERO)?;
+    /// # let node = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
     /// let scraped = node.get_metrics()?;
     /// assert!(scraped.metrics.contains("\npeerkit_connected_peers 0\n"));
-    /// # node.stop(Duration::ZERO)?;
+    /// # node.stop(None)?;
     /// # Ok(())
     /// # }
     /// ```
@@ -54,7 +54,7 @@ fn encode(run: &Run) -> Result<String, fmt::Error> {
     peers(&mut now, run);
     discovery(&mut now, run);
     text::encode_registry(&mut text, &now)?;
-    run.metrics.encode(&mut text)?;
+    run.shared.metrics.encode(&mut text)?;
     text::encode_eof(&mut text)?;
     Ok(text)
 }
@@ -63,14 +63,19 @@ fn this_node(now: &mut Registry, run: &Run) {
     now.register("build", "The library", Info::new([("version", crate::VERSION)]));
     let uptime = ConstGauge::new(run.uptime().as_secs_f64());
     now.register_with_unit("uptime", "Time since the start", Unit::Seconds, uptime);
-    gauge(now, "listen_addresses", "Addresses listened on", run.listen_addresses() as u64);
-    let traffic = run.traffic.snapshot();
+    gauge(
+        now,
+        "listen_addresses",
+        "Addresses listened on",
+        run.shared.listen_address_count() as u64,
+    );
+    let traffic = run.shared.traffic.snapshot();
     let bytes = Counts::default();
     bytes.get_or_create(&[("direction", "in".into())]).inc_by(traffic.bytes_in);
     bytes.get_or_create(&[("direction", "out".into())]).inc_by(traffic.bytes_out);
     let help = "Bytes of all connections, as their streams carry them";
     now.register_with_unit("traffic", help, Unit::Bytes, bytes);
-    let (published, subscriptions) = run.hub.counts();
+    let (published, subscriptions) = run.shared.hub.counts();
     let events = Counter::<u64>::default();
     events.inc_by(published);
     now.register("events", "Events published", events);
@@ -78,16 +83,21 @@ fn this_node(now: &mut Registry, run: &Run) {
 }
 
 fn peers(now: &mut Registry, run: &Run) {
-    let counts = run.book.counts();
+    let counts = run.shared.book.counts();
     gauge(now, "peers", "Peers in the book", counts.total);
     gauge(now, "connected_peers", "Peers with an open connection", counts.connected);
-    gauge(now, "bootstrap_peers", "Entries of the bootstrap list", run.bootstrap.len() as u64);
+    gauge(
+        now,
+        "bootstrap_peers",
+        "Entries of the bootstrap list",
+        run.shared.bootstrap.len() as u64,
+    );
 }
 
 fn discovery(now: &mut Registry, run: &Run) {
-    let active = u64::from(run.discovery.active());
+    let active = u64::from(run.shared.discovery.active());
     gauge(now, "discovery_active", "Whether discovery runs by itself", active);
-    let Snapshot { sources, last_pass, .. } = run.discovery.snapshot();
+    let Snapshot { sources, last_pass, .. } = run.shared.discovery.snapshot();
     if let Some(last) = last_pass {
         let at = ConstGauge::new(last.as_secs_f64());
         let help = "When the last pass ended, since 1970";
@@ -101,7 +111,7 @@ fn discovery(now: &mut Registry, run: &Run) {
     now.register("discovery_found", "Peers found that the book didn't know", found);
     now.register("discovery_heard", "Peers a source told of, known or not", heard);
     let refused = Family::<[(&str, String); 2], Counter>::default();
-    for (what, count) in run.discovery.all_dropped() {
+    for (what, count) in run.shared.discovery.all_dropped() {
         // The names are ours, all of them; see `DiscoveryLog`.
         let (source, reason) = what.split_once('.').unwrap_or((&what, ""));
         let labels = [("source", source.to_owned()), ("reason", reason.to_owned())];

@@ -2,13 +2,15 @@
 //! the parameters, read the book or ask the worker, shape the reply.
 //!
 //! Here are the life of the manager and the way to the worker; `read` holds the operations that
-//! answer from memory (`metrics` the one that answers for machines), `act` those that wait, `subscription`
-//! the user's side of events.
+//! answer from memory (`metrics` the one that answers for machines), `act` those about one peer, `discover`,
+//! `lookup` and `pubsub` the others that wait; `subscription` is the user's side of events.
 
 mod act;
 mod check;
 mod discover;
+mod lookup;
 mod metrics;
+mod pubsub;
 mod read;
 mod subscription;
 
@@ -26,7 +28,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::params::EventsOptions;
 use crate::model::reply::{Cancelled, State, Status, Stopped};
 use crate::run::Run;
-use crate::worker::command::{Command, Reply, Terms, dead};
+use crate::worker::{Command, Reply, Terms, dead};
 use crate::{PeerId, process};
 
 /// How long past its deadline a call waits for the worker's own word on what happened. It ends
@@ -36,9 +38,17 @@ const WORKER_GRACE: Duration = Duration::from_millis(500);
 /// This process's peer manager. A cheap handle: clones are the same manager, and dropping one
 /// does nothing; only [`stop`](Self::stop) stops.
 ///
-/// Methods that touch the network or the disk take a `timeout`; zero means the configured default
-/// (30 s). They block the calling thread for at most about that long. The others answer at once
-/// from memory.
+/// Any number of threads may call it. Methods that read answer at once, from memory.
+///
+/// # Timeouts
+/// Methods that touch the network or the disk block the calling thread, for at most about as long as
+/// their `timeout` says: a [`Duration`] of up to [`MAX_TIMEOUT`](crate::MAX_TIMEOUT), or `None` for the
+/// configured default (30 s). What was not answered by then fails with
+/// [`timeout`](ErrorKind::Timeout), a connect with [`dial_timeout`](ErrorKind::DialTimeout); a search
+/// answers with what it has found.
+///
+/// [`Duration::ZERO`] is a timeout like any other: what can be said at once is answered, and a call that
+/// would have to wait fails.
 #[derive(Clone)]
 pub struct PeerManager {
     run: Arc<Run>,
@@ -47,17 +57,22 @@ pub struct PeerManager {
 impl std::fmt::Debug for PeerManager {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("PeerManager")
-            .field("peer_id", &self.run.peer_text)
+            .field("peer_id", &self.run.shared.peer_text)
             .field("state", &self.run.state())
             .finish()
     }
 }
 
 impl PeerManager {
-    /// Starts this process's manager, or gives the one that runs.
+    /// Starts this process's manager, or gives the one that runs. Blocks until it listens.
     ///
-    /// Blocks until it listens. Fails with `config_conflict` where one runs with other values for
-    /// keys that `config` names, and with the codes of DESIGN section 3 where it can't start.
+    /// # Errors
+    /// Where one runs already: `config_conflict`, if it has other values for keys that `config` names;
+    /// `detail.keys` tells which. Where none can be started: `config_invalid` or `unsupported` of a key
+    /// (`detail.key`), `listen_failed`, `identity` of the private key, and of the data directory `storage`,
+    /// `storage_corrupt`, `storage_version` or `data_dir_locked`, if another process has it
+    /// (`detail.pid`). `timeout`: it would have gone on, and is given up. `dead`: one runs that has
+    /// panicked, and has to be stopped first.
     ///
     /// ```
     /// # fn main() -> peerkit::Result<()> {
@@ -71,17 +86,44 @@ impl PeerManager {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn start(config: &Config, timeout: Duration) -> Result<Self> {
+    pub fn start(config: &Config, timeout: impl Into<Option<Duration>>) -> Result<Self> {
         Self::start_or_join(config, timeout).map(|(manager, _)| manager)
     }
 
     /// As [`start`](Self::start), telling also whether the manager ran before.
-    pub fn start_or_join(config: &Config, timeout: Duration) -> Result<(Self, bool)> {
-        let started = process::start(config, deadline(timeout, config.start_timeout())?)?;
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// let config = Config::new().profile(Profile::Offline);
+    /// let (manager, ran_before) = PeerManager::start_or_join(&config, None)?;
+    /// let (same, runs) = PeerManager::start_or_join(&config, None)?;
+    /// assert_eq!((ran_before, runs), (false, true));
+    /// assert_eq!(manager.handle(), same.handle());
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn start_or_join(
+        config: &Config,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<(Self, bool)> {
+        let started = process::start(config, deadline(timeout.into(), config.start_timeout())?)?;
         Ok((PeerManager { run: started.run }, started.already_running))
     }
 
-    /// This process's manager; `not_running` where there is none.
+    /// This process's manager, whoever started it: in Rust, or in C.
+    ///
+    /// # Errors
+    /// `not_running` where there is none, `dead` where it has panicked.
+    ///
+    /// ```
+    /// use peerkit::{ErrorKind, PeerManager};
+    ///
+    /// let error = PeerManager::current().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotRunning);
+    /// ```
     pub fn current() -> Result<Self> {
         Ok(PeerManager { run: process::current()? })
     }
@@ -95,34 +137,78 @@ impl PeerManager {
         PeerManager { run: Arc::clone(run) }
     }
 
-    /// The number by which C knows this run.
+    /// The number by which C knows this run. Every start has another.
+    #[must_use]
     pub fn handle(&self) -> u64 {
         self.run.handle
     }
 
     /// This node's id.
+    #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.run.peer_id
+        self.run.shared.peer_id
     }
 
     /// Stops the manager: ends calls in flight with `closed`, closes connections, writes what was
     /// observed, gives the data directory back. True in `already_stopped` where it had stopped
-    /// before. Past the deadline it fails with `timeout` and goes on stopping.
-    pub fn stop(&self, timeout: Duration) -> Result<Stopped> {
+    /// before.
+    ///
+    /// # Errors
+    /// `timeout`: it goes on stopping.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let stopped = manager.stop(None)?;
+    /// assert!(!stopped.already_stopped);
+    /// for warning in stopped.warnings {
+    ///     eprintln!("not everything went well: {warning}");
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn stop(&self, timeout: impl Into<Option<Duration>>) -> Result<Stopped> {
         let already_stopped = process::stop(&self.run, self.deadline(timeout)?)?;
         let warnings = self.run.end_warnings();
         Ok(Stopped { state: State::Stopped, already_stopped, warnings })
     }
 
     /// The manager's state. Answers at once.
+    ///
+    /// ```
+    /// use peerkit::reply::State;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let status = manager.status()?;
+    /// assert_eq!(status.state, State::Running);
+    /// println!("{} for {:.0} s at {:?}", status.peer_id, status.uptime_seconds, status.listen_addrs);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn status(&self) -> Result<Status> {
         self.live()?;
         Ok(self.run.status())
     }
 
-    /// Ends, with `cancelled`, all waiting calls that carry `token`.
+    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose. Tells
+    /// how many those were.
+    ///
+    /// ```no_run
+    /// use peerkit::params::ConnectPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let connect = ConnectPeer::at("/ip4/192.0.2.1/tcp/4001").cancel_token(7);
+    /// std::thread::scope(|scope| {
+    ///     let call = scope.spawn(|| manager.connect_peer(connect, None));
+    ///     // A call that hasn't begun by then isn't ended.
+    ///     println!("{} ended", manager.cancel(7)?.cancelled);
+    ///     println!("{:?}", call.join());
+    ///     Ok::<(), peerkit::Error>(())
+    /// })?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
-        let deadline = self.act(Duration::ZERO)?;
+        let deadline = self.act(None)?;
         let (reply, answer) = Reply::channel();
         let command = Command::Cancel { token, reply };
         self.run.commands.send(command).map_err(|error| self.why_gone(error))?;
@@ -140,10 +226,23 @@ impl PeerManager {
     /// The deadline of calls that name none.
     #[cfg(unix)]
     pub(crate) fn default_timeout(&self) -> Duration {
-        self.run.settings.default_timeout
+        self.run.shared.settings.default_timeout
     }
 
     /// Subscribes to everything that happens from now on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use peerkit::event::EventKind;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let events = manager.events()?;
+    /// manager.stop(None)?;
+    /// let last = events.next(Duration::from_secs(1))?.events.pop();
+    /// assert!(matches!(last.unwrap().kind, EventKind::Stopped { .. }));
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn events(&self) -> Result<Events> {
         self.events_with(EventsOptions::new())
     }
@@ -151,11 +250,29 @@ impl PeerManager {
     /// Subscribes to events of some kinds, or beginning with those of the past that are kept: the
     /// last 4096, or less where they take more than 4 MiB.
     ///
-    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`. A
-    /// `since` beyond the last event is `invalid_argument`: it is of another run.
+    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`.
+    ///
+    /// # Errors
+    /// `invalid_argument`: `since` is beyond the last event, so it is of another run, or `kinds` is
+    /// empty. `limit_reached`: 1024 subscriptions are open, or the process has no descriptor left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use peerkit::event::Kind;
+    /// use peerkit::params::EventsOptions;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let options = EventsOptions::new().since(0).kinds([Kind::ListenAddr, Kind::PeerConnected]);
+    /// for event in manager.events_with(options)?.next(Duration::ZERO)?.events {
+    ///     println!("{} {} {}", event.seq, event.timestamp.as_secs_f64(), event.kind.name());
+    /// }
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn events_with(&self, options: EventsOptions) -> Result<Events> {
         self.live()?;
-        Ok(Events(self.run.hub.subscribe(&options)?))
+        Ok(Events(self.run.shared.hub.subscribe(&options)?))
     }
 
     /// Makes the worker panic, for the tests of what happens then.
@@ -166,8 +283,8 @@ impl PeerManager {
     }
 
     /// Marks the run as having a bug, after a panic in a call.
-    pub(crate) fn condemn(&self) {
-        self.run.condemn();
+    pub(crate) fn mark_dead(&self) {
+        self.run.mark_dead();
     }
 
     /// Refuses a call that can't be served.
@@ -181,29 +298,29 @@ impl PeerManager {
     }
 
     /// As [`live`](Self::live), for a call that waits; gives its deadline.
-    fn act(&self, timeout: Duration) -> Result<Instant> {
+    fn act(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
         self.live()?;
         self.deadline(timeout)
     }
 
-    fn deadline(&self, timeout: Duration) -> Result<Instant> {
-        deadline(timeout, self.run.settings.default_timeout)
+    fn deadline(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
+        deadline(timeout.into(), self.run.shared.settings.default_timeout)
     }
 
     fn known(&self, peer: &PeerId) -> Result<Arc<Record>> {
-        self.run.book.get(peer).ok_or_else(|| not_in_book(peer))
+        self.run.shared.book.get(peer).ok_or_else(|| not_in_book(peer))
     }
 
     /// Hands the worker a command and waits for its answer.
-    fn ask<T>(
+    fn ask<T, C: Into<Command>>(
         &self,
         deadline: Instant,
         cancel_token: Option<u64>,
-        command: impl FnOnce(Terms<T>) -> Command,
+        command: impl FnOnce(Terms<T>) -> C,
     ) -> Result<T> {
         let (reply, answer) = Reply::channel();
         let terms = Terms { deadline, cancel_token, reply };
-        self.run.commands.send(command(terms)).map_err(|error| self.why_gone(error))?;
+        self.run.commands.send(command(terms).into()).map_err(|error| self.why_gone(error))?;
         self.answered(&answer, deadline)
     }
 

@@ -1,13 +1,12 @@
 //! The shapes peerkit answers with. These serde structs *are* the JSON of the C ABI; their JSON
-//! Schemas come from the same place. `params` holds what callers send, `reply` what operations
-//! answer, `event` what subscriptions deliver; this file holds the peer record they share.
+//! Schemas come from the same place. `operations` holds what operations are given and what they answer,
+//! `event` what subscriptions deliver; this file holds the peer record they share.
 //!
 //! Nothing here does anything: the book fills these in, `ops` serialises them.
 
+mod bytes;
 pub mod event;
-mod found;
-pub mod params;
-pub mod reply;
+mod operations;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,6 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub(crate) use self::bytes::Data;
+pub use self::operations::{params, reply};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 
@@ -42,6 +43,8 @@ pub enum TransportKind {
     Tcp,
     /// QUIC version 1 (RFC 9000).
     Quic,
+    /// Something else.
+    Other,
 }
 
 /// How a peer, or an address of it, became known.
@@ -93,6 +96,7 @@ pub enum Policy {
 
 /// One live connection.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct ConnectionInfo {
     /// The remote's address as this connection sees it.
     pub address: Text,
@@ -106,6 +110,7 @@ pub struct ConnectionInfo {
 
 /// The last failure of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LastError {
     /// The code of the failure.
     pub code: ErrorKind,
@@ -123,6 +128,7 @@ impl LastError {
 
 /// Why the last connection to a peer ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct LastDisconnect {
     /// Why.
     pub reason: event::DisconnectReason,
@@ -132,6 +138,7 @@ pub struct LastDisconnect {
 
 /// The compact form of a peer: a row of a list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerRow {
     /// The peer id, base58.
     pub peer_id: Text,
@@ -173,6 +180,7 @@ pub struct PeerRow {
 
 /// Everything known of a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct PeerInfo {
     /// The compact form.
     #[serde(flatten)]
@@ -200,6 +208,7 @@ pub struct PeerInfo {
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
+#[non_exhaustive]
 pub enum DialStage {
     /// Looking up a DNS name.
     Resolve,
@@ -219,6 +228,7 @@ pub enum DialStage {
 
 /// What became of one address in a dial.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
 pub struct Attempt {
     /// The address.
     pub address: Text,

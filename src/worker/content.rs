@@ -1,177 +1,183 @@
-//! Provider records: who has some content, by the DHT.
+//! Provider records: tells the DHT that this node has some content, and asks it who has.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::{self, QueryId, QueryResult, RecordKey};
+use libp2p::kad::{GetProvidersOk, GetProvidersResult, QueryId, RecordKey};
 
-use super::Worker;
-use super::calls::{Kind, age};
-use super::command::Terms;
-use super::dht::{Dht, DhtEvent};
+use super::core::Core;
+use super::core::calls::{CallId, Ending, Owner};
+use super::reply::{Reply, Terms};
 use crate::error::{Error, ErrorKind};
+use crate::model::Source;
 use crate::model::reply::Provider;
 use crate::{Multiaddr, PeerId};
 
-/// The queries of calls, by the call.
+/// Calls about who has some content.
+pub(crate) enum ContentCommand {
+    /// Answers how long it took.
+    Provide {
+        key: Vec<u8>,
+        terms: Terms<Duration>,
+    },
+    FindProviders {
+        key: Vec<u8>,
+        limit: usize,
+        terms: Terms<Vec<Provider>>,
+    },
+}
+
+/// The calls that wait for a query of the DHT.
 #[derive(Default)]
-pub(super) struct Content(HashMap<u64, QueryId>);
+pub(crate) struct Content(HashMap<CallId, Waiting>);
+
+struct Waiting {
+    query: QueryId,
+    work: Work,
+}
+
+enum Work {
+    Provide { since: Instant, reply: Reply<Duration> },
+    Find { limit: usize, providers: Vec<(PeerId, Vec<Multiaddr>)>, reply: Reply<Vec<Provider>> },
+}
 
 impl Content {
-    pub(super) fn forget(&mut self, call: u64) -> Option<QueryId> {
-        self.0.remove(&call)
+    pub(crate) fn command(&mut self, core: &mut Core, command: ContentCommand) {
+        match command {
+            ContentCommand::Provide { key, terms } => self.provide(core, key, terms),
+            ContentCommand::FindProviders { key, limit, terms } => {
+                self.find_providers(core, key, limit, terms);
+            }
+        }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether no call waits.
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    fn call_of(&self, query: QueryId) -> Option<u64> {
-        self.0.iter().find(|(_, its)| **its == query).map(|(call, _)| *call)
-    }
-}
-
-/// How far a `find_providers` is.
-pub(super) struct Finding {
-    limit: usize,
-    providers: Vec<(PeerId, Vec<Multiaddr>)>,
-}
-
-impl Worker {
-    pub(super) fn on_dht(&mut self, event: DhtEvent) {
-        match event {
-            DhtEvent::Located { peer, addresses } => self.located(peer, &addresses),
-            DhtEvent::Progressed { query, result, answered, last } => {
-                self.on_query(query, result, answered, last);
-            }
-            DhtEvent::Other => {}
-        }
-    }
-
-    fn on_query(&mut self, query: QueryId, result: QueryResult, answered: u32, last: bool) {
-        match result {
-            QueryResult::GetClosestPeers(result) => {
-                let peers = match result {
-                    Ok(found) => found.peers,
-                    Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
-                };
-                self.searched(query, peers, last);
-                if last {
-                    self.lookup_query_over(query);
-                }
-            }
-            QueryResult::StartProviding(result) => {
-                self.provided(query, result.is_ok() && answered > 0);
-            }
-            QueryResult::GetProviders(result) => {
-                if let Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) = result {
-                    self.heard_of_providers(query, providers);
-                }
-                if last && let Some(call) = self.content.call_of(query) {
-                    self.providers_found(call);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The DHT, where there is anybody to ask.
-    pub(super) fn dht_with_peers(&mut self) -> crate::error::Result<&mut Dht> {
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else {
-            return Err(Error::new(ErrorKind::Unsupported, "the DHT is off")
-                .with_hint("set discovery.dht to \"server\", \"client\" or \"auto\""));
-        };
-        if dht.len() == 0 {
-            let error = "no peer that takes part in the DHT is known";
-            return Err(Error::new(ErrorKind::NotConnected, error).with_hint(
-                "connect to a peer of the DHT first, or add one to the bootstrap list",
-            ));
-        }
-        Ok(dht)
-    }
-
-    /// `provide`.
-    pub(super) fn provide(&mut self, key: Vec<u8>, terms: Terms<Duration>) {
-        let begun = match self.dht_with_peers() {
-            Ok(dht) => dht.provide(RecordKey::from(key)),
-            Err(error) => Err(error),
-        };
-        match begun {
-            Err(error) => terms.reply.send(Err(error)),
+    fn provide(&mut self, core: &mut Core, key: Vec<u8>, terms: Terms<Duration>) {
+        let Some((call, _, reply)) = core.register(Owner::Content, terms) else { return };
+        match core.dht_with_peers().and_then(|dht| dht.provide(RecordKey::from(key))) {
             Ok(query) => {
-                if let Some(call) = self.wait(terms, |reply| Kind::Provide(Instant::now(), reply)) {
-                    self.content.0.insert(call, query);
-                }
+                let work = Work::Provide { since: core.now, reply };
+                self.0.insert(call, Waiting { query, work });
+            }
+            Err(error) => {
+                core.finish(call);
+                reply.send(Err(error));
             }
         }
     }
 
-    fn provided(&mut self, query: QueryId, told: bool) {
-        let Some(call) = self.content.call_of(query) else { return };
-        let Some(Kind::Provide(since, reply)) = self.take_call(call).map(|call| call.kind) else {
-            return;
-        };
-        reply.send(match told {
-            true => Ok(age(since)),
-            false => Err(Error::new(ErrorKind::Timeout, "no peer of the DHT answered")),
-        });
-    }
-
-    /// `find_providers`.
-    pub(super) fn find_providers(
+    fn find_providers(
         &mut self,
+        core: &mut Core,
         key: Vec<u8>,
         limit: usize,
         terms: Terms<Vec<Provider>>,
     ) {
-        let query = match self.dht_with_peers() {
-            Ok(dht) => dht.find_providers(RecordKey::from(key)),
-            Err(error) => return terms.reply.send(Err(error)),
-        };
-        let finding = Finding { limit, providers: Vec::new() };
-        if let Some(call) = self.wait(terms, |reply| Kind::Providers(finding, reply)) {
-            self.content.0.insert(call, query);
+        let Some((call, _, reply)) = core.register(Owner::Content, terms) else { return };
+        match core.dht_with_peers().map(|dht| dht.find_providers(RecordKey::from(key))) {
+            Ok(query) => {
+                let work = Work::Find { limit, providers: Vec::new(), reply };
+                self.0.insert(call, Waiting { query, work });
+            }
+            Err(error) => {
+                core.finish(call);
+                reply.send(Err(error));
+            }
         }
     }
 
-    fn heard_of_providers(&mut self, query: QueryId, peers: impl IntoIterator<Item = PeerId>) {
-        let Some(call) = self.content.call_of(query) else { return };
-        let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() else { return };
-        let Some(Kind::Providers(finding, _)) = self.calls.get_mut(call).map(|call| &mut call.kind)
+    /// The DHT was told, or didn't answer.
+    pub(crate) fn provided(&mut self, core: &mut Core, query: QueryId, told: bool) {
+        let Some(call) = self.call_of(query) else { return };
+        let Some(Waiting { work: Work::Provide { since, reply }, .. }) = self.take(core, call)
         else {
             return;
         };
-        for peer in peers {
-            let known = finding.providers.iter().any(|(known, _)| *known == peer);
-            if !known && finding.providers.len() < finding.limit {
-                finding.providers.push((peer, dht.addresses_of(&peer)));
+        reply.send(match told {
+            true => Ok(core.since(since)),
+            false => Err(Error::new(ErrorKind::Timeout, "no peer of the DHT answered")),
+        });
+    }
+
+    /// A query for providers came to a part of its result, or to its end.
+    pub(crate) fn found_providers(
+        &mut self,
+        core: &mut Core,
+        query: QueryId,
+        result: GetProvidersResult,
+        last: bool,
+    ) {
+        let Some(call) = self.call_of(query) else { return };
+        let Some(Waiting { work: Work::Find { limit, providers, .. }, .. }) = self.0.get_mut(&call)
+        else {
+            return;
+        };
+        if let Ok(GetProvidersOk::FoundProviders { providers: told, .. }) = result {
+            for peer in told {
+                let known = providers.iter().any(|(known, _)| *known == peer);
+                if !known && providers.len() < *limit {
+                    let addresses = core.dht().map(|dht| dht.addresses_of(&peer));
+                    providers.push((peer, addresses.unwrap_or_default()));
+                }
             }
         }
-        if finding.providers.len() >= finding.limit {
-            dht.finish(query);
-            self.providers_found(call);
+        if last || providers.len() >= *limit {
+            self.answer_found(core, call);
         }
     }
 
-    /// Answers with the providers heard of by now.
-    pub(super) fn providers_found(&mut self, call: u64) {
-        let Some(Kind::Providers(finding, reply)) = self.take_call(call).map(|call| call.kind)
+    /// Answers with the providers told of by now.
+    fn answer_found(&mut self, core: &mut Core, call: CallId) {
+        let Some(Waiting { work: Work::Find { providers, reply, .. }, .. }) = self.take(core, call)
         else {
             return;
         };
-        let mut providers = Vec::new();
-        for (peer, addresses) in finding.providers {
-            if peer != self.run.peer_id && !addresses.is_empty() {
-                self.found(crate::model::Source::Dht, peer, addresses.clone());
+        let mut found = Vec::new();
+        for (peer, addresses) in providers {
+            if peer != core.shared.peer_id && !addresses.is_empty() {
+                core.discovered(Source::Dht, peer, &addresses);
             }
-            let known = self.run.book.get(&peer).map(|record| record.dial_addresses());
+            let known = core.shared.book.get(&peer).map(|record| record.dial_addresses());
             let told = addresses.iter().map(|address| address.to_string().into());
             let multiaddrs = match known {
                 Some(known) => known.into_iter().map(|(text, _)| text).collect(),
                 None => told.collect(),
             };
-            providers.push(Provider { peer_id: peer.to_string().into(), multiaddrs });
+            found.push(Provider { peer_id: peer.to_string().into(), multiaddrs });
         }
-        reply.send(Ok(providers));
+        reply.send(Ok(found));
+    }
+
+    /// A call ends before its query does; what a search has found by its deadline is an answer.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        let finds = |waiting: &Waiting| matches!(waiting.work, Work::Find { .. });
+        if why == Ending::Deadline && self.0.get(&call).is_some_and(finds) {
+            return self.answer_found(core, call);
+        }
+        match self.take(core, call).map(|waiting| waiting.work) {
+            Some(Work::Provide { reply, .. }) => {
+                reply.send(Err(why.error("the DHT was not told in time")));
+            }
+            Some(Work::Find { reply, .. }) => reply.send(Err(why.error(""))),
+            None => {}
+        }
+    }
+
+    fn call_of(&self, query: QueryId) -> Option<CallId> {
+        self.0.iter().find(|(_, waiting)| waiting.query == query).map(|(call, _)| *call)
+    }
+
+    /// Takes out a call that is about to be answered, and ends its query.
+    fn take(&mut self, core: &mut Core, call: CallId) -> Option<Waiting> {
+        let waiting = self.0.remove(&call)?;
+        core.finish(call);
+        if let Some(dht) = core.dht() {
+            dht.finish(waiting.query);
+        }
+        Some(waiting)
     }
 }

@@ -11,7 +11,7 @@ use std::fmt;
 
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{identify, kad};
+use libp2p::{gossipsub, identify, kad};
 use libp2p_metrics::{Metrics, Recorder as _};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -20,8 +20,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
-use super::behaviour::BehaviourEvent;
-use super::ping::{Event as PingEvent, PingFailure};
+use super::protocols::ping::{Event as PingEvent, PingFailure};
 use crate::model::TransportKind;
 use crate::{PeerId, addr};
 
@@ -84,43 +83,43 @@ impl Recorder {
         text::encode_registry(to, &self.registry)
     }
 
-    /// Counts what the swarm tells.
-    pub(super) fn record(&self, event: &SwarmEvent<BehaviourEvent>) {
+    /// Counts what the swarm tells of connections and addresses.
+    pub(crate) fn record_swarm<E>(&self, event: &SwarmEvent<E>) {
         match event {
-            SwarmEvent::Behaviour(BehaviourEvent::Identify(event)) => self.identify.record(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => self.record_ping(event),
-            SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => self.libp2p.record(event),
             // Whoever is connected says at which address it sees us, and helps to confirm it.
             SwarmEvent::Behaviour(_)
             | SwarmEvent::NewExternalAddrCandidate { .. }
             | SwarmEvent::ExternalAddrConfirmed { .. }
-            | SwarmEvent::ExternalAddrExpired { .. } => {}
-            event => {
-                match event {
-                    SwarmEvent::ConnectionEstablished { endpoint, .. } => {
-                        self.connections.get_or_create(&connection(endpoint)).inc();
-                    }
-                    SwarmEvent::ConnectionClosed { endpoint, .. } => {
-                        self.connections.get_or_create(&connection(endpoint)).dec();
-                    }
-                    _ => {}
-                }
-                self.libp2p.record(event);
+            | SwarmEvent::ExternalAddrExpired { .. } => return,
+            SwarmEvent::ConnectionEstablished { endpoint, .. } => {
+                self.connections.get_or_create(&connection(endpoint)).inc();
             }
+            SwarmEvent::ConnectionClosed { endpoint, .. } => {
+                self.connections.get_or_create(&connection(endpoint)).dec();
+            }
+            _ => {}
         }
-    }
-
-    /// Counts a dial of ours. The swarm tells only of those that behaviours ask for.
-    pub(super) fn record_dial(&self, peer_id: Option<PeerId>, connection_id: ConnectionId) {
-        self.libp2p.record(&SwarmEvent::<()>::Dialing { peer_id, connection_id });
-    }
-
-    /// Counts what libp2p-kad tells. Its events end in `dht`, where the worker hears of some.
-    pub(super) fn record_kad(&self, event: &kad::Event) {
         self.libp2p.record(event);
     }
 
-    fn record_ping(&self, event: &PingEvent) {
+    /// Counts a dial of ours. The swarm tells only of those that behaviours ask for.
+    pub(crate) fn record_dial(&self, peer_id: Option<PeerId>, connection_id: ConnectionId) {
+        self.libp2p.record(&SwarmEvent::<()>::Dialing { peer_id, connection_id });
+    }
+
+    pub(crate) fn record_kad(&self, event: &kad::Event) {
+        self.libp2p.record(event);
+    }
+
+    pub(crate) fn record_gossipsub(&self, event: &gossipsub::Event) {
+        self.libp2p.record(event);
+    }
+
+    pub(crate) fn record_identify(&self, event: &identify::Event) {
+        self.identify.record(event);
+    }
+
+    pub(crate) fn record_ping(&self, event: &PingEvent) {
         let failure = match event {
             PingEvent::Pinged { outcome, .. } => match outcome.result {
                 Ok(rtt) => return self.ping_rtt.observe(rtt.as_secs_f64()),
@@ -153,7 +152,8 @@ fn connection(endpoint: &ConnectedPoint) -> Labels<2> {
     };
     let transport = match addr::transport_of(endpoint.get_remote_address()) {
         Some(TransportKind::Quic) => "quic",
-        _ => "tcp",
+        Some(TransportKind::Tcp) => "tcp",
+        _ => "other",
     };
     [("direction", direction), ("transport", transport)]
 }

@@ -47,7 +47,6 @@ fn met(recorder: &Recorder, n: usize) {
             concurrent_dial_errors: None,
             established_in: std::time::Duration::from_millis(5),
         },
-        SwarmEvent::Behaviour(BehaviourEvent::Identify(identified)),
         SwarmEvent::NewExternalAddrCandidate { address: odd.clone() },
         SwarmEvent::ExternalAddrConfirmed { address: odd.clone() },
         SwarmEvent::ExternalAddrExpired { address: odd },
@@ -59,8 +58,9 @@ fn met(recorder: &Recorder, n: usize) {
             cause: None,
         },
     ] {
-        recorder.record(&event);
+        recorder.record_swarm::<()>(&event);
     }
+    recorder.record_identify(&identified);
 }
 
 #[test]

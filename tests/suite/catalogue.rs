@@ -67,6 +67,7 @@ fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() 
         ("remove_peer", json!({ "peer_id": stranger })),
         ("stop_discovery", json!({})),
         ("start_discovery", json!({})),
+        ("network_changed", json!({})),
     ];
     for (method, params) in &calls {
         let operation = ops::find(method).unwrap();

@@ -10,11 +10,13 @@ use std::time::{Duration, Instant};
 
 use peerkit::ErrorKind;
 use peerkit::control::Client;
+use peerkit::event::Kind;
 use peerkit::params::EventsOptions;
 use serde_json::json;
 use tempfile::TempDir;
 
 use crate::support::control::{Bare, Owner, Pretender, SOON, call, keys, ok, wait_for};
+use crate::support::servers::SilentServer;
 use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 #[test]
@@ -23,7 +25,7 @@ fn another_process_calls_and_hears_as_the_owner_itself() {
     let client = owner.attach();
     assert_eq!((client.peer_id(), client.pid()), (owner.peer.id(), owner.peer.pid()));
     assert_eq!(client.version(), peerkit::VERSION);
-    let events = client.events(&EventsOptions::new().kinds(["peer_connected"])).unwrap();
+    let events = client.events(&EventsOptions::new().kinds([Kind::PeerConnected])).unwrap();
 
     let connected = ok(&client, "connect_peer", json!({ "multiaddr": other.at("tcp") }));
     assert_eq!(connected["peer_id"], other.id());
@@ -40,6 +42,18 @@ fn another_process_calls_and_hears_as_the_owner_itself() {
     let future = client.events(&EventsOptions::new().since(1 << 40)).unwrap_err();
     assert_eq!(future.kind(), ErrorKind::InvalidArgument);
     assert!(future.detail()["last_seq"].is_u64(), "{future:?}");
+}
+
+#[test]
+fn a_timeout_of_zero_is_no_default_at_the_owner() {
+    let (owner, silent) = (Owner::start(), SilentServer::new());
+    let client = owner.attach();
+    let connect = json!({ "multiaddr": silent.address() });
+    for timeout in [Duration::ZERO, Duration::from_nanos(1)] {
+        let started = Instant::now();
+        failed(call(&client, "connect_peer", connect.clone(), timeout).unwrap(), "dial_timeout");
+        assert!(started.elapsed() < SOON, "{:?}", started.elapsed());
+    }
 }
 
 #[test]
@@ -66,7 +80,7 @@ fn the_socket_is_its_owners_alone_and_goes_with_the_run() {
     assert_eq!(gone.kind(), ErrorKind::Closed);
     let nobody = Client::attach(owner.dir.path(), SOON).unwrap_err();
     assert_eq!(nobody.kind(), ErrorKind::NotRunning);
-    let nothing = Client::attach(&owner.dir.path().join("none"), SOON).unwrap_err();
+    let nothing = Client::attach(owner.dir.path().join("none"), SOON).unwrap_err();
     assert_eq!(nothing.kind(), ErrorKind::NotRunning);
 }
 

@@ -185,6 +185,8 @@ fn a_peer_that_shares_no_security_or_no_muxer_fails_at_that_stage() {
     let stage = &attempts(&failure)[0]["stage"];
     // peerkit offers one muxer and doesn't wait for the answer, so the refusal may come late.
     assert!(stage == "muxer" || stage == "accept", "{failure:#}");
+    let b = Peer::raw(json!({ "security": false }));
+    fails_at(&a, 10_000, &b.at("tcp"), "dial_failed", "security");
     for security in ["noise", "tls"] {
         let b = Peer::raw(json!({ "security": security, "identify": "real" }));
         a.connect(b.status["listen_addrs"][0].as_str().unwrap());
@@ -257,6 +259,21 @@ fn a_timeout_of_a_millisecond_is_kept() {
     a.connect(&b.at("tcp"));
     b.freeze();
     failed(a.call_within(1, "ping_peer", json!({ "peer_id": b.id() })), "timeout");
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+}
+
+#[test]
+fn a_timeout_of_zero_waits_for_nothing() {
+    let (a, b, silent) = (Peer::start(), Peer::start(), SilentServer::new());
+    let at_once = |method, params| a.call("at_once", json!({ "method": method, "params": params }));
+    let started = Instant::now();
+    failed(at_once("connect_peer", json!({ "multiaddr": silent.address() })), "dial_timeout");
+    failed(at_once("find_peer", json!({ "peer_id": some_peer_id() })), "peer_not_found");
+    a.connect(&b.at("tcp"));
+    succeeded(at_once("connect_peer", json!({ "peer_id": b.id() })));
+    succeeded(at_once("discover_peers", json!({})));
+    b.freeze();
+    failed(at_once("ping_peer", json!({ "peer_id": b.id() })), "timeout");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
 }
 

@@ -169,7 +169,7 @@ fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
         "data_dir": data_dir.path(), "limits": { "max_peers": 80 }, "discovery": sources(),
     }));
     let config = Config::from_json(&config.to_string()).unwrap();
-    let manager = PeerManager::start(&config, Duration::ZERO).unwrap();
+    let manager = PeerManager::start(&config, None).unwrap();
 
     let over = AtomicBool::new(false);
     let tally = Mutex::new(BTreeMap::<(&str, String), u64>::new());
@@ -215,7 +215,7 @@ fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
 
     // It is still a manager like any other.
     let fresh = Peer::start();
-    let connect = peerkit::params::ConnectPeer::new().multiaddr(fresh.at("quic-v1"));
+    let connect = peerkit::params::ConnectPeer::at(fresh.at("quic-v1"));
     manager.connect_peer(connect, Duration::from_secs(10)).unwrap();
     manager.stop(Duration::from_secs(20)).unwrap();
 }

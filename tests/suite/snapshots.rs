@@ -214,6 +214,7 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     note("get_discovery", "get_discovery", json!({}));
     note("stop_discovery", "stop_discovery", json!({}));
     note("start_discovery", "start_discovery", json!({}));
+    note("network_changed", "network_changed", json!({}));
     note("remove_bootstrap_peer", "remove_bootstrap_peer", json!({ "multiaddr": dead }));
     note("bootstrap_from_ipfs", "bootstrap_from_ipfs", json!({ "api": api.url() }));
     note("bootstrap_from_cluster", "bootstrap_from_cluster", json!({ "api": api.url() }));

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -39,6 +40,43 @@ impl SilentServer {
     /// Waits for a connection, of which it only takes notice.
     pub fn accept(&self) -> TcpStream {
         self.0.accept().unwrap().0
+    }
+}
+
+/// Hands on what a peer and whoever dials it say to each other over TCP, until it meddles. Serves one connection.
+pub struct Meddler {
+    address: String,
+    dialler: Receiver<TcpStream>,
+}
+
+impl Meddler {
+    pub fn before(peer: &Peer) -> Meddler {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = tcp(listener.local_addr().unwrap());
+        let port = peer.bare("tcp").rsplit('/').next().unwrap().parse().unwrap();
+        let (accepted, dialler) = channel();
+        std::thread::spawn(move || {
+            let near = listener.accept().unwrap().0;
+            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            accepted.send(near.try_clone().unwrap()).unwrap();
+            let (mut near_in, mut far_out) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut near_in, &mut far_out));
+            let (mut far_in, mut near_out) = (far, near);
+            // Ends with the connection, however that ends.
+            let _ = std::io::copy(&mut far_in, &mut near_out);
+        });
+        Meddler { address, dialler }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Says something to the one who dialled that the other side never said: a frame that doesn't decrypt.
+    pub fn garble(&self) {
+        let mut frame = vec![0, 32];
+        frame.extend([0xff; 32]);
+        self.dialler.recv().unwrap().write_all(&frame).unwrap();
     }
 }
 
@@ -85,16 +123,7 @@ pub const BODY_OF_A_FAULT: &str = "the-body-of-a-fault";
 impl ApiServer {
     /// On loopback.
     pub fn start() -> ApiServer {
-        ApiServer::on(Ipv4Addr::LOCALHOST)
-    }
-
-    /// On every interface of this machine.
-    pub fn everywhere() -> ApiServer {
-        ApiServer::on(Ipv4Addr::UNSPECIFIED)
-    }
-
-    fn on(host: Ipv4Addr) -> ApiServer {
-        let listener = TcpListener::bind((host, 0)).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (pages, requests) = (Pages::default(), Arc::new(Mutex::new(Vec::new())));
         let (its_pages, its_requests) = (Arc::clone(&pages), Arc::clone(&requests));
@@ -109,10 +138,6 @@ impl ApiServer {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// The URL with credentials in it.

@@ -5,12 +5,14 @@
 //! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
 //! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
 //! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a
-//! name server: see `dns_server`. `test-peer flood OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
+//! name server: see `dns_server`. `test-peer http OPTIONS_JSON` runs a web server: see `http_server`. `test-peer flood
+//! OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
 //! The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
 mod flood;
+mod http_server;
 mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
@@ -30,8 +32,9 @@ fn main() {
         ["peerkit", config] => peerkit_peer(config),
         ["raw", options] => raw_peer::run(options),
         ["dns", options] => dns_server::run(options),
+        ["http", options] => http_server::run(options),
         ["flood", options] => flood::run(options),
-        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns or flood OPTIONS_JSON"),
+        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns, http or flood OPTIONS_JSON"),
     }
 }
 
@@ -72,7 +75,8 @@ struct Host {
 impl Host {
     fn answer(&self, request: &Value) -> Value {
         let params = request["params"].as_object().cloned().unwrap_or_default();
-        let timeout = Duration::from_millis(request["timeout_ms"].as_u64().unwrap_or(0));
+        let wait = Duration::from_millis(request["timeout_ms"].as_u64().unwrap_or(0));
+        let timeout = (!wait.is_zero()).then_some(wait);
         match request["call"].as_str().unwrap_or_default() {
             "start" => self.start(&params["config"].to_string()),
             "start_in_threads" => start_in_threads(&params),
@@ -80,31 +84,44 @@ impl Host {
             "handle" => json!(self.manager().handle()),
             "stop" => outcome(self.manager().stop(timeout)),
             "cancel" => outcome(self.manager().cancel(params["token"].as_u64().unwrap_or(0))),
-            "events" => outcome(self.events().next(timeout)),
+            "events" => outcome(self.events().next(wait)),
             "last_seq" => outcome(self.manager().events().map(|events| events.last_seq())),
             "open_events" => self.open_events(params),
-            "events_of" => outcome(self.opened(&params).next(timeout)),
+            "events_of" => outcome(self.opened(&params).next(wait)),
             #[cfg(feature = "fault-injection")]
             "inject_panic" => outcome(self.manager().inject_worker_panic()),
+            "at_once" => self.at_once(&params),
             name => self.operation(name, params, timeout),
         }
     }
 
     fn start(&self, config: &str) -> Value {
         let started = Config::from_json(config)
-            .and_then(|config| PeerManager::start(&config, Duration::ZERO))
+            .and_then(|config| PeerManager::start(&config, None))
             .and_then(|manager| Ok((since_its_start(&manager)?, manager)));
         match started {
             Ok((events, manager)) => {
                 *self.events.lock().unwrap() = Some(Arc::new(events));
                 *self.manager.lock().unwrap() = Some(manager);
-                self.operation("status", Map::new(), Duration::ZERO)
+                self.operation("status", Map::new(), None)
             }
             Err(error) => failure(&error),
         }
     }
 
-    fn operation(&self, name: &str, params: Map<String, Value>, timeout: Duration) -> Value {
+    /// An operation that may not wait: a timeout of zero, which no `timeout_ms` is.
+    fn at_once(&self, params: &Map<String, Value>) -> Value {
+        let name = params["method"].as_str().expect("the name of an operation");
+        let params = params["params"].as_object().cloned().unwrap_or_default();
+        self.operation(name, params, Some(Duration::ZERO))
+    }
+
+    fn operation(
+        &self,
+        name: &str,
+        params: Map<String, Value>,
+        timeout: Option<Duration>,
+    ) -> Value {
         match ops::find(name) {
             Ok(operation) => {
                 let reply = operation.call(&self.manager(), params, timeout);
@@ -153,7 +170,7 @@ fn start_in_threads(params: &Map<String, Value>) -> Value {
     let barrier = Barrier::new(threads);
     let start = || {
         barrier.wait();
-        let started = PeerManager::start_or_join(&config, Duration::ZERO);
+        let started = PeerManager::start_or_join(&config, None);
         outcome(started.map(|(manager, already)| json!([manager.handle(), already])))
     };
     let outcomes = std::thread::scope(|scope| {

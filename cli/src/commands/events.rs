@@ -3,30 +3,33 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use peerkit::event::{Event, EventKind};
+use peerkit::event::{Event, EventKind, Kind};
 use peerkit::params::EventsOptions;
 use peerkit::{Error, ErrorKind};
 
 use super::context::Context;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args;
 use crate::node::{EventSource, Needs, Reply};
 use crate::show::ids::Ids;
 use crate::{show, signals};
 
-/// How often a wait for events looks whether it is still wanted.
+/// The interval at which a wait for events looks whether it is still wanted.
 pub const LOOK: Duration = Duration::from_millis(200);
 /// The operation whose failures these are.
 const EVENTS: &str = "events_open";
 
-/// `peerkit events`.
+/// Runs `peerkit events`.
 pub fn run(context: &Context<'_>, args: &args::Events) -> Outcome {
     let needs = if args.follow { Needs::Network } else { Needs::Running };
     let mut end = signals::wait_for_end()?;
     let node = context.open(EVENTS, needs)?;
     let mut options = EventsOptions::new();
     options.since = args.since.or((!args.follow).then_some(0));
-    options.kinds = (!args.kinds.is_empty()).then(|| args.kinds.clone());
+    if !args.kinds.is_empty() {
+        let kinds: Result<Vec<Kind>, _> = args.kinds.iter().map(|kind| kind.parse()).collect();
+        options = options.kinds(kinds?);
+    }
     let mut events = node.events(&options)?;
     context.note_own(&node);
     let ids = Ids::one_by_one(!show::is_terminal());
@@ -46,7 +49,7 @@ fn replay(
 ) -> Outcome {
     let last = events.last_seq();
     loop {
-        // What is kept is there at once; where events of other kinds are the last, an empty batch ends it.
+        // Kept events are there at once; where events of other kinds are the last, an empty batch ends it.
         let batch = events.next(LOOK).map_err(closed)?;
         lost(context, batch.lagged);
         for event in batch.events.iter().filter(|event| event.seq <= last) {

@@ -8,6 +8,7 @@ mod context;
 mod discover;
 mod events;
 mod operations;
+mod outcome;
 mod peers;
 mod pubsub;
 mod run;
@@ -25,39 +26,10 @@ use peerkit::{Config, Error, ErrorKind};
 
 use self::context::Context;
 pub use self::operations::of_operation;
+use self::outcome::{Failure, Outcome};
 use crate::args::{Cli, Command, Global};
 use crate::node::{Reply, Setup};
 use crate::{exit, http, mcp, show};
-
-/// Why a command ended early.
-#[derive(Debug)]
-enum Failure {
-    /// An operation failed, or couldn't be asked for.
-    Reply(Reply),
-    /// Standard output takes no more.
-    Output(io::Error),
-}
-
-/// How a command ended.
-type Outcome = Result<ExitCode, Failure>;
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Reply(Reply::refused("call", &error))
-    }
-}
-
-impl From<Reply> for Failure {
-    fn from(reply: Reply) -> Self {
-        Failure::Reply(reply)
-    }
-}
-
-impl From<io::Error> for Failure {
-    fn from(error: io::Error) -> Self {
-        Failure::Output(error)
-    }
-}
 
 /// Runs the command; says what went wrong, if anything did.
 pub fn run(cli: &Cli) -> ExitCode {
@@ -82,7 +54,7 @@ pub fn mistyped(why: &str) -> ExitCode {
     told.map_or_else(unwritten, |()| exit::of_reply(&reply))
 }
 
-/// Standard output can't be written to: that its reader has gone is no failure of ours.
+/// Ends where standard output can't be written to: that its reader has gone is no failure of ours.
 fn unwritten(error: io::Error) -> ExitCode {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return ExitCode::SUCCESS;
@@ -132,7 +104,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
 }
 
-/// Which node is meant, by the options and the environment.
+/// Finds which node is meant, by the options and the environment.
 fn setup(global: &Global) -> Result<Setup, Error> {
     let config = match &global.config {
         Some(path) => read_config(path)?,

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
-use peerkit::event::{Event, EventKind};
+use peerkit::event::{Event, EventKind, Kind};
 use peerkit::params::EventsOptions;
 use peerkit::reply::{Published, Topics};
 use peerkit::{Error, ErrorKind};
@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::context::Context;
 use super::events::follow;
-use super::{Failure, Outcome};
+use super::outcome::{Failure, Outcome};
 use crate::args;
 use crate::node::{Needs, Reply};
 use crate::show::escape::escape;
@@ -23,7 +23,7 @@ use crate::{show, signals};
 /// The most that is read of a message: more than the library takes, so that it says so.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// `peerkit publish`.
+/// Runs `peerkit publish`.
 pub fn publish(context: &Context<'_>, args: &args::Publish) -> Outcome {
     let data = data(args)?;
     let node = context.open("publish", Needs::Network)?;
@@ -36,7 +36,7 @@ pub fn publish(context: &Context<'_>, args: &args::Publish) -> Outcome {
     })
 }
 
-/// The message as base64.
+/// Reads the message, as base64.
 fn data(args: &args::Publish) -> Result<String, Failure> {
     let data = match args.data.as_deref() {
         Some(data) if data != "-" => data.as_bytes().to_vec(),
@@ -56,7 +56,7 @@ fn data(args: &args::Publish) -> Result<String, Failure> {
     })
 }
 
-/// `peerkit subscribe`: prints messages until a signal comes, then leaves the topics as they were.
+/// Runs `peerkit subscribe`: prints messages until a signal comes, then leaves the topics as they were.
 pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
     let params = || [("topic", Value::from(&*args.topic))];
     if args.keep {
@@ -65,7 +65,7 @@ pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
     let mut end = signals::wait_for_end()?;
     let node = context.open("subscribe", Needs::Network)?;
     // Before subscribing, so that no message is missed.
-    let mut events = node.events(&EventsOptions::new().kinds(["message"]))?;
+    let mut events = node.events(&EventsOptions::new().kinds([Kind::Message]))?;
     let reply = context.call(&*node, "subscribe", params());
     let Ok(topics) = serde_json::from_str::<Topics>(reply.json()) else { return Err(reply.into()) };
     context.note(&format!("subscribed to {}; Ctrl-C ends it", args.topic));
@@ -84,7 +84,7 @@ pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
 }
 
 fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Result<(), Failure> {
-    let EventKind::Message { topic, data_base64, .. } = &event.kind else { return Ok(()) };
+    let EventKind::Message { topic, data, .. } = &event.kind else { return Ok(()) };
     if &**topic != wanted {
         return Ok(());
     }
@@ -93,7 +93,7 @@ fn print(context: &Context<'_>, event: &Event, wanted: &str, ids: &Ids) -> Resul
             .map_err(|error| Error::new(ErrorKind::Protocol, error.to_string()))?;
         show::json(&json)?;
     } else {
-        show::print(&[show::events::message(event, data_base64, ids)])?;
+        show::print(&[show::events::message(event, data, ids)])?;
     }
     Ok(())
 }
@@ -102,7 +102,7 @@ fn topics(reply: &Topics) -> Vec<String> {
     reply.topics.iter().map(|topic| escape(topic).into_owned()).collect()
 }
 
-/// `peerkit unsubscribe`: prints the topics that are left.
+/// Runs `peerkit unsubscribe`: prints the topics that are left.
 pub fn unsubscribe(context: &Context<'_>, args: &args::Unsubscribe) -> Outcome {
     let node = context.open("unsubscribe", Needs::Running)?;
     let reply = context.call(&*node, "unsubscribe", [("topic", Value::from(&*args.topic))]);

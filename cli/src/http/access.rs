@@ -1,4 +1,4 @@
-//! What a caller may do: asked by the page, which shows beforehand what will be refused, and why.
+//! The rights of a caller: asked by the page, which shows beforehand what will be refused, and why.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use axum::response::Response;
 use serde_json::json;
 
 use super::app::App;
-use super::gate::{Caller, who};
+use super::caller::Caller;
 use super::status;
 
-/// `GET /api/access`: answers everybody, also those with a wrong token; it tells nothing that a refusal wouldn't.
-pub async fn told(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+/// Answers `GET /api/access`, to everybody, also those with a wrong token; it tells nothing that a refusal wouldn't.
+pub async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let shown = headers.contains_key(AUTHORIZATION);
-    let (token, trusted) = match who(&app, &headers) {
-        Ok(Caller::Trusted) if app.policy.needs_no_token => ("not_needed", true),
-        Ok(Caller::Trusted) => ("right", true),
-        Ok(Caller::Anybody) => ("none", false),
+    let (token, authenticated) = match app.policy.authenticate(&app.token, &headers) {
+        Ok(Caller::Authenticated) if app.policy.needs_no_token => ("not_needed", true),
+        Ok(Caller::Authenticated) => ("right", true),
+        Ok(Caller::Anonymous) => ("none", false),
         Err(refusal) if refusal.status() != StatusCode::UNAUTHORIZED => {
             return refusal.into_response("");
         }
@@ -28,8 +28,8 @@ pub async fn told(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let access = json!({
         "success": true,
         "token": token,
-        "reads": trusted || (!shown && !app.policy.token_for_reads),
-        "acts": trusted && !read_only,
+        "reads": authenticated || (!shown && !app.policy.token_for_reads),
+        "acts": authenticated && !read_only,
         "read_only": read_only,
     });
     status::json(StatusCode::OK, access.to_string())

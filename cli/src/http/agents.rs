@@ -11,20 +11,20 @@ use axum::response::Response;
 use peerkit::Error;
 
 use super::app::App;
-use super::gate::Caller;
+use super::caller::Caller;
 use crate::mcp::{self, End, Http};
 
-/// Where it is.
+/// The path of MCP.
 pub const PATH: &str = "/mcp";
 
-/// The route, and what ends its streams.
+/// Makes the route, and what ends its streams.
 pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
     let host = app.hosts.name();
     let Http { service, end } =
         mcp::http_service(Arc::clone(&app.node), std::slice::from_ref(&host), &[origin(&host)])?;
     let router = Router::new()
         .route_service(PATH, service)
-        .layer(from_fn_with_state(Arc::clone(app), known));
+        .layer(from_fn_with_state(Arc::clone(app), require_token));
     Ok((router, end))
 }
 
@@ -32,11 +32,10 @@ fn origin(host: &str) -> String {
     format!("http://{host}")
 }
 
-/// Lets in who has shown the token. The gate has found host and origin to be ours, by whichever name; the service
-/// checks them again, and knows one name.
-async fn known(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
-    let caller = request.extensions().get().copied().unwrap_or(Caller::Anybody);
-    if let Err(refusal) = caller.trusted() {
+/// Lets in who has shown the token. The outermost middleware has found host and origin to be ours, by whichever name;
+/// the service checks them again, and knows one name.
+async fn require_token(State(app): State<Arc<App>>, mut request: Request, next: Next) -> Response {
+    if let Err(refusal) = Caller::of(request.extensions()).require_token() {
         return refusal.into_response("");
     }
     let host = app.hosts.name();

@@ -1,20 +1,24 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
 //!
-//! `server` accepts connections; `gate` lets requests in (`hosts`, `token`); `routes` is the table of what they can
-//! ask for; `calls` runs an operation (`params`) and `shape` and `status` make its reply a response; `events`,
-//! `metrics`, `openapi`, `access`, `pages` and `agents` (MCP) answer what is no operation. `app` is what they share.
+//! `server` accepts connections; `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
+//! the table of what they can ask for, `router` leads them there; `calls` runs an operation (`params`) and `shape` and
+//! `status` make its reply a response; `events`, `metrics`, `openapi`, `access`, `pages` and `agents` (MCP) answer what
+//! is no operation. `app` is the state they share.
 
 mod access;
 mod agents;
 mod app;
+mod caller;
 mod calls;
 mod events;
-mod gate;
 mod hosts;
 mod metrics;
+mod middleware;
 mod openapi;
 mod pages;
 mod params;
+mod room;
+mod router;
 mod routes;
 mod server;
 mod shape;
@@ -41,14 +45,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::app::App;
 use crate::args::{Global, Serve};
+use crate::hints::{Door, reworded};
 use crate::mcp::{self, End};
 use crate::node::{Host, Setup};
 use crate::{show, signals};
 
-/// How long what still blocks may take at the very end.
-const LAST: Duration = Duration::from_secs(1);
+/// The time that blocking calls may take at the very end.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// `peerkit serve`: runs the node and serves it until a signal ends it.
+/// Runs `peerkit serve`: the node, and its interface, until a signal ends it.
 pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
     // First of all, so that a port which is taken is told before a node starts.
@@ -66,24 +71,24 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
         let listener = listener.map_err(|error| no_listener(args.http, &error))?;
         runtime.spawn(server::serve(listener, router, ending))
     };
-    tell(global, &app, &host, hosts::reached_at(bound));
+    announce(global, &app, &host, hosts::reached_at(bound));
     end.wait();
     let _ = stop.send(true);
     end_agents();
     let _ = runtime.block_on(server);
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
-    runtime.shutdown_timeout(LAST);
+    runtime.shutdown_timeout(LAST_CALLS);
     Ok(ExitCode::SUCCESS)
 }
 
-/// Everything there is, behind the gate; and what ends the streams of agents.
+/// Makes the service of everything there is, and what ends the streams of agents.
 fn router(app: &Arc<App>) -> Result<(Router, End), Error> {
     let (agents, end_agents) = agents::route(app)?;
-    let router = routes::router(app)
+    let router = router::router(app)
         .merge(agents)
         .layer(CatchPanicLayer::custom(|_| status::panicked()))
-        .layer(from_fn_with_state(Arc::clone(app), gate::pass));
+        .layer(from_fn_with_state(Arc::clone(app), middleware::handle));
     Ok((router, end_agents))
 }
 
@@ -103,7 +108,7 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
 }
 
 fn runtime() -> Result<Runtime, Error> {
-    let threads = app::MAX_ACTING + app::MAX_STREAMS + app::READERS + mcp::MAX_CALLS;
+    let threads = room::MAX_ACTING + room::MAX_STREAMS + room::READERS + mcp::MAX_CALLS;
     let runtime = Builder::new_multi_thread()
         .enable_io()
         .enable_time()
@@ -116,8 +121,9 @@ fn runtime() -> Result<Runtime, Error> {
 }
 
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
-fn tell(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
+fn announce(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
     let status = host.node().call("status", Map::new(), Duration::ZERO);
+    let status = reworded(status, Door::Command);
     let token = app.token.get();
     if global.json {
         let mut line = Map::new();

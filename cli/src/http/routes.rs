@@ -1,24 +1,12 @@
-//! The table of routes that call an operation. The router and the OpenAPI document are both made from it, so
-//! neither can have what the other lacks. `/api/call/{method}` beside it serves every operation by its name.
+//! The table of routes. The router and the OpenAPI document are both made from it, so neither can have what the
+//! other lacks. `/api/call/{method}` beside it serves every operation by its name.
 
-use std::sync::Arc;
-
-use axum::Router;
-use axum::extract::{RawPathParams, Request, State};
-use axum::response::Response;
-use axum::routing::{MethodRouter, get, post};
+use peerkit::Error;
 use peerkit::ops::{self, Operation};
-use peerkit::{Error, ErrorKind};
-use serde_json::{Map, Value};
 
-use super::app::App;
-use super::calls::{self, call};
 use super::shape::Shape;
-use super::status::Refusal;
-use super::{access, events, gate, metrics, openapi, pages, status};
-use crate::node::{Node, Reply};
 
-/// How a route is asked.
+/// The HTTP method of a route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     Get,
@@ -34,14 +22,18 @@ pub struct Route {
     pub shape: Shape,
 }
 
-/// Where every operation is called by its name.
+/// Calls any operation by its name.
 pub const CALL: &str = "/api/call/{method}";
-/// Where events come from.
+/// Streams events.
 pub const EVENTS: &str = "/api/events";
-/// Where Prometheus looks.
+/// Gives Prometheus its metrics.
 pub const METRICS: &str = "/metrics";
-/// Where this is described.
+/// Describes all of this.
 pub const OPENAPI: &str = "/api/openapi.json";
+/// Tells everybody whether the node serves.
+pub const HEALTH: &str = "/healthz";
+/// Tells a caller what it may do, also one who may do nothing.
+pub const ACCESS: &str = "/api/access";
 
 macro_rules! routes {
     ($( $verb:ident $op:ident $shape:expr => $($path:literal)+; )+) => {
@@ -49,7 +41,7 @@ macro_rules! routes {
     };
 }
 
-/// The routes, as the Python project had them under its two prefixes.
+/// The routes of operations, as the Python project had them under its two prefixes.
 pub const ROUTES: &[Route] = routes! {
     Get get_peers_summary Shape::Data => "/api/peers/summary" "/api/v0/libp2p/peers/summary";
     Get list_peers Shape::Data => "/api/peers/list" "/api/v0/libp2p/peers/list";
@@ -75,104 +67,16 @@ pub const ROUTES: &[Route] = routes! {
 };
 
 impl Route {
-    /// The operation behind it.
+    /// Finds the operation behind it.
     pub fn operation(&self) -> Result<&'static Operation, Error> {
         ops::find(self.op)
     }
 }
 
-/// The verbs and paths that serve an operation, beside the one for all.
+/// Lists the verbs and paths that serve an operation, beside the one for all.
 #[cfg(test)]
 pub fn of_operation(name: &str) -> Vec<(&'static str, &'static str)> {
     let own = ROUTES.iter().filter(|route| route.op == name);
     let verb = |route: &Route| if route.verb == Verb::Get { "GET" } else { "POST" };
     own.map(|route| (verb(route), route.path)).collect()
-}
-
-/// The router over all of it.
-pub fn router(app: &Arc<App>) -> Router {
-    let mut router = Router::new()
-        .route(CALL, post(by_name))
-        .route(EVENTS, get(events::stream))
-        .route(METRICS, get(metrics::page))
-        .route(OPENAPI, get(openapi::document))
-        .route(gate::ACCESS, get(access::told))
-        .route(gate::HEALTH, get(metrics::health));
-    for route in ROUTES {
-        router = router.route(route.path, handler(route));
-    }
-    for (path, content_type, content) in pages::FILES {
-        router = router.route(path, get(async || pages::answer(content_type, content)));
-    }
-    router
-        .fallback(async || status::no_such_path())
-        .method_not_allowed_fallback(async || status::wrong_method())
-        .with_state(Arc::clone(app))
-}
-
-fn handler(route: &'static Route) -> MethodRouter<Arc<App>> {
-    let answer = async move |State(app): State<Arc<App>>, path: Path, request: Request| {
-        let path = match in_path(path) {
-            Ok(path) => path,
-            Err(refusal) => return refusal.into_response(route.op),
-        };
-        answer(&app, route, path, request).await.unwrap_or_else(|failure| failure)
-    };
-    match route.verb {
-        Verb::Get => get(answer),
-        Verb::Post => post(answer),
-    }
-}
-
-async fn answer(
-    app: &Arc<App>,
-    route: &Route,
-    path: Map<String, Value>,
-    request: Request,
-) -> Result<Response, Response> {
-    let op = route.operation().map_err(|error| Refusal::from(error).into_response(route.op))?;
-    let mut reply = call(app, op, request, path, true).await?;
-    if route.shape == Shape::DiscoveryStatus && reply.is_success() {
-        reply = with_protocols(app, reply).await?;
-    }
-    Ok(route.shape.response(reply))
-}
-
-/// A status of discovery names the protocols that peers speak; the operation doesn't.
-async fn with_protocols(app: &Arc<App>, reply: Reply) -> Result<Reply, Response> {
-    const PROTOCOLS: &str = "protocols_supported";
-    let node = Arc::clone(&app.node);
-    let stats =
-        calls::blocking(move || node.call("get_peer_stats", Map::new(), std::time::Duration::ZERO));
-    let stats = stats.await?;
-    if !stats.is_success() {
-        return Ok(stats);
-    }
-    let mut both = reply.object();
-    let protocols = stats.object().shift_remove(PROTOCOLS).unwrap_or_default();
-    both.insert(PROTOCOLS.into(), protocols);
-    Ok(Reply::new(Value::Object(both).to_string()))
-}
-
-async fn by_name(State(app): State<Arc<App>>, path: Path, request: Request) -> Response {
-    let found = in_path(path).and_then(|path| {
-        let name = path.get("method").and_then(Value::as_str).unwrap_or_default();
-        ops::find(name).map_err(Refusal::from)
-    });
-    let op = match found {
-        Ok(op) => op,
-        Err(refusal) => return refusal.into_response(""),
-    };
-    let reply = call(&app, op, request, Map::new(), false).await;
-    reply.map_or_else(|failure| failure, status::plain)
-}
-
-type Path = Result<RawPathParams, axum::extract::rejection::RawPathParamsRejection>;
-
-/// The parameters that stand in the path.
-fn in_path(path: Path) -> Result<Map<String, Value>, Refusal> {
-    let path = path.map_err(|_| {
-        Error::new(ErrorKind::InvalidArgument, "the path holds what is no UTF-8 text")
-    })?;
-    Ok(path.iter().map(|(name, text)| (name.to_owned(), text.into())).collect())
 }

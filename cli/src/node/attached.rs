@@ -7,11 +7,12 @@ use peerkit::event::EventBatch;
 use peerkit::params::EventsOptions;
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply};
+use super::interface::{EVENTS, EventSource, Node, given};
+use super::reply::Reply;
 
 impl Node for Client {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        reply(method, Client::call(self, method, params, timeout))
+        reply(method, Client::call(self, method, params, given(timeout)))
     }
 
     fn call_with_own_token(
@@ -20,7 +21,7 @@ impl Node for Client {
         params: Map<String, Value>,
         timeout: Duration,
     ) -> Reply {
-        reply(method, Client::call_with_own_token(self, method, params, timeout))
+        reply(method, Client::call_with_own_token(self, method, params, given(timeout)))
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {

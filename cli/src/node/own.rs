@@ -7,11 +7,12 @@ use peerkit::params::EventsOptions;
 use peerkit::{Events, PeerManager, ops};
 use serde_json::{Map, Value};
 
-use super::{EVENTS, EventSource, Node, Reply};
+use super::interface::{EVENTS, EventSource, Node, given};
+use super::reply::Reply;
 
 impl Node for PeerManager {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        Reply::new(ops::call(self, method, params, timeout))
+        Reply::new(ops::call(self, method, params, given(timeout)))
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {

@@ -1,16 +1,14 @@
 //! Events and messages, for people: a line each.
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use peerkit::event::{Event, EventKind};
 
 use super::escape::escape;
 use super::ids::Ids;
-use super::name;
+use super::names::name;
 use super::style;
 use super::time;
 
-/// An event as a line.
+/// Writes an event as a line.
 pub fn line(event: &Event, ids: &Ids) -> String {
     let (dim, head) = (
         style::DIM,
@@ -35,14 +33,14 @@ pub fn line(event: &Event, ids: &Ids) -> String {
 fn what(kind: &EventKind) -> String {
     let active = |active: &bool| if *active { "" } else { " (gone)" };
     match kind {
-        EventKind::PeerDiscovered { source, multiaddrs } => {
+        EventKind::PeerDiscovered { source, multiaddrs, .. } => {
             let first = multiaddrs.first().map(|address| format!(" at {address}"));
             format!("by {}{}", name(source), first.unwrap_or_default())
         }
-        EventKind::PeerConnected { address, direction, transport } => {
+        EventKind::PeerConnected { address, direction, transport, .. } => {
             format!("{address} ({}, {})", name(transport), name(direction))
         }
-        EventKind::PeerIdentified { agent_version, protocols } => {
+        EventKind::PeerIdentified { agent_version, protocols, .. } => {
             let agent = agent_version.as_deref().unwrap_or("(no agent)");
             format!("{agent} ({} protocols)", protocols.len())
         }
@@ -50,34 +48,29 @@ fn what(kind: &EventKind) -> String {
             let error = error.as_ref().map(|error| format!(": {error}"));
             format!("{}{}", name(reason), error.unwrap_or_default())
         }
-        EventKind::DialFailed { code, error, source } => {
+        EventKind::DialFailed { code, error, source, .. } => {
             format!("{code}: {error} (dialled for {})", name(source))
         }
-        EventKind::ListenAddr { address, active: on } => format!("{address}{}", active(on)),
-        EventKind::ExternalAddr { address, active: on } => format!("{address}{}", active(on)),
-        EventKind::Discovery { found, duration_ms } => {
+        EventKind::ListenAddr { address, active: on, .. } => format!("{address}{}", active(on)),
+        EventKind::ExternalAddr { address, active: on, .. } => format!("{address}{}", active(on)),
+        EventKind::Discovery { found, duration_ms, .. } => {
             let found: Vec<_> =
                 found.iter().map(|(source, count)| format!("{} {count}", name(source))).collect();
             let found = if found.is_empty() { "nobody".to_owned() } else { found.join(", ") };
             format!("found {found} in {}", time::ms(*duration_ms))
         }
-        EventKind::Message { topic, data_base64, .. } => {
-            format!("{topic}: {}", String::from_utf8_lossy(&bytes(data_base64)))
+        EventKind::Message { topic, data, .. } => {
+            format!("{topic}: {}", String::from_utf8_lossy(data))
         }
-        EventKind::Stopped { code } => code.to_string(),
+        EventKind::Stopped { code, .. } => code.to_string(),
         // A kind that this program doesn't know has its name at least.
         _ => String::new(),
     }
 }
 
-/// A message of a topic as a line: who, and what.
-pub fn message(event: &Event, data_base64: &str, ids: &Ids) -> String {
+/// Writes a message of a topic as a line: who, and what.
+pub fn message(event: &Event, data: &[u8], ids: &Ids) -> String {
     let head = style::HEADER;
     let who = event.peer_id.as_deref().map_or("?".to_owned(), |id| ids.show(id));
-    let data = bytes(data_base64);
-    format!("{head}{}{head:#}  {}", escape(&who), escape(&String::from_utf8_lossy(&data)))
-}
-
-fn bytes(base64: &str) -> Vec<u8> {
-    BASE64_STANDARD.decode(base64).unwrap_or_default()
+    format!("{head}{}{head:#}  {}", escape(&who), escape(&String::from_utf8_lossy(data)))
 }

@@ -1,14 +1,14 @@
-//! What a person sees: where output goes, and in the files below how peers, events and failures look. Colours
-//! are put in everywhere and taken out again where the output is no terminal.
-//!
-//! A pipe that nobody reads any more ends a command in silence: its output fails with an `io::Error`, which
-//! `commands::run` knows.
+//! Everything that a person sees: peers, events, failures and the node itself as lines of text (`peers`, `events`,
+//! `failure`, `node`), which are made of tables, short ids and times (`table`, `ids`, `time`, `style`); `escape` makes
+//! text of others safe to look at, `output` prints it.
 
 pub mod escape;
 pub mod events;
 pub mod failure;
 pub mod ids;
+mod names;
 pub mod node;
+mod output;
 pub mod peers;
 pub mod progress;
 pub mod screen;
@@ -16,68 +16,18 @@ pub mod style;
 pub mod table;
 pub mod time;
 
-use std::io::{self, IsTerminal, Write};
-use std::process;
+use std::io;
 
-use anstream::ColorChoice;
 use peerkit::reply::Status;
 
-use crate::args::Color;
+pub use self::names::name;
+pub use self::output::{choose, is_terminal, json, line, note, print, width};
+use crate::hints::{Door, reworded};
 use crate::node::Reply;
 
-/// The name that a value without fields has in JSON.
-pub fn name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => String::new(),
-    }
-}
-
-/// Chooses when to colour, for everything that is shown from here on.
-pub fn choose(color: Color) {
-    let choice = match color {
-        Color::Auto => ColorChoice::Auto,
-        Color::Always => ColorChoice::Always,
-        Color::Never => ColorChoice::Never,
-    };
-    choice.write_global();
-}
-
-/// How wide standard output is; None where it is no terminal, and takes lines of any length.
-pub fn width() -> Option<usize> {
-    terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
-}
-
-/// Whether standard output goes to a person, who wants short ids.
-pub fn is_terminal() -> bool {
-    io::stdout().is_terminal()
-}
-
-/// Prints lines on standard output.
-pub fn print(lines: &[String]) -> io::Result<()> {
-    let mut out = anstream::stdout().lock();
-    lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
-    out.flush()
-}
-
-/// Prints JSON as a line on standard output, with nothing in it that a terminal would obey.
-pub fn json(json: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    writeln!(out, "{}", escape::escape_json(json)).and_then(|()| out.flush())
-}
-
-/// Tells something beside the answer, on standard error.
-pub fn note(text: &str) {
-    let dim = style::DIM;
-    let _ = writeln!(anstream::stderr(), "{dim}{}{dim:#}", escape::escape(text));
-}
-
-/// Prints a line on standard output; where that can't be done the program ends.
-pub fn line(text: &str) {
-    if let Err(error) = json(text) {
-        // The reader has gone; whatever else went wrong with standard output can't be told there either.
-        process::exit(if error.kind() == io::ErrorKind::BrokenPipe { 0 } else { 1 });
-    }
+/// Prints a reply as a line of JSON, its hint in terms of commands.
+pub fn reply(reply: &Reply) -> io::Result<()> {
+    json(reworded(reply.clone(), Door::Command).json())
 }
 
 /// Tells of a node that runs now, or doesn't.

@@ -1,375 +1,524 @@
 //! Discovery: passes over the sources, by themselves at an interval or because a call asks for one.
 //!
 //! A pass asks every source that is on and waits for those that answer; what they tell between passes
-//! is taken as well. Everything found goes through [`Worker::found`]. What is dialled because of it is
-//! for `tend`. The sources are `bootstrap` and `routes` below this, `pubsub`, `local` and `daemons`; those
-//! that cost the whole network something `rest` while nothing is new.
+//! is taken as well. `source` is what every source can do; they are `bootstrap`, `mdns`, `dht`,
+//! `gossip` with `records`, and `daemons`. `passes` is what a pass waits for, `backoff` how rarely the
+//! whole network is asked while nothing is new.
 
+mod backoff;
 mod bootstrap;
-mod rest;
-mod routes;
+mod daemons;
+mod dht;
+mod gossip;
+mod mdns;
+mod passes;
+mod records;
+mod source;
+#[cfg(test)]
+mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::QueryId;
-use libp2p::swarm::ConnectionId;
+use libp2p::gossipsub::{MessageAcceptance, TopicHash};
+use libp2p::identity::Keypair;
+use libp2p::kad::{self, QueryId};
 
-use self::rest::Rest;
-use super::calls::Kind;
-use super::command::Terms;
-use super::dial::{Dial, millis};
-use super::learnt;
-use super::{Timer, Worker};
-use crate::book::Discovered;
-use crate::clock::Timestamp;
-use crate::config::DhtMode;
-use crate::discovery::{SOURCES, Snapshot};
-use crate::error::Error;
+use self::backoff::Backoff;
+use self::bootstrap::BootstrapSource;
+use self::daemons::{Answered, DaemonSource};
+use self::dht::DhtSource;
+use self::gossip::GossipSource;
+use self::mdns::MdnsSource;
+use self::passes::{Pass, Pending};
+use self::source::DiscoverySource;
+use super::core::Core;
+use super::core::calls::{CallId, Ending, Owner};
+use super::core::notes::{AddressChange, Closed, ListedDialEnd, Note, Opened};
+use super::core::timers::Timer;
+use super::protocols::mdns::Discovered;
+use super::reply::{Reply, Terms};
+use super::util::millis;
+use crate::PeerId;
+use crate::book::Origin;
+use crate::config::Settings;
+use crate::daemon::Api;
+use crate::discovery_log::Snapshot;
+use crate::model::Source;
 use crate::model::event::EventKind;
-use crate::model::{LastError, Source, Text};
-use crate::{Multiaddr, PeerId, addr, clock};
 
-/// How long a pass waits for what multicast and gossip bring.
-const WINDOW: Duration = Duration::from_secs(2);
-/// A pass ends then, whatever still runs.
-const PASS_TIMEOUT: Duration = Duration::from_secs(20);
-/// Where the DHT has no peers yet, a pass waits so long for a bootstrap peer that has just been
+/// Where the DHT has no peers yet, a pass waits this long for a bootstrap peer that has just been
 /// connected to tell whether it is one.
 const TELLING: Duration = Duration::from_secs(1);
+/// A first peer of the DHT often comes with others; a pass then waits this long for them.
+const SOON: Duration = Duration::from_millis(200);
+/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The passes of this run.
-#[derive(Default)]
-pub(super) struct Discovery {
+/// Calls about discovery.
+pub(crate) enum DiscoveryCommand {
+    /// One pass; answers when it is over or has found that many new peers.
+    Discover {
+        limit: u64,
+        terms: Terms<Snapshot>,
+    },
+    SetActive {
+        active: bool,
+        terms: Terms<Snapshot>,
+    },
+    /// This machine is on another network. One pass; answers when it is over.
+    NetworkChanged {
+        terms: Terms<Snapshot>,
+    },
+    /// The bootstrap list was changed.
+    BootstrapChanged {
+        terms: Terms<()>,
+    },
+    /// Answers which peers the daemon named; they are in the book then.
+    AskDaemon {
+        source: Source,
+        api: Api,
+        terms: Terms<Vec<PeerId>>,
+    },
+}
+
+/// The passes of a run, and their sources.
+pub(crate) struct Discovery {
+    sources: Sources,
     pass: Option<Pass>,
     /// How many passes there have been.
     passes: u64,
+    /// When the next one is due.
     next: Option<Instant>,
-    rest: Rest,
+    backoff: Backoff,
     last_begun: Option<Instant>,
-    /// The user stopped it.
+    /// Whether the user stopped it.
     stopped: bool,
-    /// The bootstrap list was dialled in this run.
-    begun: bool,
-    /// The peers that are in the book as bootstrap peers.
-    listed: HashSet<PeerId>,
-    /// Who answered at the listed addresses that name nobody.
-    answered: HashMap<Multiaddr, PeerId>,
+    /// The calls that wait until this many peers were found in all, or for the end of the pass.
+    goals: HashMap<CallId, (u64, Reply<Snapshot>)>,
 }
 
-/// A pass under way, and what it waits for.
-struct Pass {
-    number: u64,
-    /// It has asked neither the DHT nor announced this node.
-    rests: bool,
-    begun: Instant,
-    until: Instant,
-    window: Instant,
-    dials: HashSet<ConnectionId>,
-    queries: HashSet<QueryId>,
-    daemons: HashSet<Source>,
+struct Sources {
+    bootstrap: BootstrapSource,
+    gossip: GossipSource,
+    dht: DhtSource,
+    mdns: MdnsSource,
+    ipfs: DaemonSource,
+    cluster: DaemonSource,
 }
 
-impl Pass {
-    fn is_over(&self, now: Instant) -> bool {
-        let answered = self.dials.is_empty() && self.queries.is_empty() && self.daemons.is_empty();
-        now >= self.until || answered && now >= self.window
+impl Sources {
+    /// The sources in the order a pass asks them.
+    fn table(&mut self) -> [&mut dyn DiscoverySource; 6] {
+        let Sources { bootstrap, gossip, dht, mdns, ipfs, cluster } = self;
+        [bootstrap, gossip, dht, mdns, ipfs, cluster]
+    }
+
+    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
+        if source == Source::Cluster { &mut self.cluster } else { &mut self.ipfs }
     }
 }
 
-impl Worker {
-    /// Whether a source is on: configured, and for bootstrap, anything listed.
-    fn has(&self, source: Source) -> bool {
-        let settings = &self.run.settings.discovery;
-        match source {
-            Source::Bootstrap => self.run.bootstrap.len() > 0,
-            Source::Mdns => settings.mdns,
-            Source::Dht => settings.dht != DhtMode::Off,
-            Source::Gossip => settings.gossip,
-            Source::Ipfs => settings.ipfs.is_some(),
-            Source::Cluster => settings.cluster.is_some(),
-            _ => false,
+/// Something that came from beside the swarm.
+pub(crate) enum Arrived {
+    Mdns(Discovered),
+    Daemon(Answered),
+}
+
+impl Discovery {
+    pub(crate) fn new(keypair: &Keypair, settings: &Settings) -> Self {
+        Discovery {
+            sources: Sources {
+                bootstrap: BootstrapSource::default(),
+                gossip: GossipSource::new(keypair, settings),
+                dht: DhtSource,
+                mdns: MdnsSource::default(),
+                ipfs: DaemonSource::new(Source::Ipfs),
+                cluster: DaemonSource::new(Source::Cluster),
+            },
+            pass: None,
+            passes: 0,
+            next: None,
+            backoff: Backoff::default(),
+            last_begun: None,
+            stopped: false,
+            goals: HashMap::new(),
+        }
+    }
+
+    pub(crate) fn command(&mut self, core: &mut Core, command: DiscoveryCommand) {
+        match command {
+            DiscoveryCommand::Discover { limit, terms } => self.discover(core, limit, terms),
+            DiscoveryCommand::SetActive { active, terms } => {
+                self.set_active(core, active);
+                terms.reply.send(Ok(core.shared.discovery.snapshot()));
+            }
+            DiscoveryCommand::NetworkChanged { terms } => self.network_changed(core, terms),
+            DiscoveryCommand::BootstrapChanged { terms } => {
+                self.bootstrap_changed(core);
+                terms.reply.send(Ok(()));
+            }
+            DiscoveryCommand::AskDaemon { source, api, terms } => {
+                self.sources.daemon(source).call(core, api, terms);
+            }
         }
     }
 
     /// What the start of a run does about discovery.
-    pub(super) fn begin_discovery(&mut self) {
-        self.discovery.listed = self.run.book.bootstrap_peers().into_iter().collect();
-        self.list_bootstrap();
-        self.warm_dht(|_| true);
-        if self.begins_active() {
-            self.set_discovery(true);
+    pub(crate) fn begin(&mut self, core: &mut Core) {
+        self.sources.bootstrap.begin(core);
+        self.sources.bootstrap.sync_book(core);
+        self.tell_enabled(core);
+        dht::seed_table(core, |_| true);
+        if self.any_on(core) {
+            self.set_active(core, true);
         }
     }
 
-    pub(super) fn set_discovery(&mut self, active: bool) {
-        self.discovery.stopped = !active;
-        self.discovery.rest.end();
-        if self.run.discovery.active() != active {
-            self.run.discovery.set_active(active);
-            self.take_part(active);
-        }
-        if active {
-            return self.pass_soon(Duration::ZERO);
-        }
-        if let Some(at) = self.discovery.next.take() {
-            self.timers.clear(at, Timer::Pass);
-        }
-        self.abandon_unasked();
-        self.break_off_pass();
+    /// Ends it for good.
+    pub(crate) fn shut_down(&mut self, core: &mut Core) {
+        core.shared.discovery.set_active(false);
+        self.pass = None;
+        self.goals.clear();
+        self.sources.ipfs.drop_calls();
+        self.sources.cluster.drop_calls();
+        self.take_part(core, false);
     }
 
-    /// Hears and tells of peers, or no longer.
-    fn take_part(&mut self, active: bool) {
-        self.listen_for_peers(active);
-        self.speak_mdns(active);
+    /// Waits for what comes from beside the swarm.
+    pub(crate) async fn next(&mut self) -> Arrived {
+        let Sources { mdns, ipfs, cluster, .. } = &mut self.sources;
+        tokio::select! {
+            told = mdns.next() => Arrived::Mdns(told),
+            answered = ipfs.next() => Arrived::Daemon(answered),
+            answered = cluster.next() => Arrived::Daemon(answered),
+        }
+    }
+
+    pub(crate) fn on_arrived(&mut self, core: &mut Core, arrived: Arrived) {
+        match arrived {
+            Arrived::Mdns(told) => self.sources.mdns.discovered(core, &told),
+            Arrived::Daemon(answered) => {
+                let source = answered.source;
+                let number = self.sources.daemon(source).answered(core, answered);
+                if let Some(pass) = &self.pass
+                    && number == Some(pass.number)
+                {
+                    self.arrived(core, Pending::Daemon(source));
+                }
+            }
+        }
     }
 
     /// Whether peers are looked for: by themselves, or because a call asks for a pass.
-    pub(super) fn discovering(&self) -> bool {
-        self.run.discovery.active() || self.discovery.pass.is_some()
+    pub(crate) fn is_looking(&self, core: &Core) -> bool {
+        core.shared.discovery.active() || self.pass.is_some()
     }
 
-    /// A pass is to begin so much later at the latest.
-    fn pass_soon(&mut self, after: Duration) {
-        let at = Instant::now() + after;
-        if !self.run.discovery.active() || self.discovery.next.is_some_and(|next| next <= at) {
+    fn set_active(&mut self, core: &mut Core, active: bool) {
+        self.stopped = !active;
+        self.backoff.reset();
+        if core.shared.discovery.active() != active {
+            tracing::info!(active, "discovery");
+            core.shared.discovery.set_active(active);
+            self.take_part(core, active);
+        }
+        if active {
+            return self.pass_soon(core, Duration::ZERO);
+        }
+        self.next = None;
+        core.timers.clear(Timer::Pass);
+        core.note(Note::AutomaticDialsUnwanted);
+        self.break_off_pass(core);
+    }
+
+    /// Receives and tells of peers, or no longer.
+    fn take_part(&mut self, core: &mut Core, active: bool) {
+        for source in self.sources.table() {
+            match active {
+                true => source.start(core),
+                false => source.stop(core),
+            }
+        }
+    }
+
+    fn any_on(&mut self, core: &Core) -> bool {
+        self.sources.table().iter().any(|source| source.is_on(core))
+    }
+
+    fn tell_enabled(&mut self, core: &Core) {
+        for source in self.sources.table() {
+            core.shared.discovery.enable(source.source(), source.is_on(core));
+        }
+    }
+
+    /// The bootstrap list was changed.
+    fn bootstrap_changed(&mut self, core: &mut Core) {
+        self.sources.bootstrap.sync_book(core);
+        self.tell_enabled(core);
+        if !self.stopped && self.any_on(core) {
+            self.set_active(core, true);
+        }
+    }
+
+    /// Has a pass begin that much later at the latest.
+    fn pass_soon(&mut self, core: &mut Core, after: Duration) {
+        let at = core.now + after;
+        if !core.shared.discovery.active() || self.next.is_some_and(|next| next <= at) {
             return;
         }
-        if let Some(later) = self.discovery.next.replace(at) {
-            self.timers.clear(later, Timer::Pass);
-        }
-        self.timers.set(at, Timer::Pass);
+        self.next = Some(at);
+        core.timers.set(at, Timer::Pass);
     }
 
     /// `discover_peers`: joins the pass under way, or begins one.
-    pub(super) fn discover(&mut self, limit: u64, terms: Terms<Snapshot>) {
-        let goal = self.run.discovery.total() + limit;
-        if self.wait(terms, |reply| Kind::Discover { goal, reply }).is_none() {
-            return;
-        }
-        match self.discovery.pass {
-            Some(ref mut pass) => {
+    fn discover(&mut self, core: &mut Core, limit: u64, terms: Terms<Snapshot>) {
+        let goal = core.shared.discovery.total().saturating_add(limit);
+        let Some((call, _, reply)) = core.register(Owner::Discovery, terms) else { return };
+        self.goals.insert(call, (goal, reply));
+        match &mut self.pass {
+            Some(pass) => {
                 if std::mem::take(&mut pass.rests) {
-                    self.has_news();
-                    self.ask_widely();
+                    self.backoff.reset();
+                    self.ask(core, |source| source.is_costly());
                 }
-                self.check_goals();
+                self.check_goals(core);
             }
-            None => self.begin_pass(true),
+            None => self.begin_pass(core, true),
         }
     }
 
-    /// A timer of passes went off.
-    pub(super) fn on_pass_timer(&mut self) {
-        self.end_pass_if_over();
-        // One that comes due during another waits for its end.
-        if self.discovery.pass.is_none() && self.is_pass_due() {
-            self.discovery.next = None;
-            self.begin_pass(false);
+    /// `network_changed`: asks the local network anew, and everybody else in a pass.
+    fn network_changed(&mut self, core: &mut Core, terms: Terms<Snapshot>) {
+        self.sources.mdns.tell_addresses(core);
+        self.sources.mdns.query_new_network(core);
+        self.discover(core, u64::MAX, terms);
+    }
+
+    /// A pass is due. One that comes due during another waits for its end.
+    pub(crate) fn pass_due(&mut self, core: &mut Core) {
+        if self.pass.is_none() && self.next.is_some_and(|next| next <= core.now) {
+            self.next = None;
+            self.begin_pass(core, false);
         }
     }
 
-    fn is_pass_due(&self) -> bool {
-        self.discovery.next.is_some_and(|next| next <= Instant::now())
+    /// The pass under way may be over.
+    pub(crate) fn pass_may_be_over(&mut self, core: &mut Core) {
+        self.end_pass_if_over(core);
     }
 
-    fn begin_pass(&mut self, asked: bool) {
-        let now = Instant::now();
-        self.discovery.last_begun = Some(now);
-        self.run.discovery.pass_begins();
-        let listens = self.has(Source::Mdns) || self.has(Source::Gossip);
-        if asked {
-            self.has_news();
+    fn begin_pass(&mut self, core: &mut Core, requested: bool) {
+        self.last_begun = Some(core.now);
+        core.shared.discovery.pass_begins();
+        if requested {
+            self.backoff.reset();
         }
-        let rests = !self.discovery.rest.is_over();
-        self.discovery.passes += 1;
-        let number = self.discovery.passes;
-        self.discovery.pass = Some(Pass {
-            number,
-            rests,
-            begun: now,
-            until: now + PASS_TIMEOUT,
-            window: if listens { now + WINDOW } else { now },
-            dials: HashSet::new(),
-            queries: HashSet::new(),
-            daemons: HashSet::new(),
-        });
-        self.timers.set(now + WINDOW, Timer::Pass);
-        self.timers.set(now + PASS_TIMEOUT, Timer::Pass);
-        if !self.run.discovery.active() {
-            self.take_part(true);
+        let table = self.sources.table();
+        let listens = table.iter().any(|source| source.listens() && source.is_on(core));
+        self.passes += 1;
+        let mut pass = Pass::new(self.passes, requested, listens, core.now);
+        pass.rests = !self.backoff.asks();
+        tracing::info!(number = pass.number, requested, rests = pass.rests, "a pass begins");
+        self.pass = Some(pass);
+        if !core.shared.discovery.active() {
+            self.take_part(core, true);
         }
-        self.list_bootstrap();
-        self.ask_bootstrap(asked);
-        match rests {
-            true => self.ask_nobody(),
-            false => self.ask_widely(),
-        }
-        if self.has(Source::Mdns) {
-            self.ask_mdns();
-        }
-        for source in [Source::Ipfs, Source::Cluster] {
-            if self.ask_configured_daemon(source, number)
-                && let Some(pass) = &mut self.discovery.pass
-            {
-                pass.daemons.insert(source);
+        self.sources.bootstrap.sync_book(core);
+        self.tell_enabled(core);
+        self.ask(core, |_| true);
+        self.pass_soon(core, core.shared.settings.discovery.interval);
+        self.end_pass_if_over(core);
+    }
+
+    /// Asks the sources that are on and `wanted`, for the pass under way.
+    fn ask(&mut self, core: &mut Core, wanted: impl Fn(&dyn DiscoverySource) -> bool) {
+        let Some(pass) = &mut self.pass else { return };
+        for source in self.sources.table() {
+            if wanted(source) && source.is_on(core) {
+                source.ask(core, pass);
             }
         }
-        self.pass_soon(self.run.settings.discovery.interval);
-        self.end_pass_if_over();
     }
 
-    /// Something is new, here or out there: the next pass asks the DHT and announces this node.
-    pub(super) fn has_news(&mut self) {
-        self.discovery.rest.end();
+    /// Something is new, here or out there: the next pass asks the DHT and publishes the record.
+    fn reset_backoff(&mut self) {
+        self.backoff.reset();
     }
 
-    /// What costs the whole network something.
-    fn ask_widely(&mut self) {
-        self.announce();
-        self.ask_dht();
-    }
-
-    fn ask_nobody(&mut self) {
-        for source in [Source::Dht, Source::Gossip].into_iter().filter(|source| self.has(*source)) {
-            let note = "left out of this pass: nothing is new since it last found nobody";
-            self.run.discovery.note(source, note.to_owned());
-        }
-        // With nobody to tell or ask it costs nobody anything, and says why there is nobody.
-        if !self.pubsub.has_told() {
-            self.announce();
-        }
-        if self.routes() == Some(0) {
-            self.ask_dht();
-        }
-    }
-
-    pub(super) fn source_failed(&self, source: Source, error: &Error) {
-        self.run.discovery.failed(source, LastError::new(error, clock::now()));
-    }
-
-    /// Of what a source told, this was left out.
-    pub(super) fn drop_learnt(&self, source: Source, dropped: &learnt::Dropped) {
-        for (reason, count) in dropped.by_reason() {
-            self.run.discovery.dropped(source, reason, count);
-        }
-    }
-
-    /// A dial that a pass may wait for is over; `landed`: there is a connection.
-    pub(super) fn pass_dial_over(&mut self, connection: ConnectionId, landed: bool) {
-        let Some(pass) = &mut self.discovery.pass else { return };
-        if !pass.dials.remove(&connection) {
-            return;
-        }
-        if landed && self.swarm.behaviour_mut().dht.as_mut().is_some_and(|dht| dht.len() == 0) {
-            pass.window = pass.window.max(Instant::now() + TELLING);
-            self.timers.set(pass.window, Timer::Pass);
-        }
-        self.end_pass_if_over();
-    }
-
-    /// Whoever is behind a listed address that names nobody.
-    pub(super) fn answered_at(&mut self, dial: &Dial, peer: PeerId) {
-        if let (None, Some(Source::Bootstrap), [only]) = (dial.peer, dial.unasked, &*dial.addresses)
-        {
-            self.discovery.answered.insert(only.address.clone(), peer);
+    /// An answer is there that a pass may have waited for.
+    fn arrived(&mut self, core: &mut Core, pending: Pending) {
+        if self.pass.as_mut().is_some_and(|pass| pass.arrived(pending)) {
+            self.end_pass_if_over(core);
         }
     }
 
     /// Ends the pass under way with what it has.
-    fn break_off_pass(&mut self) {
-        let Some(pass) = &mut self.discovery.pass else { return };
-        pass.until = Instant::now();
-        if let Some(dht) = self.swarm.behaviour_mut().dht.as_mut() {
-            pass.queries.iter().for_each(|query| dht.finish(*query));
-        }
-        self.end_pass_if_over();
+    fn break_off_pass(&mut self, core: &mut Core) {
+        let Some(pass) = &mut self.pass else { return };
+        let queries = pass.break_off(core.now);
+        self.sources.dht.finish(core, &queries);
+        self.end_pass_if_over(core);
     }
 
-    /// A daemon has answered the pass of this number, which may be over by now.
-    pub(super) fn pass_daemon_over(&mut self, source: Source, number: u64) {
-        if let Some(pass) = &mut self.discovery.pass
-            && pass.number == number
-        {
-            pass.daemons.remove(&source);
-            self.end_pass_if_over();
+    fn end_pass_if_over(&mut self, core: &mut Core) {
+        let Some(pass) = self.pass.take_if(|pass| pass.is_over(core.now)) else {
+            if let Some(pass) = &self.pass {
+                core.timers.set(pass.next_look(core.now), Timer::PassEnd);
+            }
+            return;
+        };
+        core.timers.clear(Timer::PassEnd);
+        let found = core.shared.discovery.pass_ends(core.time);
+        let duration_ms = millis(core.since(pass.begun));
+        tracing::info!(number = pass.number, ?found, duration_ms, "a pass ended");
+        core.shared.hub.publish(None, EventKind::Discovery { found, duration_ms });
+        self.sources.table().iter().for_each(|source| source.note(core));
+        if !core.shared.discovery.active() {
+            self.take_part(core, false);
         }
-    }
-
-    fn end_pass_if_over(&mut self) {
-        let now = Instant::now();
-        let Some(pass) = self.discovery.pass.take_if(|pass| pass.is_over(now)) else { return };
-        let found = self.run.discovery.pass_ends(clock::now());
-        let duration_ms = millis(now - pass.begun);
-        let kind = EventKind::Discovery { found, duration_ms };
-        self.run.hub.publish(None, kind);
-        self.note_mdns();
-        if !self.run.discovery.active() {
-            self.take_part(false);
-        }
-        self.answer_discovers(|_| true);
-        self.tend();
-        if self.is_pass_due() {
-            self.timers.set(now, Timer::Pass);
+        self.answer(core, |_| true);
+        core.note(Note::PassEnded);
+        if self.next.is_some_and(|next| next <= core.now) {
+            core.timers.set(core.now, Timer::Pass);
         }
     }
 
     /// Answers the calls that wanted no more peers than are found by now.
-    fn check_goals(&mut self) {
-        let total = self.run.discovery.total();
-        self.answer_discovers(|goal| goal <= total);
+    fn check_goals(&mut self, core: &mut Core) {
+        let total = core.shared.discovery.total();
+        self.answer(core, |goal| goal <= total);
     }
 
-    fn answer_discovers(&mut self, satisfied: impl Fn(u64) -> bool) {
-        for id in self.calls.discovering(satisfied) {
-            self.answer_discover(id);
+    fn answer(&mut self, core: &mut Core, satisfied: impl Fn(u64) -> bool) {
+        for (call, (_, reply)) in self.goals.extract_if(|_, (goal, _)| satisfied(*goal)) {
+            core.finish(call);
+            reply.send(Ok(core.shared.discovery.snapshot()));
         }
     }
 
-    pub(super) fn answer_discover(&mut self, id: u64) {
-        if let Some(Kind::Discover { reply, .. }) = self.take_call(id).map(|call| call.kind) {
-            reply.send(Ok(self.run.discovery.snapshot()));
-        }
+    /// A call of this part ends before its work is done; what was found by now is an answer.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        self.sources.ipfs.ended(core, call, why);
+        self.sources.cluster.ended(core, call, why);
+        let Some((_, reply)) = self.goals.remove(&call) else { return };
+        core.finish(call);
+        reply.send(match why {
+            Ending::Deadline => Ok(core.shared.discovery.snapshot()),
+            Ending::Cancelled => Err(why.error("")),
+        });
     }
 
-    /// Whether a run with what is configured and listed begins with discovery on.
-    fn begins_active(&self) -> bool {
-        SOURCES.iter().any(|source| self.has(*source))
-    }
-
-    /// A source told where a peer is. The addresses were looked over already.
-    pub(super) fn found(&mut self, source: Source, peer: PeerId, addresses: Vec<Multiaddr>) {
-        if peer == self.run.peer_id {
-            return self.run.discovery.dropped(source, "own_id", 1);
-        }
-        if addresses.is_empty() {
-            return self.run.discovery.dropped(source, "no_address", 1);
-        }
-        let now = clock::now();
-        let new = match self.run.book.discovered(&peer, source, &addresses, now) {
-            Discovered::New => true,
-            Discovered::Known => false,
-            Discovered::Refused => return self.run.discovery.dropped(source, "book_full", 1),
-        };
-        self.discovered(source, peer, new, now);
+    /// A source told of a peer, `new` where the book didn't know it.
+    pub(crate) fn discovered(&mut self, core: &mut Core, new: bool) {
         if new {
-            let text = |address: &Multiaddr| addr::without_peer_id(address).to_string().into();
-            let multiaddrs: Vec<Text> = addresses.iter().map(text).collect();
-            let kind = EventKind::PeerDiscovered { source, multiaddrs };
-            self.run.hub.publish(Some(peer.to_string().into()), kind);
-        }
-        if !self.peers.contains_key(&peer) {
-            self.tend_soon();
+            self.reset_backoff();
+            self.check_goals(core);
         }
     }
 
-    /// Counts what a source told: a peer that is in the book now; `new`: it wasn't before.
-    pub(super) fn discovered(&mut self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
-        self.run.discovery.heard(source, peer, new, now);
-        if new {
-            self.has_news();
-            self.check_goals();
+    /// A connection stands. What a query of the DHT connects to is no news.
+    pub(crate) fn opened(&mut self, opened: &Opened) {
+        if opened.first && opened.origin != Some(Origin::Query) {
+            self.reset_backoff();
         }
+    }
+
+    pub(crate) fn closed(&mut self, closed: &Closed) {
+        if closed.last.is_some() {
+            self.sources.gossip.peer_gone(&closed.peer);
+            if closed.origin != Some(Origin::Query) {
+                self.reset_backoff();
+            }
+        }
+    }
+
+    pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
+        self.reset_backoff();
+        if change != AddressChange::External {
+            self.sources.mdns.tell_addresses(core);
+        }
+        if change == AddressChange::ListenAdded {
+            self.sources.mdns.query_new_network(core);
+        }
+    }
+
+    /// A peer has told which protocols it speaks.
+    pub(crate) fn identified(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        listens_at: Vec<crate::Multiaddr>,
+    ) {
+        if !self.sources.dht.identified(core, peer, listens_at) {
+            return;
+        }
+        // The DHT has a first peer: whatever it knows is worth asking for.
+        self.reset_backoff();
+        if let Some(pass) = &mut self.pass {
+            return self.sources.dht.ask(core, pass);
+        }
+        // A remote decides when it takes part, so it mustn't decide how often we look around.
+        let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
+        let wait = last.map_or(SOON, |at| at.saturating_duration_since(core.now));
+        self.pass_soon(core, wait.max(SOON));
+    }
+
+    /// A dial to a bootstrap peer is over.
+    pub(crate) fn listed_dial_ended(&mut self, core: &mut Core, end: &ListedDialEnd) {
+        self.sources.bootstrap.dial_ended(end);
+        if let Some(pass) = &mut self.pass
+            && end.landed
+            && dht::routes(core) == Some(0)
+        {
+            pass.extend_window(core.now + TELLING);
+        }
+        self.arrived(core, Pending::Dial(end.ticket));
+    }
+
+    /// A search of the DHT came to a part of its result, or to its end.
+    pub(crate) fn searched(
+        &mut self,
+        core: &mut Core,
+        query: QueryId,
+        found: Vec<kad::PeerInfo>,
+        last: bool,
+    ) {
+        self.sources.dht.searched(core, found);
+        if last {
+            self.arrived(core, Pending::Query(query));
+        }
+    }
+
+    /// Whether gossip on this topic is for discovery.
+    pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
+        self.sources.gossip.is_topic(topic)
+    }
+
+    /// A neighbour handed on a peer's record.
+    pub(crate) fn on_record(
+        &mut self,
+        core: &mut Core,
+        from: &PeerId,
+        data: &[u8],
+    ) -> MessageAcceptance {
+        self.sources.gossip.on_record(core, from, data)
+    }
+
+    /// Somebody takes part in gossip who doesn't know us yet.
+    pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
+        if self.is_topic(topic) {
+            self.sources.gossip.publish_soon(core);
+        }
+    }
+
+    /// This node's record is to be published, unless it was meanwhile.
+    pub(crate) fn record_due(&mut self, core: &mut Core) {
+        self.sources.gossip.publish_if_due(core);
+    }
+
+    /// A network that came has had time to settle.
+    pub(crate) fn query_mdns(&mut self) {
+        self.sources.mdns.query();
     }
 }

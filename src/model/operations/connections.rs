@@ -1,0 +1,114 @@
+//! Connecting to a peer, measuring the way to it, and leaving it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::args::{MultiaddrArg, PeerIdArg};
+use super::lookup::Lookup;
+use crate::model::{Attempt, Text, TransportKind};
+
+/// What callers send.
+pub mod params {
+    pub use super::{ConnectPeer, DisconnectPeer, PingPeer};
+}
+
+/// What is answered.
+pub mod reply {
+    pub use super::{Connected, Disconnected, Pinged};
+}
+
+params! {
+    /// Parameters of `connect_peer`. At least one of `peer_id` and `multiaddr` is needed.
+    ConnectPeer {
+        /// The peer, in any form of a peer id.
+        pub(crate) peer_id: String = peer,
+        /// Where to reach it; tried before the addresses already known.
+        pub(crate) multiaddr: String = address [serde(alias = "peer_address")],
+        /// A number of the caller's own, by which `cancel` ends this call.
+        pub cancel_token: u64,
+    }
+}
+
+impl ConnectPeer {
+    /// To a peer, at the addresses known of it, or where others know it to be.
+    pub fn to(peer_id: impl PeerIdArg) -> Self {
+        ConnectPeer { peer_id: Some(peer_id.into_text()), multiaddr: None, cancel_token: None }
+    }
+
+    /// To whoever is at an address; with `/p2p/` and an id at its end, to that peer and nobody else.
+    pub fn at(multiaddr: impl MultiaddrArg) -> Self {
+        ConnectPeer { peer_id: None, multiaddr: Some(multiaddr.into_text()), cancel_token: None }
+    }
+}
+
+params! {
+    /// Parameters of `disconnect_peer`.
+    DisconnectPeer(
+        /// The peer, in any form of a peer id.
+        peer_id: String = peer,
+    ) {
+        /// A number of the caller's own, by which `cancel` ends this call.
+        pub cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `ping_peer`.
+    PingPeer(
+        /// The peer, in any form of a peer id.
+        peer_id: String = peer,
+    ) {
+        /// How many pings, one after the other, 1 to 100 (3).
+        pub count: u32 [schemars(range(min = 1, max = 100))],
+        /// A number of the caller's own, by which `cancel` ends this call.
+        pub cancel_token: u64,
+    }
+}
+
+/// Reply of `connect_peer`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Connected {
+    /// The peer connected to.
+    pub peer_id: Text,
+    /// What happened, for a person.
+    pub message: String,
+    /// The remote's address.
+    pub address: Text,
+    /// What the connection runs over.
+    pub transport: TransportKind,
+    /// True where the connection was there before this call.
+    pub already_connected: bool,
+    /// How long the call took.
+    pub duration_ms: f64,
+    /// What became of each address; empty where nothing was dialled.
+    pub attempts: Vec<Attempt>,
+    /// Who was asked for addresses, in order; empty where none were needed.
+    pub lookups: Vec<Lookup>,
+}
+
+/// Reply of `disconnect_peer`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Disconnected {
+    /// The peer.
+    pub peer_id: Text,
+    /// What happened, for a person.
+    pub message: String,
+    /// Whether there was a connection to close.
+    pub was_connected: bool,
+}
+
+/// Reply of `ping_peer`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Pinged {
+    /// The peer.
+    pub peer_id: Text,
+    /// Round trip times of the answered pings, in order, in milliseconds.
+    pub rtts_ms: Vec<f64>,
+    /// How many were sent.
+    pub sent: u32,
+    /// How many were answered.
+    pub received: u32,
+}

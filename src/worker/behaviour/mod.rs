@@ -1,0 +1,115 @@
+//! The node's protocols, and the swarm that runs them. `gater` and `limits` say which connections may be.
+
+mod gater;
+pub(crate) mod limits;
+
+use std::num::NonZeroU8;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::BoxFuture;
+use libp2p::identify;
+use libp2p::identity::Keypair;
+use libp2p::swarm::behaviour::toggle::Toggle;
+use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
+use tokio::sync::Notify;
+
+use self::gater::Gater;
+use super::protocols::autonat::Autonat;
+use super::protocols::find_peer::{self, FindPeer};
+use super::protocols::gossipsub::message_filter::MessageFilter;
+use super::protocols::gossipsub::{self, Gossipsub};
+use super::protocols::kad::Dht;
+use super::protocols::ping;
+use super::shared::Shared;
+use super::transport;
+use super::transport::terms::DialTerms;
+use super::util::clock::Clock;
+use crate::config::{DhtMode, Settings};
+use crate::error::Result;
+
+/// What identify announces as the protocol family, as Kubo and go-libp2p do.
+const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
+/// Addresses dialled at once for one peer.
+const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(8) {
+    Some(most) => most,
+    None => NonZeroU8::MIN,
+};
+/// Long enough to be never; the swarm adds it to the present moment.
+const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// The protocols every connection speaks. The gater stands first: what it refuses, no other sees.
+#[derive(NetworkBehaviour)]
+pub(crate) struct Behaviour {
+    gater: Gater,
+    identify: identify::Behaviour,
+    pub(crate) ping: ping::Behaviour,
+    pub(crate) dht: Toggle<Dht>,
+    pub(crate) gossipsub: Gossipsub,
+    pub(crate) find_peer: FindPeer,
+    autonat: Toggle<Autonat>,
+}
+
+/// Makes a swarm that listens nowhere yet. `crashed` is told when a connection's task panics, which
+/// tokio would otherwise swallow, and the connection look open for ever.
+pub(crate) fn swarm(
+    shared: &Arc<Shared>,
+    keypair: &Keypair,
+    terms: &DialTerms,
+    filter: &MessageFilter,
+    clock: &Clock,
+    crashed: Arc<Notify>,
+) -> Result<Swarm<Behaviour>> {
+    let settings = &shared.settings;
+    let transport =
+        transport::build(keypair, settings, terms.clone(), Arc::clone(&shared.traffic))?;
+    let reachability = settings.discovery.dht == DhtMode::Auto;
+    let behaviour = Behaviour {
+        gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),
+        identify: identify(keypair, settings),
+        ping: ping::Behaviour::new(clock.clone()),
+        dht: dht(shared, terms)?.into(),
+        gossipsub: gossipsub::behaviour(keypair, filter, clock)?,
+        find_peer: find_peer::behaviour(settings)?,
+        autonat: reachability.then(Autonat::default).into(),
+    };
+    let executor = move |task: BoxFuture<'static, ()>| {
+        let crashed = Arc::clone(&crashed);
+        tokio::spawn(async move {
+            if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+                crashed.notify_one();
+            }
+        });
+    };
+    let config = Config::with_executor(executor)
+        .with_dial_concurrency_factor(DIAL_CONCURRENCY)
+        .with_idle_connection_timeout(settings.idle_timeout.unwrap_or(NEVER));
+    Ok(Swarm::new(transport, behaviour, shared.peer_id, config))
+}
+
+fn identify(keypair: &Keypair, settings: &Settings) -> identify::Behaviour {
+    identify::Behaviour::new(
+        identify::Config::new(PROTOCOL_VERSION.to_owned(), keypair.public())
+            .with_agent_version(settings.agent_version.clone())
+            .with_push_listen_addr_updates(true)
+            .with_interval(identify_interval(settings.idle_timeout))
+            // The peer book is the one place that remembers addresses.
+            .with_cache_size(0)
+            // With addresses to keep to ourselves, the worker announces the others itself.
+            .with_hide_listen_addrs(!settings.no_announce.is_empty()),
+    )
+}
+
+fn dht(shared: &Shared, terms: &DialTerms) -> Result<Option<Dht>> {
+    let log = Arc::clone(&shared.discovery);
+    Dht::new(shared.peer_id, &shared.settings, terms.clone(), log)
+}
+
+/// How often identify is asked again. Each asking counts as use of the connection, so it must be
+/// rarer than the idle timeout.
+fn identify_interval(idle_timeout: Option<Duration>) -> Duration {
+    const USUAL: Duration = Duration::from_secs(5 * 60);
+    idle_timeout.map_or(USUAL, |idle| USUAL.max(idle * 2))
+}

@@ -1,0 +1,105 @@
+//! Why a connection ended: what we wanted, or else what its error tells.
+
+use std::error::Error as StdError;
+use std::io;
+
+use libp2p::core::upgrade::NegotiationError;
+use libp2p::quic;
+use libp2p::swarm::ConnectionError;
+
+use crate::model::event::DisconnectReason;
+
+/// The reason a connection ended, and whether it is inferred rather than known.
+pub(super) fn reason(
+    ours: Option<DisconnectReason>,
+    cause: Option<&ConnectionError>,
+) -> (DisconnectReason, bool) {
+    match (ours, cause) {
+        (Some(reason), _) => (reason, false),
+        (None, None) => (DisconnectReason::LocalRequest, true),
+        (None, Some(ConnectionError::KeepAliveTimeout)) => (DisconnectReason::Idle, false),
+        (None, Some(ConnectionError::IO(error))) => (io_reason(error), true),
+    }
+}
+
+fn io_reason(error: &io::Error) -> DisconnectReason {
+    if chain(error).any(is_quic_timeout) {
+        DisconnectReason::PingDead
+    } else if chain(error).any(is_closing) {
+        DisconnectReason::RemoteClosed
+    } else if chain(error).any(|inner| inner.is::<NegotiationError>()) || breaks_protocol(error) {
+        DisconnectReason::Error
+    } else {
+        DisconnectReason::RemoteClosed
+    }
+}
+
+/// Tells whether the socket says that the other side is gone.
+fn is_closing(error: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    let closing = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+    error.downcast_ref::<io::Error>().is_some_and(|io| closing.contains(&io.kind()))
+}
+
+/// Whether the bytes that came made no sense: neither side wanted that.
+fn breaks_protocol(error: &io::Error) -> bool {
+    let kinds = chain(error).filter_map(|inner| inner.downcast_ref::<io::Error>());
+    kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::InvalidData)
+        || chain(error).any(|inner| inner.to_string().contains("decode error"))
+}
+
+/// QUIC heard nothing for its idle timeout.
+fn is_quic_timeout(error: &(dyn StdError + 'static)) -> bool {
+    // quinn's error is private inside; its text for `ConnectionError::TimedOut` is this.
+    error.is::<quic::Error>() && error.to_string() == "timed out"
+}
+
+/// Whether the two sides shared no stream multiplexer. Its negotiation is lazy, so a dialler learns of
+/// it only when the connection is used.
+pub(super) fn is_muxer_mismatch(cause: &ConnectionError) -> bool {
+    match cause {
+        ConnectionError::IO(error) => chain(error).any(|inner| inner.is::<NegotiationError>()),
+        ConnectionError::KeepAliveTimeout => false,
+    }
+}
+
+/// An I/O error, what it wraps, and so on: each boxing of a muxer wraps its errors once more, and
+/// `source` passes over what an `io::Error` holds.
+fn chain<'a>(error: &'a io::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let first: &'a (dyn StdError + 'static) = error;
+    std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| {
+        let error: &'a (dyn StdError + 'static) = *error;
+        match error.downcast_ref::<io::Error>() {
+            Some(io) => io.get_ref().map(|inner| -> &'a (dyn StdError + 'static) { inner }),
+            None => error.source(),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason_of(error: io::Error) -> DisconnectReason {
+        reason(None, Some(&ConnectionError::IO(error))).0
+    }
+
+    #[test]
+    fn an_end_nobody_wanted_is_told_from_the_remote_closing() {
+        let wrapped = |inner: io::Error| io::Error::other(io::Error::other(inner));
+        for kind in [
+            io::ErrorKind::UnexpectedEof,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::BrokenPipe,
+        ] {
+            assert_eq!(reason_of(wrapped(kind.into())), DisconnectReason::RemoteClosed);
+        }
+        let garbled = io::Error::new(io::ErrorKind::InvalidData, "no such frame");
+        assert_eq!(reason_of(wrapped(garbled)), DisconnectReason::Error);
+        assert_eq!(reason_of(io::Error::other(NegotiationError::Failed)), DisconnectReason::Error);
+        let ours = reason(Some(DisconnectReason::Trimmed), None);
+        assert_eq!(ours, (DisconnectReason::Trimmed, false));
+    }
+}

@@ -1,0 +1,227 @@
+//! Who is connected. What the swarm tells of connections goes into the table, the book, and out as
+//! events: connected is per peer, so `peer_connected` comes at the first connection and
+//! `peer_disconnected` at the last.
+//!
+//! `identify` takes what peers say of themselves, `closed` tells why a connection ended, `trim` closes
+//! what is too many; `disconnect` and `ping` are the calls about a connected peer.
+
+mod closed;
+mod disconnect;
+mod identify;
+mod ping;
+mod trim;
+
+use libp2p::core::ConnectedPoint;
+use libp2p::swarm::{ConnectionError, ConnectionId};
+
+use self::disconnect::Disconnects;
+use self::ping::Pings;
+use super::core::Core;
+use super::core::calls::{CallId, Ending};
+use super::core::notes::{Closed, DialOutcome, Note, Opened};
+use super::core::peers::{Connection, Identity};
+use super::protocols::ping::Event as PingEvent;
+use super::reply::Terms;
+use crate::book::{Discovered, Intent, Origin};
+use crate::model::event::EventKind;
+use crate::model::reply::Pinged;
+use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
+use crate::{Multiaddr, PeerId, addr};
+
+pub(crate) use self::identify::on_identify;
+pub(crate) use self::trim::trim;
+
+/// Characters kept of a transport's error.
+const MAX_ERROR_CHARS: usize = 300;
+
+/// Calls about connected peers.
+pub(crate) enum ConnectionsCommand {
+    /// Answers whether there was a connection. With `forget`, nobody is told of the peer any more.
+    Disconnect {
+        peer: PeerId,
+        forget: bool,
+        terms: Terms<bool>,
+    },
+    Ping {
+        peer: PeerId,
+        count: u32,
+        terms: Terms<Pinged>,
+    },
+}
+
+/// The calls that wait for something of a connected peer. The connections stand in the core.
+#[derive(Default)]
+pub(crate) struct Connections {
+    disconnects: Disconnects,
+    pings: Pings,
+}
+
+impl Connections {
+    pub(crate) fn command(&mut self, core: &mut Core, command: ConnectionsCommand) {
+        match command {
+            ConnectionsCommand::Disconnect { peer, forget, terms } => {
+                if forget {
+                    core.note(Note::Forgotten { peer });
+                }
+                self.disconnects.begin(core, peer, terms);
+            }
+            ConnectionsCommand::Ping { peer, count, terms } => {
+                self.pings.begin(core, peer, count, terms);
+            }
+        }
+    }
+
+    /// A call of this part ends before its work is done.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        self.disconnects.ended(core, call, why);
+        self.pings.ended(core, call, why);
+    }
+
+    /// A connection is established; `outcome` says what became of the dial that led to it.
+    pub(crate) fn on_established(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        id: ConnectionId,
+        endpoint: &ConnectedPoint,
+        outcome: DialOutcome,
+    ) {
+        let DialOutcome { origin, counted, wanted } = outcome;
+        // The user may have disconnected the peer while the dial was under way.
+        if !wanted || origin.is_some_and(|origin| !admits(core, &peer, origin)) {
+            tracing::info!(%peer, %id, "closes a connection that nobody wants any more");
+            core.swarm.close_connection(id);
+            return;
+        }
+        add(core, peer, id, endpoint, origin);
+        if origin.is_some() && !counted {
+            core.shared.book.dial_started(&peer, core.time);
+        }
+        trim(core);
+    }
+
+    pub(crate) fn on_closed(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        id: ConnectionId,
+        cause: Option<&ConnectionError>,
+    ) {
+        // A connection that was closed because nobody wanted it was never noted.
+        let Some((connection, gone)) = core.peers.remove(&peer, id) else { return };
+        let (reason, inferred) = closed::reason(connection.closing, cause);
+        let disconnect = gone.is_some().then_some(LastDisconnect { reason, at: core.time });
+        core.shared.book.connection_closed(&peer, connection.number, disconnect);
+        let mut last = None;
+        if let Some(state) = gone {
+            tracing::info!(%peer, ?reason, inferred, "peer disconnected");
+            let text = |cause: &ConnectionError| -> String {
+                cause.to_string().chars().take(MAX_ERROR_CHARS).collect()
+            };
+            let kind = EventKind::PeerDisconnected { reason, inferred, error: cause.map(text) };
+            core.shared.hub.publish(Some(state.text), kind);
+            let stage = match cause.is_some_and(closed::is_muxer_mismatch) {
+                true => DialStage::Muxer,
+                false => DialStage::Accept,
+            };
+            last = Some((reason, stage));
+            self.pings.peer_gone(core, &peer);
+        }
+        self.disconnects.connection_gone(core, connection.number);
+        core.note(Note::Closed(Closed { peer, origin: connection.origin, last }));
+    }
+
+    pub(crate) fn on_ping(&mut self, core: &mut Core, event: PingEvent) {
+        self.pings.on_event(core, event);
+    }
+}
+
+/// Whether the user lets a connection of this origin stand.
+fn admits(core: &Core, peer: &PeerId, origin: Origin) -> bool {
+    let record = core.shared.book.get(peer);
+    record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
+}
+
+/// Enters a connection into the table and the book, and tells of it.
+fn add(
+    core: &mut Core,
+    peer: PeerId,
+    id: ConnectionId,
+    endpoint: &ConnectedPoint,
+    origin: Option<Origin>,
+) {
+    let remote = addr::without_peer_id(endpoint.get_remote_address());
+    let direction = match endpoint {
+        ConnectedPoint::Listener { .. } => Direction::Inbound,
+        ConnectedPoint::Dialer { .. } => Direction::Outbound,
+    };
+    let info = ConnectionInfo {
+        address: remote.to_string().into(),
+        direction,
+        transport: addr::transport_kind(&remote),
+        opened_at: core.time,
+    };
+    let connection = Connection {
+        number: core.peers.next_number(),
+        id,
+        address: info.address.clone(),
+        direction,
+        transport: info.transport,
+        since: core.now,
+        identity: Identity::Awaited,
+        origin,
+        closing: None,
+    };
+    // That the user gave an address is put down by the facade, on disk before it answers.
+    let dialled = (direction == Direction::Outbound).then_some(&remote);
+    let source = source(core, &peer, origin);
+    let found = core.shared.book.discovered(
+        &peer,
+        source,
+        dialled.map_or(&[], std::slice::from_ref),
+        core.time,
+    );
+    core.shared.book.connected(&peer, connection.number, info.clone(), source, core.time);
+    let first = core.peers.insert(peer, connection);
+    if first {
+        tell_connected(core, peer, info, origin, (found, source), dialled);
+    }
+    core.note(Note::Opened(Opened { peer, origin, first }));
+}
+
+/// How the connection says the peer is known. Who is on the bootstrap list stays in the book, so an
+/// entry that is gone, or led to somebody it doesn't name, makes nobody so.
+fn source(core: &Core, peer: &PeerId, origin: Option<Origin>) -> Source {
+    match origin {
+        None => Source::Inbound,
+        Some(Origin::Call) => Source::Identify,
+        Some(Origin::Bootstrap) if !core.shared.bootstrap.names(peer) => Source::Identify,
+        Some(origin) => origin.source(),
+    }
+}
+
+/// Tells of a peer's first connection.
+fn tell_connected(
+    core: &mut Core,
+    peer: PeerId,
+    info: ConnectionInfo,
+    origin: Option<Origin>,
+    (found, source): (Discovered, Source),
+    dialled: Option<&Multiaddr>,
+) {
+    let text: Text = peer.to_string().into();
+    let ConnectionInfo { address, direction, transport, .. } = info;
+    tracing::info!(%peer, %address, ?direction, ?origin, "peer connected");
+    if let (Discovered::New, Some(origin)) = (found, origin.filter(|origin| origin.is_automatic()))
+    {
+        core.count_discovery(origin.source(), peer, true);
+    }
+    if found != Discovered::Known {
+        let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
+        let source = if origin == Some(Origin::Call) { Source::User } else { source };
+        let kind = EventKind::PeerDiscovered { source, multiaddrs };
+        core.shared.hub.publish(Some(text.clone()), kind);
+    }
+    let kind = EventKind::PeerConnected { address, direction, transport };
+    core.shared.hub.publish(Some(text), kind);
+}

@@ -1,0 +1,185 @@
+//! The one table of connections: which peers are connected, by which connections, and since when.
+//! A connection has a number of peerkit's own, by which the book knows it.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use libp2p::swarm::ConnectionId;
+
+use crate::book::Origin;
+use crate::model::event::DisconnectReason;
+use crate::model::{Direction, Text, TransportKind};
+use crate::{Multiaddr, PeerId};
+
+/// A remote that speaks no identify has accepted us if the connection is open after this long: a
+/// remote that blocks us looks established for half a millisecond, then closes.
+pub(crate) const GRACE: Duration = Duration::from_millis(500);
+/// A remote whose identify neither comes nor fails has accepted us after this long.
+pub(crate) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Every connected peer.
+#[derive(Default)]
+pub(crate) struct Peers {
+    connected: HashMap<PeerId, Peer>,
+    last_number: u64,
+}
+
+/// A peer with at least one connection, which may be about to close.
+pub(crate) struct Peer {
+    /// The id in base58.
+    pub text: Text,
+    /// Oldest first.
+    pub connections: Vec<Connection>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Connection {
+    /// Peerkit's own number of it; never used twice in a run.
+    pub number: u64,
+    pub id: ConnectionId,
+    pub address: Text,
+    pub direction: Direction,
+    pub transport: TransportKind,
+    pub since: Instant,
+    pub identity: Identity,
+    /// Why we dialled it; a call that asks for the peer makes it the call's. None: the remote dialled.
+    pub origin: Option<Origin>,
+    /// Why we are closing it.
+    pub closing: Option<DisconnectReason>,
+}
+
+/// Whether the remote has told who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Identity {
+    Awaited,
+    Known,
+    /// It speaks no identify, or broke it.
+    Silent,
+}
+
+impl Peers {
+    pub(crate) fn get(&self, peer: &PeerId) -> Option<&Peer> {
+        self.connected.get(peer)
+    }
+
+    pub(crate) fn get_mut(&mut self, peer: &PeerId) -> Option<&mut Peer> {
+        self.connected.get_mut(peer)
+    }
+
+    pub(crate) fn contains(&self, peer: &PeerId) -> bool {
+        self.connected.contains_key(peer)
+    }
+
+    /// How many peers are connected.
+    pub(crate) fn len(&self) -> usize {
+        self.connected.len()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.connected.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&PeerId, &Peer)> {
+        self.connected.iter()
+    }
+
+    /// Gives the next connection its number.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// Adds a connection; true if it is the peer's first.
+    pub(crate) fn insert(&mut self, peer: PeerId, connection: Connection) -> bool {
+        match self.connected.get_mut(&peer) {
+            Some(state) => {
+                state.connections.push(connection);
+                false
+            }
+            None => {
+                let text = peer.to_string().into();
+                self.connected.insert(peer, Peer { text, connections: vec![connection] });
+                true
+            }
+        }
+    }
+
+    /// Takes out a connection that closed, and the peer with its last one.
+    pub(crate) fn remove(
+        &mut self,
+        peer: &PeerId,
+        id: ConnectionId,
+    ) -> Option<(Connection, Option<Peer>)> {
+        let state = self.connected.get_mut(peer)?;
+        let at = state.connections.iter().position(|connection| connection.id == id)?;
+        let connection = state.connections.remove(at);
+        let gone = state.connections.is_empty().then(|| self.connected.remove(peer)).flatten();
+        Some((connection, gone))
+    }
+
+    /// Whether a connection to the peer stands that isn't being closed.
+    pub(crate) fn is_live(&self, peer: &PeerId) -> bool {
+        self.get(peer).is_some_and(|state| state.live().next().is_some())
+    }
+
+    /// The peer whose connection has this very remote address.
+    pub(crate) fn at_address(&self, address: &Multiaddr) -> Option<PeerId> {
+        let text = address.to_string();
+        let is_there = |state: &Peer| state.live().any(|connection| *connection.address == *text);
+        self.iter().find(|(_, state)| is_there(state)).map(|(peer, _)| *peer)
+    }
+
+    /// The address at which a connected peer is seen.
+    pub(crate) fn seen_at(&self, peer: &PeerId) -> Option<Multiaddr> {
+        self.get(peer)?.connections.first()?.address.parse().ok()
+    }
+}
+
+impl Peer {
+    /// The connections that aren't being closed.
+    pub(crate) fn live(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().filter(|connection| connection.closing.is_none())
+    }
+
+    pub(crate) fn connection(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        self.connections.iter_mut().find(|connection| connection.id == id)
+    }
+
+    /// Notes that we are closing every connection.
+    pub(crate) fn close_all(&mut self, reason: DisconnectReason) {
+        for connection in &mut self.connections {
+            connection.closing.get_or_insert(reason);
+        }
+    }
+}
+
+impl Connection {
+    /// How long it has stood.
+    pub(crate) fn age(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.since)
+    }
+
+    /// Whether the remote has accepted us, as far as can be told by now.
+    pub(crate) fn accepted(&self, now: Instant) -> bool {
+        match self.identity {
+            Identity::Known => true,
+            Identity::Silent => self.age(now) >= GRACE,
+            Identity::Awaited => self.age(now) >= IDENTIFY_PATIENCE,
+        }
+    }
+
+    /// When silence will count as acceptance, where that is still to come.
+    pub(crate) fn decided_at(&self, now: Instant) -> Option<Instant> {
+        let at = match self.identity {
+            Identity::Known => return None,
+            Identity::Silent => self.since + GRACE,
+            Identity::Awaited => self.since + IDENTIFY_PATIENCE,
+        };
+        Some(at).filter(|at| *at > now)
+    }
+
+    /// Whether it has stood for as long as acceptance takes without identify.
+    pub(crate) fn has_stood(&self, now: Instant) -> bool {
+        self.age(now) >= GRACE
+    }
+}

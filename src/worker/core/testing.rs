@@ -1,0 +1,102 @@
+//! A core for unit tests of parts: a real swarm that nobody polls, a real book, and a clock that stands
+//! still until the test moves it.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Receiver;
+use libp2p::identity::Keypair;
+use libp2p::swarm::ConnectionId;
+use serde_json::Value;
+
+use super::Core;
+use super::notes::Note;
+use super::peers::{Connection, Identity};
+use super::timers::Timer;
+use crate::PeerId;
+use crate::book::{Book, Identified, Origin};
+use crate::bootstrap::BootstrapList;
+use crate::config::{Config, Settings};
+use crate::error::Result;
+use crate::model::{ConnectionInfo, Direction, Source, TransportKind};
+use crate::worker::behaviour;
+use crate::worker::protocols::gossipsub::message_filter::MessageFilter;
+use crate::worker::reply::{Reply, Terms};
+use crate::worker::shared::Shared;
+use crate::worker::transport::terms::DialTerms;
+use crate::worker::util::clock::Clock;
+
+/// A core with this configuration. Must be called on a runtime.
+pub(crate) fn core(config: Value) -> (Core, Clock, Keypair) {
+    let config = Config::from_json(&config.to_string()).unwrap();
+    let settings = Settings::resolve(&config, None).unwrap();
+    let keypair = Keypair::generate_ed25519();
+    let book = Arc::new(Book::new(settings.limits.max_peers as usize));
+    let (list, _) = BootstrapList::open(None, settings.discovery.bootstrap.clone()).unwrap();
+    let shared = Arc::new(Shared::new(settings, keypair.public().to_peer_id(), book, list));
+    let clock = Clock::stopped();
+    let terms = DialTerms::new(clock.clone());
+    let filter = MessageFilter::new(Arc::clone(&shared.discovery), clock.clone());
+    let swarm = behaviour::swarm(&shared, &keypair, &terms, &filter, &clock, Arc::default());
+    (Core::new(swarm.unwrap(), shared, terms, clock.clone()), clock, keypair)
+}
+
+/// The terms of a call with this much time, and where its answer comes.
+pub(crate) fn terms<T>(core: &Core, timeout: Duration) -> (Terms<T>, Receiver<Result<T>>) {
+    let (reply, answer) = Reply::channel();
+    (Terms { deadline: core.now + timeout, cancel_token: None, reply }, answer)
+}
+
+impl Core {
+    /// Lets this much time go by. The timers that went off by then are the caller's to serve.
+    pub(crate) fn pass_time(&mut self, clock: &Clock, by: Duration) {
+        clock.advance(by);
+        self.begin_turn();
+    }
+
+    /// Takes out the next timer that went off.
+    pub(crate) fn elapsed_timer(&mut self) -> Option<Timer> {
+        self.timers.pop_elapsed(self.now)
+    }
+
+    /// Takes out the notes pushed by now.
+    pub(crate) fn taken_notes(&mut self) -> Vec<Note> {
+        self.notes.drain(..).collect()
+    }
+
+    /// Connects a peer as far as the table and the book know.
+    pub(crate) fn connect_for_test(&mut self, peer: PeerId, origin: Option<Origin>) -> u64 {
+        let number = self.peers.next_number();
+        let address = format!("/ip4/127.0.0.1/tcp/{}", 1000 + number);
+        let direction = if origin.is_some() { Direction::Outbound } else { Direction::Inbound };
+        let info = ConnectionInfo {
+            address: address.as_str().into(),
+            direction,
+            transport: TransportKind::Tcp,
+            opened_at: self.time,
+        };
+        let source = origin.map_or(Source::Inbound, Origin::source);
+        self.shared.book.connected(&peer, number, info, source, self.time);
+        let connection = Connection {
+            number,
+            id: ConnectionId::new_unchecked(usize::MAX - number as usize),
+            address: address.into(),
+            direction,
+            transport: TransportKind::Tcp,
+            since: self.now,
+            identity: Identity::Awaited,
+            origin,
+            closing: None,
+        };
+        self.peers.insert(peer, connection);
+        number
+    }
+
+    /// Lets a connected peer have said that it speaks a protocol.
+    pub(crate) fn speaks_for_test(&mut self, peer: PeerId, protocol: &str) {
+        let told = Identified { protocols: vec![protocol.to_owned()], ..Identified::default() };
+        self.shared.book.identified(&peer, told, self.time);
+    }
+}

@@ -1,0 +1,207 @@
+//! The auto dialer: while few peers are connected it dials those that the book knows, one look at a
+//! time, and the bootstrap peers that discovery wants dialled. It dials nobody whose intent forbids
+//! it, and no address that the profile keeps from being dialled unasked.
+
+use std::time::Duration;
+
+use super::acceptance::tell_failure;
+use super::dial::{Dial, Plan};
+use super::dials::{Dials, FailedDial, NewDial};
+use crate::book::{Intent, Origin, Record, may_dial};
+use crate::error::Error;
+use crate::model::{LastError, Source, Text};
+use crate::worker::core::Core;
+use crate::worker::core::notes::{ListedDial, ListedDialEnd, Note};
+use crate::worker::core::timers::Timer;
+use crate::worker::util::rate::TokenBucket;
+use crate::{Multiaddr, PeerId, addr};
+
+/// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
+const WANTED: u32 = 32;
+/// Automatic dials at once.
+const AT_ONCE: usize = 8;
+/// Peers never reached before that are dialled in a second, and at once; and the addresses tried of one.
+const UNPROVEN_PER_S: u32 = 4;
+const UNPROVEN_AT_ONCE: u32 = 32;
+const UNPROVEN_ADDRESSES: usize = 4;
+const UNPROVEN_PAUSE: Duration = Duration::from_millis(250);
+/// How long one dial may take.
+const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Discovered peers come in flocks; a look at what to dial waits this long for the rest.
+const SOON: Duration = Duration::from_millis(50);
+/// The first retry of a peer that couldn't be dialled comes after this, each further one after twice
+/// the time before, at most the longest.
+const FIRST_RETRY: Duration = Duration::from_secs(5);
+const LONGEST_RETRY: Duration = Duration::from_secs(3600);
+
+pub(super) struct Auto {
+    /// The rate at which peers are dialled that were never reached.
+    unproven: TokenBucket,
+}
+
+impl Default for Auto {
+    fn default() -> Self {
+        Auto { unproven: TokenBucket::new(UNPROVEN_PER_S, UNPROVEN_AT_ONCE) }
+    }
+}
+
+/// Has the dialer look in a moment: there may be somebody to dial.
+pub(super) fn look_soon(core: &mut Core) {
+    core.timers.set_at_latest(core.now + SOON, Timer::AutoDial);
+}
+
+impl Auto {
+    /// Dials what is worth it, while few peers are connected.
+    pub(super) fn look(&mut self, core: &mut Core, dials: &mut Dials) {
+        if !core.shared.discovery.active() {
+            return;
+        }
+        let automatic = dials.automatic();
+        let lacking = wanted_peers(core).saturating_sub(core.peers.len() + automatic);
+        let mut most = lacking.min(AT_ONCE.saturating_sub(automatic));
+        if most == 0 {
+            return;
+        }
+        let (candidates, next) = core.shared.book.dial_candidates(core.time);
+        for record in candidates {
+            let listed_at = core.shared.bootstrap.addresses_of(&record.id);
+            let mut addresses = record.dial_addresses();
+            if dials.any_to(&record.id) || !any_dialable(core, &record, &addresses) {
+                continue;
+            }
+            let dialled = if !listed_at.is_empty() {
+                let target = (Some(record.id), listed(listed_at));
+                self.dial(core, dials, target, Origin::Bootstrap, None)
+            } else {
+                if !record.was_reached() {
+                    // Whoever makes up peers must not make us dial as fast as they come.
+                    if !self.unproven.take(core.now) {
+                        let again = core.now + UNPROVEN_PAUSE;
+                        return core.timers.set_at_latest(again, Timer::AutoDial);
+                    }
+                    addresses.truncate(UNPROVEN_ADDRESSES);
+                }
+                self.dial(core, dials, (Some(record.id), addresses), Origin::Auto, None)
+            };
+            most -= usize::from(dialled);
+            if most == 0 {
+                return;
+            }
+        }
+        if let Some(next) = next {
+            core.timers.set_at_latest(core.now + next.since(core.time), Timer::AutoDial);
+        }
+    }
+
+    /// Dials a peer of the bootstrap list where that says it is, or an address that names nobody.
+    pub(super) fn dial_listed(&mut self, core: &mut Core, dials: &mut Dials, dial: ListedDial) {
+        let ListedDial { peer, addresses, ticket } = dial;
+        let dialling = peer.is_some_and(|peer| dials.any_to(&peer));
+        let target = (peer, listed(addresses));
+        if dialling || !self.dial(core, dials, target, Origin::Bootstrap, Some(ticket)) {
+            let (answered, landed) = (None, false);
+            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed }));
+        }
+    }
+
+    /// Dials without having been asked to; false where nothing may be dialled.
+    fn dial(
+        &mut self,
+        core: &mut Core,
+        dials: &mut Dials,
+        (peer, mut addresses): (Option<PeerId>, Vec<(Text, Source)>),
+        origin: Origin,
+        ticket: Option<u64>,
+    ) -> bool {
+        let record = peer.and_then(|peer| core.shared.book.get(&peer));
+        let intent = record.map_or(Intent::Allowed, |record| Intent::in_the_end(&record));
+        addresses.retain(|address| may_dial_address(core, intent, origin, address));
+        let plan = Plan::new(None, addresses, core.shared.settings.swarm_key.is_some());
+        if plan.dialable.is_empty() {
+            return false;
+        }
+        let deadline = core.now + DIAL_TIMEOUT;
+        let new = NewDial { peer, plan, deadline, origin, waiter: None, ticket };
+        tracing::info!(peer = ?peer.map(|peer| peer.to_string()), ?origin, "dials by itself");
+        match dials.start(core, new, None) {
+            Ok(_) => true,
+            Err(failed) => {
+                let FailedDial { dial, error, .. } = *failed;
+                tell_failure(core, dial.peer, &[], &error, dial.origin.source());
+                self.failed(core, &dial, &error);
+                false
+            }
+        }
+    }
+
+    /// An automatic dial failed: another may take its place.
+    pub(super) fn failed(&mut self, core: &mut Core, dial: &Dial, failure: &Error) {
+        if let Some(peer) = &dial.peer {
+            back_off(core, peer);
+        }
+        if dial.origin == Origin::Bootstrap {
+            let error = LastError::new(failure, core.time);
+            core.shared.discovery.failed(Source::Bootstrap, error);
+        }
+        look_soon(core);
+    }
+}
+
+/// Puts off the next automatic dial of a peer that couldn't be dialled: longer each time.
+pub(super) fn back_off(core: &mut Core, peer: &PeerId) {
+    let wait = core.shared.book.back_off(peer, core.time, wait_after);
+    if let Some(wait) = wait {
+        tracing::info!(%peer, wait_s = wait.as_secs(), "backs off from a peer");
+        core.timers.set_at_latest(core.now + wait, Timer::AutoDial);
+    }
+}
+
+/// How many peers to be connected to for its own sake. With an idle timeout none: whoever is dialled
+/// for nothing would be closed as idle, and dialled again.
+fn wanted_peers(core: &Core) -> usize {
+    let settings = &core.shared.settings;
+    match settings.idle_timeout {
+        Some(_) => 0,
+        None => WANTED.min(settings.limits.low_water) as usize,
+    }
+}
+
+/// Whether the auto dialer may dial any of a peer's addresses.
+fn any_dialable(core: &Core, record: &Record, addresses: &[(Text, Source)]) -> bool {
+    let intent = Intent::of(record, core.time);
+    addresses.iter().any(|address| may_dial_address(core, intent, Origin::Auto, address))
+}
+
+fn may_dial_address(
+    core: &Core,
+    intent: Intent,
+    origin: Origin,
+    (text, source): &(Text, Source),
+) -> bool {
+    let listed = matches!(source, Source::Bootstrap | Source::User);
+    let scope = text.parse::<Multiaddr>().map(|address| addr::scope(&address));
+    scope.is_ok_and(|scope| may_dial(intent, origin, (scope, listed), &core.shared.settings))
+}
+
+fn listed(addresses: Vec<Multiaddr>) -> Vec<(Text, Source)> {
+    let text = |address: Multiaddr| (Text::from(address.to_string()), Source::Bootstrap);
+    addresses.into_iter().map(text).collect()
+}
+
+/// How long to wait after a number of failures in a row.
+fn wait_after(failures: u32) -> Duration {
+    let doublings = failures.saturating_sub(1).min(16);
+    (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_RETRY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_wait_is_twice_the_last_up_to_an_hour() {
+        let seconds = |failures| wait_after(failures).as_secs();
+        assert_eq!([1, 2, 3, 10].map(seconds), [5, 10, 20, 2560]);
+        assert_eq!([11, 12, 1000, u32::MAX].map(seconds), [3600; 4]);
+    }
+}

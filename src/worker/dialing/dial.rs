@@ -1,0 +1,211 @@
+//! A dial: which addresses it tries, who waits for it, and the report of what became of each.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
+
+use crate::book::Origin;
+use crate::error::ErrorKind;
+use crate::model::{Attempt, DialStage, Source, Text, TransportKind};
+use crate::worker::core::calls::CallId;
+use crate::worker::transport::progress::DialFailure;
+use crate::worker::transport::terms::Begun;
+use crate::worker::util::millis;
+use crate::{Multiaddr, PeerId, addr};
+
+/// Addresses tried in one dial.
+pub(super) const MAX_ADDRESSES: usize = 16;
+
+/// One address of a dial.
+pub(super) struct DialAddress {
+    /// Without `/p2p/`.
+    pub address: Multiaddr,
+    pub text: Text,
+    pub source: Source,
+}
+
+/// A dial under way.
+pub(super) struct Dial {
+    pub peer: Option<PeerId>,
+    pub addresses: Vec<DialAddress>,
+    /// The addresses that no dial can be made to, or that were over the limit.
+    pub untried: Vec<Attempt>,
+    pub deadline: Instant,
+    /// Whether the book has counted it as an attempt; it can't for a peer it doesn't know yet.
+    pub counted: bool,
+    /// How far its addresses have come.
+    pub begun: Begun,
+    /// The calls that wait for it.
+    pub waiters: Vec<CallId>,
+    /// Why it is made.
+    pub origin: Origin,
+    /// Discovery's number of it, where discovery asked for it.
+    pub ticket: Option<u64>,
+}
+
+/// Which addresses a dial has, and which it leaves out.
+pub(super) struct Plan {
+    pub dialable: Vec<DialAddress>,
+    pub untried: Vec<Attempt>,
+}
+
+impl Plan {
+    /// The given address first, then the known ones, each once. A private network has no QUIC.
+    pub(super) fn new(
+        given: Option<&Multiaddr>,
+        known: Vec<(Text, Source)>,
+        private_network: bool,
+    ) -> Self {
+        let needs_quic =
+            |address: &Multiaddr| addr::transport_of(address) == Some(TransportKind::Quic);
+        let given = given.map(|address| (Text::from(address.to_string()), Source::User));
+        let mut plan = Plan { dialable: Vec::new(), untried: Vec::new() };
+        for (text, source) in given.into_iter().chain(known) {
+            let seen = plan.dialable.iter().map(|address| &address.text);
+            if seen
+                .chain(plan.untried.iter().map(|attempt| &attempt.address))
+                .any(|other| *other == text)
+            {
+                continue;
+            }
+            match text.parse::<Multiaddr>() {
+                Ok(address) if !addr::is_dialable(&address) => {
+                    plan.untried.push(unsupported(text, source));
+                }
+                Ok(address) if private_network && needs_quic(&address) => {
+                    let hint =
+                        "QUIC has no pre-shared key; with `swarm_key` peerkit dials TCP only";
+                    let attempt = unsupported(text, source);
+                    plan.untried.push(Attempt { hint: Some(hint.to_owned()), ..attempt });
+                }
+                Ok(address) if plan.dialable.len() < MAX_ADDRESSES => {
+                    plan.dialable.push(DialAddress { address, text, source });
+                }
+                _ => plan.untried.push(skipped(text, source)),
+            }
+        }
+        plan
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.dialable.is_empty() && self.untried.is_empty()
+    }
+}
+
+impl Dial {
+    /// What to tell the swarm.
+    pub(super) fn opts(&self) -> Option<DialOpts> {
+        let Some(peer) = self.peer else {
+            let only = self.addresses.first()?;
+            return Some(DialOpts::unknown_peer_id().address(only.address.clone()).build());
+        };
+        let addresses =
+            self.addresses.iter().map(|dialled| addr::with_peer_id(&dialled.address, &peer));
+        // Always: a user's connect doesn't depend on what else goes on with that peer.
+        Some(
+            DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(addresses.collect())
+                .build(),
+        )
+    }
+
+    /// Those of its addresses that the user gave.
+    pub(super) fn given(&self) -> Vec<Multiaddr> {
+        let by_user =
+            |dialled: &&DialAddress| matches!(dialled.source, Source::User | Source::Bootstrap);
+        self.addresses.iter().filter(by_user).map(|dialled| dialled.address.clone()).collect()
+    }
+
+    /// The given address, as the swarm will pass it to the transport, where others wait for it.
+    pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
+        let [first, _, ..] = self.addresses.as_slice() else { return None };
+        let peer = self.peer.filter(|_| given == Some(&first.address))?;
+        Some(addr::with_peer_id(&first.address, &peer))
+    }
+
+    /// The report of a dial that goes on, for a caller who can't wait for its end.
+    pub(super) fn so_far(&self) -> Vec<Attempt> {
+        let begun = self.begun.lock();
+        let tried = self.addresses.iter().map(|dialled| {
+            let (text, source) = (dialled.text.clone(), dialled.source);
+            let is_this = |address| addr::without_peer_id(address) == dialled.address;
+            match begun.iter().find(|(address, _)| is_this(address)) {
+                Some((_, progress)) => failed(text, source, &progress.so_far()),
+                None => skipped(text, source),
+            }
+        });
+        tried.chain(self.untried.iter().cloned()).collect()
+    }
+
+    /// Whether the dial has this address, tried or not.
+    pub(super) fn has(&self, address: &Multiaddr) -> bool {
+        let text = address.to_string();
+        let tried = self.addresses.iter().map(|dialled| &dialled.text);
+        tried
+            .chain(self.untried.iter().map(|attempt| &attempt.address))
+            .any(|other| **other == *text)
+    }
+
+    /// The report of a dial that ended. `winner` is the address that connected, and how long that
+    /// took.
+    pub(super) fn report(
+        &self,
+        errors: &[(Multiaddr, TransportError<io::Error>)],
+        winner: Option<(&Multiaddr, Duration)>,
+    ) -> Vec<Attempt> {
+        let tried = self.addresses.iter().map(|dialled| {
+            let is_this = |other: &Multiaddr| addr::without_peer_id(other) == dialled.address;
+            let (text, source) = (dialled.text.clone(), dialled.source);
+            if let Some((_, took)) = winner.filter(|(address, _)| is_this(address)) {
+                return succeeded(text, source, took);
+            }
+            match errors.iter().find(|(address, _)| is_this(address)) {
+                Some((_, error)) => match DialFailure::of(error) {
+                    Some(failure) => failed(text, source, failure),
+                    None => unsupported(text, source),
+                },
+                None => skipped(text, source),
+            }
+        });
+        tried.chain(self.untried.iter().cloned()).collect()
+    }
+}
+
+fn succeeded(address: Text, source: Source, took: Duration) -> Attempt {
+    Attempt { duration_ms: Some(millis(took)), ..untold(address, source) }
+}
+
+fn skipped(address: Text, source: Source) -> Attempt {
+    Attempt { stage: Some(DialStage::Skipped), ..untold(address, source) }
+}
+
+fn unsupported(address: Text, source: Source) -> Attempt {
+    Attempt {
+        stage: Some(DialStage::Transport),
+        code: Some(ErrorKind::Unsupported),
+        error: Some("this build has no transport for the address".to_owned()),
+        hint: Some("peerkit dials TCP and QUIC v1".to_owned()),
+        ..untold(address, source)
+    }
+}
+
+fn failed(address: Text, source: Source, failure: &DialFailure) -> Attempt {
+    if failure.stage == DialStage::Skipped {
+        return skipped(address, source);
+    }
+    Attempt {
+        stage: Some(failure.stage),
+        code: Some(failure.code()),
+        error: Some(failure.to_string()),
+        hint: failure.hint().map(str::to_owned),
+        duration_ms: Some(millis(failure.took)),
+        ..untold(address, source)
+    }
+}
+
+fn untold(address: Text, source: Source) -> Attempt {
+    Attempt { address, source, stage: None, code: None, error: None, hint: None, duration_ms: None }
+}

@@ -1,0 +1,205 @@
+//! Dials: those that a call asks for and those the node makes by itself, and the story of a connect.
+//!
+//! `connect` is what a call does until a connection stands, `acceptance` how it ends, `call` its
+//! state; `auto` is the auto dialer. `dials` has the dials under way, `dial` is one of them with its
+//! report, `error` the error it may end in.
+
+mod acceptance;
+mod auto;
+mod call;
+mod connect;
+mod dial;
+mod dials;
+mod error;
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::time::Duration;
+
+use libp2p::core::transport::TransportError;
+use libp2p::swarm::{ConnectionId, DialError};
+
+use self::auto::Auto;
+use self::call::Connects;
+pub(crate) use self::call::Target;
+use self::dials::{Dials, FailedDial};
+use self::error::{all_failed, refused};
+use super::core::Core;
+use super::core::calls::{CallId, Ending};
+use super::core::notes::{Closed, DialOutcome, ListedDial, ListedDialEnd, Note};
+use super::reply::Terms;
+use crate::book::Origin;
+use crate::error::ErrorKind;
+use crate::model::reply::{Connected, Lookup};
+use crate::model::{Direction, LastError, Source, Text};
+use crate::{Multiaddr, PeerId};
+
+/// Calls that dial.
+pub(crate) enum DialingCommand {
+    Connect { target: Target, terms: Terms<Connected> },
+}
+
+/// Dials under way and those who wait for them.
+#[derive(Default)]
+pub(crate) struct Dialing {
+    dials: Dials,
+    connects: Connects,
+    auto: Auto,
+}
+
+/// A connection that came of a dial, as the swarm tells of it.
+pub(crate) struct Landed<'a> {
+    pub connection: ConnectionId,
+    pub peer: PeerId,
+    pub address: &'a Multiaddr,
+    pub took: Duration,
+    /// What became of the addresses tried before.
+    pub errors: &'a [(Multiaddr, TransportError<io::Error>)],
+}
+
+impl Dialing {
+    pub(crate) fn command(&mut self, core: &mut Core, command: DialingCommand) {
+        let DialingCommand::Connect { target, terms } = command;
+        self.connects.begin(core, &mut self.dials, target, terms);
+    }
+
+    /// A call of this part ends before its work is done.
+    pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        self.connects.ended(core, &mut self.dials, call, why);
+    }
+
+    /// An outgoing connection stands: its callers go on to wait for the remote's acceptance.
+    pub(crate) fn on_landed(&mut self, core: &mut Core, landed: &Landed<'_>) -> DialOutcome {
+        let peer = landed.peer;
+        let registered = core.dial_terms.take(landed.connection);
+        let Some(dial) = self.dials.remove(landed.connection) else {
+            let abandoned = self.dials.was_abandoned(landed.connection);
+            let wanted = !abandoned && registered.is_some();
+            return DialOutcome { origin: registered, counted: false, wanted };
+        };
+        // Whose address it was is known only now. Two connections of our own are one too many; one
+        // that the remote opened stays, since the remote may be about to close the other.
+        let unexpected = core.peers.get(&peer).filter(|_| dial.peer.is_none());
+        let already_connected = unexpected.is_some_and(|state| state.live().next().is_some());
+        let ours = |state: &super::core::peers::Peer| {
+            state.live().any(|open| open.direction == Direction::Outbound)
+        };
+        let surplus = unexpected.is_some_and(ours);
+        let report = dial.report(landed.errors, Some((landed.address, landed.took)));
+        self.connects.dial_landed(core, &dial, peer, &report, already_connected);
+        if let Some(ticket) = dial.ticket {
+            let answered = match (dial.peer, &*dial.addresses) {
+                (None, [only]) => Some((only.address.clone(), peer)),
+                _ => None,
+            };
+            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed: true }));
+        }
+        // A call may have joined a dial that nobody had asked for.
+        let origin = if dial.waiters.is_empty() { dial.origin } else { Origin::Call };
+        DialOutcome { origin: Some(origin), counted: dial.counted, wanted: !surplus }
+    }
+
+    pub(crate) fn on_dial_error(
+        &mut self,
+        core: &mut Core,
+        connection: ConnectionId,
+        error: &DialError,
+    ) {
+        core.dial_terms.take(connection);
+        let Some(dial) = self.dials.remove(connection) else {
+            self.dials.was_abandoned(connection);
+            return;
+        };
+        let (error, report) = match error {
+            DialError::Transport(errors) => {
+                let report = dial.report(errors, None);
+                (all_failed(&report, core.now >= dial.deadline), report)
+            }
+            other => (refused(other), dial.report(&[], None)),
+        };
+        let failed = FailedDial { dial, error, report };
+        if let Some(ticket) = failed.dial.ticket {
+            let end = ListedDialEnd { ticket, answered: None, landed: false };
+            core.note(Note::ListedDialEnded(end));
+        }
+        self.connects.dial_failed(core, &mut self.dials, &failed);
+        if failed.dial.origin.is_automatic() {
+            self.auto.failed(core, &failed.dial, &failed.error);
+        }
+    }
+
+    /// A query of the DHT couldn't reach a peer: the book has to know, subscribers needn't.
+    pub(crate) fn query_dial_failed(&mut self, core: &mut Core, peer: PeerId, failed: &[Text]) {
+        if core.peers.contains(&peer) {
+            return;
+        }
+        let message = "a search of the DHT couldn't reach the peer".to_owned();
+        let error = LastError { code: ErrorKind::DialFailed, message, at: core.time };
+        core.shared.book.dial_failed(&peer, failed, error);
+        auto::back_off(core, &peer);
+    }
+
+    /// A connection to the peer stands, whoever opened it.
+    pub(crate) fn opened(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.connected(core, peer);
+        auto::look_soon(core);
+    }
+
+    pub(crate) fn closed(&mut self, core: &mut Core, closed: &Closed) {
+        if let Some((reason, stage)) = closed.last {
+            self.connects.peer_gone(core, closed.peer, reason, stage);
+            auto::look_soon(core);
+        }
+    }
+
+    /// Whether the peer has accepted us may be decided: it told who it is, or time has passed.
+    pub(crate) fn settle_acceptance(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.settle(core, peer);
+    }
+
+    /// A user's call disconnects the peer.
+    pub(crate) fn disconnecting(&mut self, core: &mut Core, peer: PeerId) {
+        self.connects.disconnecting(core, &mut self.dials, peer);
+    }
+
+    /// A source has told of a peer.
+    pub(crate) fn discovered(&mut self, core: &mut Core, peer: &PeerId) {
+        if !core.peers.contains(peer) {
+            auto::look_soon(core);
+        }
+    }
+
+    /// Looks whether there is anybody to dial.
+    pub(crate) fn look(&mut self, core: &mut Core) {
+        self.auto.look(core, &mut self.dials);
+    }
+
+    pub(crate) fn dial_listed(&mut self, core: &mut Core, dial: ListedDial) {
+        self.auto.dial_listed(core, &mut self.dials, dial);
+    }
+
+    /// Discovery was stopped: automatic dials aren't wanted any more.
+    pub(crate) fn abandon_automatic(&mut self, core: &mut Core) {
+        self.dials.abandon_automatic(core);
+    }
+
+    pub(crate) fn lookup_step(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        steps: Vec<Lookup>,
+        asked: Source,
+    ) {
+        self.connects.lookup_step(core, call, steps, asked);
+    }
+
+    pub(crate) fn looked_up(
+        &mut self,
+        core: &mut Core,
+        call: CallId,
+        answer: (Vec<Lookup>, Vec<Multiaddr>, Source),
+    ) {
+        self.connects.looked_up(core, &mut self.dials, call, answer);
+    }
+}

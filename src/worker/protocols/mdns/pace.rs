@@ -1,0 +1,98 @@
+//! How often: the three clocks that keep multicast DNS small, whoever asks and however often. Pure;
+//! time comes in as an argument.
+
+use std::collections::VecDeque;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::{Duration, Instant};
+
+use super::Discovered;
+use crate::worker::util::rate::TokenBucket;
+
+/// Between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Packets of one frame read in a second on one interface. A query in a network of as many peers
+/// brings so many answers at once; the costliest takes 0.2 ms a frame, 5 % of the thread.
+pub(crate) const FRAMES_PER_SECOND: u32 = 256;
+/// What may come at once after a silence.
+pub(crate) const BURST_FRAMES: u32 = 2 * FRAMES_PER_SECOND;
+/// What a packet is charged by: an Ethernet frame's worth of bytes. One of 9000 costs the work of six.
+const FRAME_BYTES: usize = 1500;
+
+/// For how long the same isn't told again.
+const REPEAT: Duration = Duration::from_secs(1);
+/// Of how many peers that is known.
+const MAX_RECENT: usize = 256;
+
+/// When something may be sent next, and whether it is to be.
+#[derive(Default)]
+pub(crate) struct Pace {
+    last: Option<Instant>,
+    due: Option<Instant>,
+}
+
+impl Pace {
+    /// Asks for a turn at `at`, or as soon after as the interval allows; an earlier one stays.
+    pub(crate) fn want(&mut self, at: Instant) {
+        let at = self.last.map_or(at, |last| at.max(last + INTERVAL));
+        self.due = Some(self.due.map_or(at, |due| due.min(at)));
+    }
+
+    pub(crate) fn due(&self) -> Option<Instant> {
+        self.due
+    }
+
+    /// Takes the turn, where its time has come.
+    pub(crate) fn take(&mut self, now: Instant) -> bool {
+        if self.due.is_none_or(|due| due > now) {
+            return false;
+        }
+        self.due = None;
+        self.last = Some(now);
+        true
+    }
+}
+
+/// What may still be read on one interface.
+pub(crate) struct Budget(TokenBucket);
+
+impl Budget {
+    pub(crate) fn new() -> Self {
+        Budget(TokenBucket::new(FRAMES_PER_SECOND, BURST_FRAMES))
+    }
+
+    /// Whether a packet of so many bytes may be read.
+    pub(crate) fn take(&mut self, bytes: usize, now: Instant) -> bool {
+        self.0.take_many(bytes.div_ceil(FRAME_BYTES).max(1) as f64, now)
+    }
+}
+
+/// What was told a moment ago: on a quiet machine each answer comes once by each interface, and
+/// again for each asker.
+#[derive(Default)]
+pub(crate) struct Recent {
+    told: VecDeque<(Instant, u64)>,
+    // Keyed at random, so that nobody can hide a peer behind another's hash.
+    hasher: RandomState,
+}
+
+impl Recent {
+    /// Whether this was told within [`REPEAT`]; where not, it is from now on.
+    pub(crate) fn is_repeat(&mut self, heard: &Discovered, now: Instant) -> bool {
+        let mut hasher = self.hasher.build_hasher();
+        heard.hash(&mut hasher);
+        let hash = std::hash::Hasher::finish(&hasher);
+        while self.told.front().is_some_and(|&(at, _)| now.saturating_duration_since(at) >= REPEAT)
+        {
+            self.told.pop_front();
+        }
+        if self.told.iter().any(|&(_, told)| told == hash) {
+            return true;
+        }
+        if self.told.len() == MAX_RECENT {
+            self.told.pop_front();
+        }
+        self.told.push_back((now, hash));
+        false
+    }
+}

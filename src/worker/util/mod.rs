@@ -1,0 +1,13 @@
+//! Helpers that know nothing of the node and serve several rooms.
+
+pub(crate) mod addresses;
+pub(crate) mod clock;
+pub(crate) mod lru;
+pub(crate) mod rate;
+
+use std::time::Duration;
+
+/// A duration in milliseconds, as replies have it.
+pub(crate) fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
