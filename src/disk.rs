@@ -216,7 +216,7 @@ mod tests {
     fn what_the_disk_refused_is_the_source_of_the_error() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         let error = storage_error(Path::new("/d"), "the list can't be written", &full);
-        assert_eq!(error.message(), "the list can't be written (/d): its disk is full");
+        assert_eq!(error.message(), "the list can't be written (/d): its disk has no space left");
         assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
     }
 
