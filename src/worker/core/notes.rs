@@ -15,7 +15,7 @@ pub(crate) enum Note {
     Opened(Opened),
     /// A connection ended.
     Closed(Closed),
-    /// A peer has told who it is, and where it listens.
+    /// A peer's identify has come, with the addresses it listens at.
     Identified { peer: PeerId, listens_at: Vec<Multiaddr> },
     /// A peer doesn't speak identify, or broke it.
     Unidentified { peer: PeerId },

@@ -104,7 +104,7 @@ impl Auto {
         }
     }
 
-    /// Makes an automatic dial; false where nothing may be dialled.
+    /// Makes an automatic dial; false where none begins.
     fn dial(
         &mut self,
         core: &mut Core,

@@ -204,7 +204,7 @@ impl Lookups {
             rr::Event::Message { peer, message, .. } => match message {
                 rr::Message::Request { request, channel, .. } => {
                     let answer = self.answers.answer(core, &peer, &request);
-                    // The asker may be gone; then nobody waits.
+                    // The asker may be gone, and its answer with it.
                     let _ = core.swarm.behaviour_mut().find_peer.send_response(channel, answer);
                 }
                 rr::Message::Response { request_id, response } => {
