@@ -1,5 +1,5 @@
 //! The start of a node: makes the runtime and the swarm, and takes the listen addresses, or says which
-//! one can't be had and why. What comes of it listens and doesn't serve yet.
+//! one can't be had and why. The result is a node that listens and doesn't serve yet.
 
 use std::collections::HashMap;
 use std::io;
@@ -32,7 +32,7 @@ use crate::{Multiaddr, addr};
 pub(crate) struct Bound {
     runtime: Runtime,
     worker: Worker,
-    /// What the swarm told while the addresses were taken: peers may connect at once.
+    /// The swarm's events while the addresses were taken: peers may connect at once.
     early: Vec<SwarmEvent<BehaviourEvent>>,
     crashed: Arc<Notify>,
     warnings: Vec<String>,
@@ -73,7 +73,7 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
 }
 
 impl Bound {
-    /// The listen addresses that couldn't be had, and needn't be.
+    /// Returns the listen addresses that couldn't be had, and needn't be.
     pub(crate) fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -96,12 +96,12 @@ impl Bound {
     }
 }
 
-/// A listener that has told no address after this long has failed.
+/// Time after which a listener that has told no address has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Listens on every configured address. An address the user named must be had; of the defaults,
 /// those that can't be had are warnings as long as one can.
-/// What else the swarm tells meanwhile, of peers that connect at once, goes into `early`.
+/// Puts the swarm's other events meanwhile, of peers that connect at once, into `early`.
 async fn listen(
     swarm: &mut Swarm<Behaviour>,
     shared: &Shared,
@@ -154,8 +154,8 @@ async fn listen(
     }
 }
 
-/// Tells for which of them an address is to be had now. A machine with IPv6 off has none for `::`, which
-/// can be listened at all the same; the listener tells of one when it comes.
+/// Returns the test of whether a listener will tell an address now. A machine with IPv6 off has none for
+/// `::`, which can be listened at all the same; the listener tells of one when it comes.
 fn expected() -> impl Fn(&Multiaddr) -> bool {
     let interfaces = if_addrs::get_if_addrs();
     move |address| match (addr::ip_of(address), &interfaces) {
@@ -191,8 +191,8 @@ fn take_event(
     None
 }
 
-/// libp2p's TCP sets SO_REUSEPORT, so two nodes of one user would share a port in silence; a
-/// plain socket finds out. A port of 0 is always free.
+/// Makes sure with a plain socket that a port is free: libp2p's TCP sets SO_REUSEPORT, so two nodes of
+/// one user would share a port in silence. A port of 0 is always free.
 fn check_free(address: &Multiaddr) -> Result<()> {
     let port = address.iter().find_map(|part| match part {
         Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),

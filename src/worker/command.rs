@@ -1,5 +1,5 @@
-//! What the facade asks of the worker: one enum for each room, each defined and dispatched in its
-//! room. The queue is bounded: a full one is `busy`.
+//! The commands that the facade gives the worker: one enum for each room, each defined and dispatched
+//! in its room. The queue is bounded: where it is full, a command is answered `busy`.
 
 use tokio::sync::mpsc;
 
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Commands waiting for the worker at once.
 const QUEUE_CAPACITY: usize = 1024;
 
-/// What the worker can be asked to do.
+/// A command to the worker.
 pub(crate) enum Command {
     Connections(ConnectionsCommand),
     Content(ContentCommand),
@@ -59,7 +59,7 @@ commands_of_rooms!(
 pub(crate) struct CommandQueue(mpsc::Sender<Command>);
 
 impl CommandQueue {
-    /// A queue and the worker's end of it.
+    /// Makes a queue and the worker's end of it.
     pub(crate) fn new() -> (Self, mpsc::Receiver<Command>) {
         let (sender, receiver) = mpsc::channel(QUEUE_CAPACITY);
         (CommandQueue(sender), receiver)

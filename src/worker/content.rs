@@ -1,4 +1,4 @@
-//! Provider records: tells the DHT that this node has some content, and asks it who has.
+//! Provider records: tells the DHT that this node has some content, and asks it for providers.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::model::Source;
 use crate::model::reply::Provider;
 use crate::{Multiaddr, PeerId};
 
-/// Calls about who has some content.
+/// Calls about the providers of content.
 pub(crate) enum ContentCommand {
     /// Answers how long it took.
     Provide {
@@ -51,7 +51,7 @@ impl Content {
         }
     }
 
-    /// Whether no call waits.
+    /// Tells whether no call waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -90,7 +90,7 @@ impl Content {
         }
     }
 
-    /// The DHT was told, or didn't answer.
+    /// Answers a call that told the DHT, or to which the DHT didn't answer.
     pub(crate) fn provided(&mut self, core: &mut Core, query: QueryId, told: bool) {
         let Some(call) = self.call_of(query) else { return };
         let Some(Waiting { work: Work::Provide { since, reply }, .. }) = self.take(core, call)
@@ -103,7 +103,7 @@ impl Content {
         });
     }
 
-    /// A query for providers came to a part of its result, or to its end.
+    /// Takes a part of the result of a query for providers, or its end.
     pub(crate) fn found_providers(
         &mut self,
         core: &mut Core,
@@ -130,7 +130,7 @@ impl Content {
         }
     }
 
-    /// Answers with the providers told of by now.
+    /// Answers with the providers found by now.
     fn answer_found(&mut self, core: &mut Core, call: CallId) {
         let Some(Waiting { work: Work::Find { providers, reply, .. }, .. }) = self.take(core, call)
         else {
@@ -152,7 +152,7 @@ impl Content {
         reply.send(Ok(found));
     }
 
-    /// A call ends before its query does; what a search has found by its deadline is an answer.
+    /// Ends a call before its query ends; what a search has found by its deadline is an answer.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         let finds = |waiting: &Waiting| matches!(waiting.work, Work::Find { .. });
         if why == Ending::Deadline && self.0.get(&call).is_some_and(finds) {

@@ -28,7 +28,7 @@ use super::shared::Shared;
 use crate::model::event::DisconnectReason;
 use crate::{Multiaddr, addr};
 
-/// How long a stop waits for connections to close in good order.
+/// Time that a graceful shutdown waits for connections to close.
 pub(super) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(500);
 /// Timers served in one turn.
 const TIMERS_AT_ONCE: usize = 32;
@@ -68,7 +68,7 @@ impl Worker {
         }
     }
 
-    /// What a run begins with.
+    /// Begins a run: tells of the addresses that the user gave, and begins discovery.
     pub(super) fn begin(&mut self) {
         self.core.begin_turn();
         // The swarm tells of addresses it finds out, not of those it is given.
@@ -80,7 +80,7 @@ impl Worker {
     }
 
     pub(super) async fn serve(mut self, mut commands: mpsc::Receiver<Command>, crashed: &Notify) {
-        // Dropped before the calls are, so whoever hears `dead` finds the run dead.
+        // Dropped before the calls are, so a caller that is answered `dead` finds the run dead.
         let _mark = DeathMark(Arc::clone(&self.core.shared));
         loop {
             self.core.dial_terms.pause_queries(self.is_quiet());
@@ -102,14 +102,14 @@ impl Worker {
         self.shut_down().await;
     }
 
-    /// One turn of the loop: the time is read once, something happens, and whoever must hear of it does.
+    /// Runs one turn of the loop: reads the time once, lets something happen, and hands round its notes.
     pub(super) fn turn(&mut self, happening: impl FnOnce(&mut Self)) {
         self.core.begin_turn();
         happening(self);
         self.hand_round();
     }
 
-    /// Whether nobody looks for anything: then queries of the DHT dial nobody.
+    /// Tells whether nobody looks for a peer or content: then queries of the DHT make no dials.
     fn is_quiet(&self) -> bool {
         !self.discovery.is_looking(&self.core) && self.lookups.is_empty() && self.content.is_empty()
     }
@@ -301,7 +301,7 @@ impl Worker {
         }
     }
 
-    /// A query of the DHT came to its end, or to a part of its result. Each part knows its own.
+    /// Hands the parts a query's end, or a part of its result. Each knows its own queries.
     fn on_kad(&mut self, event: kad::Event) {
         let kad::Event::OutboundQueryProgressed { id, result, step, stats } = event else { return };
         let core = &mut self.core;
@@ -349,7 +349,7 @@ impl Worker {
         self.core.note(Note::AddressesChanged(AddressChange::ListenRemoved));
     }
 
-    /// Closes every connection in good order, as far as that goes in a moment.
+    /// Shuts down gracefully: closes every connection, as far as that goes within [`SHUTDOWN_PATIENCE`].
     async fn shut_down(mut self) {
         self.core.begin_turn();
         self.discovery.shut_down(&mut self.core);

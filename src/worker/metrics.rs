@@ -1,11 +1,11 @@
-//! What the swarm's events add up to: libp2p's own metrics, and those of ours that only the worker can
-//! count. The worker records, with atomics and locks held for one label set; the facade reads without
-//! the worker, by [`Recorder::encode`].
+//! The metrics that the swarm's events add up to: libp2p's own, and those of ours that only the worker
+//! can count. The worker records, with atomics and locks held for one label set; the facade reads
+//! without the worker, by [`Recorder::encode`].
 //!
 //! No label holds what a remote can choose, or a remote could make as many series as it likes. So parts of
-//! libp2p-metrics aren't used: the protocols in the addresses at which remotes say they see us, and what
-//! identify tells of their own (it would keep a copy of that for each peer, too). Identify and ping are
-//! counted here, under the names libp2p-metrics has for them.
+//! libp2p-metrics aren't used: the protocols in the addresses at which remotes say they see us, and those
+//! that remotes say of themselves by identify (it would keep a copy of these for each peer, too).
+//! Identify and ping are counted here, under the names libp2p-metrics has for them.
 
 use std::fmt;
 
@@ -78,7 +78,7 @@ impl Default for Recorder {
 }
 
 impl Recorder {
-    /// Writes all of it, without the mark of the end.
+    /// Writes all metrics as text, without the mark of its end.
     pub(crate) fn encode(&self, to: &mut String) -> fmt::Result {
         text::encode_registry(to, &self.registry)
     }
@@ -86,7 +86,7 @@ impl Recorder {
     /// Counts what the swarm tells of connections and addresses.
     pub(crate) fn record_swarm<E>(&self, event: &SwarmEvent<E>) {
         match event {
-            // Whoever is connected says at which address it sees us, and helps to confirm it.
+            // Connected remotes say at which address they see us, and help to confirm it.
             SwarmEvent::Behaviour(_)
             | SwarmEvent::NewExternalAddrCandidate { .. }
             | SwarmEvent::ExternalAddrConfirmed { .. }
@@ -144,7 +144,7 @@ impl Identify {
     }
 }
 
-/// Which way a connection came, and over what.
+/// Returns the direction and the transport of a connection, as labels.
 fn connection(endpoint: &ConnectedPoint) -> Labels<2> {
     let direction = match endpoint {
         ConnectedPoint::Dialer { .. } => "outbound",

@@ -1,4 +1,4 @@
-//! That remotes can't make metrics grow.
+//! The promise that remotes can't make metrics grow.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -9,7 +9,7 @@ use libp2p::identity::Keypair;
 use super::*;
 use crate::Multiaddr;
 
-/// The series there are: names with their labels.
+/// Lists the series: names with their labels.
 fn series(recorder: &Recorder) -> Vec<String> {
     let mut text = String::new();
     recorder.encode(&mut text).unwrap();
@@ -17,10 +17,10 @@ fn series(recorder: &Recorder) -> Vec<String> {
     samples.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
 }
 
-/// What one remote causes that says of itself and of us what it likes.
+/// Records the events of a remote that says of itself and of us what it likes.
 fn met(recorder: &Recorder, n: usize) {
     let peer = Keypair::generate_ed25519().public();
-    // As long a stack of protocols as there have been remotes.
+    // A stack of protocols that is longer with each remote.
     let odd: Multiaddr = format!("/ip4/192.0.2.1/tcp/1{}", "/ws".repeat(n)).parse().unwrap();
     let endpoint = ConnectedPoint::Dialer {
         address: format!("/ip4/192.0.2.1/tcp/{}", n + 1).parse().unwrap(),

@@ -1,12 +1,12 @@
 //! The worker: one task that owns the libp2p swarm. Only here are libp2p's swarm and tokio named.
 //!
-//! It takes commands from the facade, events from the swarm and from beside it, and its own timers, one
-//! at a time, and never waits for anything else: the book is memory, the disk has a thread of its own,
-//! and answers and events go into queues that never block.
+//! It takes commands from the facade, events from the swarm, from multicast DNS and from daemons, and
+//! its own timers, one at a time, and never waits for anything else: the book is memory, the disk has
+//! a thread of its own, and answers and events go into queues that never block.
 //!
 //! `core` has what every part needs. The parts stand beside it, a room each: `connections`, `dialing`,
-//! `lookup`, `discovery`, `pubsub`, `content`. None knows another: what others must hear of it pushes
-//! as a note, and `dispatch`, the loop, the only file that knows all parts, hands each note round.
+//! `lookup`, `discovery`, `pubsub`, `content`. None knows another: a part informs others by notes, and
+//! `dispatch`, the loop, the only file that knows all parts, hands each note round.
 //! `behaviour` and `transport` put libp2p together, `protocols` are behaviours of our own; `bind` is
 //! the start, `shared` what the facade and the worker have in common.
 

@@ -1,4 +1,4 @@
-//! How the answer of a command comes back to the caller that waits for it.
+//! The way back of a command's answer to the caller that waits for it.
 //!
 //! A [`Reply`] that is dropped unanswered answers for itself, so a caller never waits for a worker that
 //! stopped or died.
@@ -9,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::error::{Error, ErrorKind, Result};
 
-/// Under which terms a caller waits: until when, cancelled by what, answered where.
+/// The terms under which a caller waits: until when, cancelled by which token, answered where.
 pub(crate) struct Terms<T> {
     pub deadline: Instant,
     pub cancel_token: Option<u64>,
@@ -20,7 +20,7 @@ pub(crate) struct Terms<T> {
 pub(crate) struct Reply<T>(Option<Sender<Result<T>>>);
 
 impl<T> Reply<T> {
-    /// A reply and where to wait for it.
+    /// Makes a reply, and the receiver by which to wait for it.
     pub(crate) fn channel() -> (Self, Receiver<Result<T>>) {
         let (sender, receiver) = bounded(1);
         (Reply(Some(sender)), receiver)
@@ -43,12 +43,12 @@ impl<T> Drop for Reply<T> {
     }
 }
 
-/// The manager stopped while the call was under way.
+/// Returns the error of a call during which the manager stopped.
 pub(crate) fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the manager stopped during the call")
 }
 
-/// The worker panicked.
+/// Returns the error of a call whose worker panicked.
 pub(crate) fn dead() -> Error {
     Error::new(ErrorKind::Dead, "peerkit's worker has died of a bug")
 }

@@ -1,5 +1,5 @@
-//! What a run and its worker have in common: the settings, the memory that the facade reads and the
-//! worker writes, and the way to tell subscribers.
+//! The state that a run and its worker have in common: the settings, the memory that the facade reads
+//! and the worker writes, and the way to tell subscribers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,7 +18,7 @@ use crate::model::Text;
 use crate::model::event::EventKind;
 use crate::{Multiaddr, PeerId, addr};
 
-/// Shared as `Arc<Shared>`; one for each run.
+/// The common state, held as `Arc<Shared>`; one for each run.
 pub(crate) struct Shared {
     pub settings: Settings,
     pub peer_id: PeerId,
@@ -71,17 +71,17 @@ impl Shared {
         self.hub.publish(None, EventKind::ListenAddr { address, active });
     }
 
-    /// The addresses this node listens on, IPv4 and TCP first.
+    /// Returns the addresses this node listens on, IPv4 and TCP first.
     pub(crate) fn listen_addresses(&self) -> Vec<Multiaddr> {
         self.listening.read().clone()
     }
 
-    /// How many addresses this node listens on.
+    /// Counts the addresses this node listens on.
     pub(crate) fn listen_address_count(&self) -> usize {
         self.listening.read().len()
     }
 
-    /// Whether the address is one this node listens on.
+    /// Tells whether this node listens on the address.
     pub(crate) fn listens_on(&self, address: &Multiaddr) -> bool {
         self.listening.read().contains(address)
     }
@@ -96,7 +96,7 @@ impl Shared {
     }
 }
 
-/// IPv4 before IPv6, TCP before QUIC: the same from run to run, whichever socket was first.
+/// Puts IPv4 before IPv6, TCP before QUIC: the same from run to run, whichever socket was first.
 fn usual_order(address: &Multiaddr) -> (bool, bool) {
     let has = |wanted: fn(&Protocol<'_>) -> bool| address.iter().any(|part| wanted(&part));
     (has(|part| matches!(part, Protocol::Ip6(_))), has(|part| matches!(part, Protocol::Udp(_))))

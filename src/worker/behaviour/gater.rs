@@ -23,7 +23,7 @@ use crate::worker::util::clock::Clock;
 use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
-/// Why a connection was refused.
+/// The reason why a connection was refused.
 #[derive(Debug)]
 enum Refusal {
     PublicAddress,
@@ -74,7 +74,7 @@ impl Gater {
         }
     }
 
-    /// Whether the user lets a dial of this origin reach the peer.
+    /// Tells whether the user lets a dial of this origin reach the peer.
     fn is_wanted(&self, peer: &PeerId, origin: Origin) -> bool {
         let record = self.shared.book.get(peer);
         record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
@@ -132,7 +132,7 @@ impl NetworkBehaviour for Gater {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        // Whose address it was may be known only now, and the user may have disconnected meanwhile.
+        // Only now may be known which peer the address is of, and the user may have disconnected it.
         let origin = self.terms.origin(connection).unwrap_or(Origin::Query);
         if !self.is_wanted(&peer, origin) {
             self.limits.fail(connection, Direction::Outbound);

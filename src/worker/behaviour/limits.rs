@@ -33,7 +33,7 @@ impl fmt::Display for Exceeded {
 
 impl std::error::Error for Exceeded {}
 
-/// The connections there are, and whether one more may be.
+/// The counts of connections, and their limits.
 pub(crate) struct Limits {
     limits: LimitsInForce,
     pending_inbound: HashSet<ConnectionId>,
@@ -53,7 +53,7 @@ impl Limits {
         }
     }
 
-    /// A connection begins, inbound or outbound.
+    /// Counts a connection that begins, unless too many are pending.
     pub(crate) fn begin(&mut self, id: ConnectionId, direction: Direction) -> Result<(), Exceeded> {
         let most = self.limits.max_pending;
         let pending = self.pending(direction);
@@ -64,12 +64,12 @@ impl Limits {
         Ok(())
     }
 
-    /// A connection that had begun is over before it was established.
+    /// Forgets a connection that is over before it was established.
     pub(crate) fn fail(&mut self, id: ConnectionId, direction: Direction) {
         self.pending(direction).remove(&id);
     }
 
-    /// A connection that had begun is about to be established.
+    /// Decides whether a connection that had begun may be established.
     pub(crate) fn admit(
         &mut self,
         id: ConnectionId,

@@ -1,4 +1,4 @@
-//! The node's protocols, and the swarm that runs them. `gater` and `limits` say which connections may be.
+//! The node's protocols, and the swarm that runs them. `gater` and `limits` admit connections.
 
 mod gater;
 pub(crate) mod limits;
@@ -30,14 +30,14 @@ use super::util::clock::Clock;
 use crate::config::{DhtMode, Settings};
 use crate::error::Result;
 
-/// What identify announces as the protocol family, as Kubo and go-libp2p do.
+/// The protocol family that identify announces, as Kubo and go-libp2p do.
 const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 /// Addresses dialled at once for one peer.
 const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(8) {
     Some(most) => most,
     None => NonZeroU8::MIN,
 };
-/// Long enough to be never; the swarm adds it to the present moment.
+/// A time that never passes: a hundred years, since the swarm adds it to the present moment.
 const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// The protocols every connection speaks. The gater stands first: what it refuses, no other sees.
@@ -97,7 +97,7 @@ fn identify(keypair: &Keypair, settings: &Settings) -> identify::Behaviour {
             .with_interval(identify_interval(settings.idle_timeout))
             // The peer book is the one place that remembers addresses.
             .with_cache_size(0)
-            // With addresses to keep to ourselves, the worker announces the others itself.
+            // With addresses to keep to ourselves, the worker advertises the others itself.
             .with_hide_listen_addrs(!settings.no_announce.is_empty()),
     )
 }
@@ -107,8 +107,8 @@ fn dht(shared: &Shared, terms: &DialTerms) -> Result<Option<Dht>> {
     Dht::new(shared.peer_id, &shared.settings, terms.clone(), log)
 }
 
-/// How often identify is asked again. Each asking counts as use of the connection, so it must be
-/// rarer than the idle timeout.
+/// Returns the time between two identify requests to a peer. Each counts as use of the connection, so
+/// it must be longer than the idle timeout.
 fn identify_interval(idle_timeout: Option<Duration>) -> Duration {
     const USUAL: Duration = Duration::from_secs(5 * 60);
     idle_timeout.map_or(USUAL, |idle| USUAL.max(idle * 2))

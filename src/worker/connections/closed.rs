@@ -1,4 +1,4 @@
-//! Why a connection ended: what we wanted, or else what its error tells.
+//! The reason why a connection ended: ours, or else the one its error tells.
 
 use std::error::Error as StdError;
 use std::io;
@@ -9,7 +9,7 @@ use libp2p::swarm::ConnectionError;
 
 use crate::model::event::DisconnectReason;
 
-/// The reason a connection ended, and whether it is inferred rather than known.
+/// Returns the reason why a connection ended, and whether it is inferred rather than known.
 pub(super) fn reason(
     ours: Option<DisconnectReason>,
     cause: Option<&ConnectionError>,
@@ -43,21 +43,21 @@ fn is_closing(error: &(dyn StdError + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|io| closing.contains(&io.kind()))
 }
 
-/// Whether the bytes that came made no sense: neither side wanted that.
+/// Tells whether the bytes that came broke a protocol: neither side wanted that end.
 fn breaks_protocol(error: &io::Error) -> bool {
     let kinds = chain(error).filter_map(|inner| inner.downcast_ref::<io::Error>());
     kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::InvalidData)
         || chain(error).any(|inner| inner.to_string().contains("decode error"))
 }
 
-/// QUIC heard nothing for its idle timeout.
+/// Tells whether QUIC received nothing for its idle timeout.
 fn is_quic_timeout(error: &(dyn StdError + 'static)) -> bool {
     // quinn's error is private inside; its text for `ConnectionError::TimedOut` is this.
     error.is::<quic::Error>() && error.to_string() == "timed out"
 }
 
-/// Whether the two sides shared no stream multiplexer. Its negotiation is lazy, so a dialler learns of
-/// it only when the connection is used.
+/// Tells whether the two sides shared no stream multiplexer. Its negotiation is lazy, so a dialler
+/// learns of it only when the connection is used.
 pub(super) fn is_muxer_mismatch(cause: &ConnectionError) -> bool {
     match cause {
         ConnectionError::IO(error) => chain(error).any(|inner| inner.is::<NegotiationError>()),
@@ -65,8 +65,8 @@ pub(super) fn is_muxer_mismatch(cause: &ConnectionError) -> bool {
     }
 }
 
-/// An I/O error, what it wraps, and so on: each boxing of a muxer wraps its errors once more, and
-/// `source` passes over what an `io::Error` holds.
+/// Walks an I/O error, the error it wraps, and so on: each boxing of a muxer wraps its errors once more,
+/// and `source` passes over what an `io::Error` holds.
 fn chain<'a>(error: &'a io::Error) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     let first: &'a (dyn StdError + 'static) = error;
     std::iter::successors(Some(first), |error: &&'a (dyn StdError + 'static)| {

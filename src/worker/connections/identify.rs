@@ -1,4 +1,4 @@
-//! Identify: takes what a remote tells of itself, cut down to what can be kept of a stranger.
+//! Identify: takes what a remote says of itself, within bounds, since any remote can connect.
 
 use libp2p::identify;
 use libp2p::swarm::ConnectionId;
@@ -14,7 +14,7 @@ use crate::worker::util::addresses::filter_addresses;
 
 /// Characters kept of a remote's agent and protocol version.
 const MAX_AGENT_CHARS: usize = 256;
-/// A protocol name longer than this is left out.
+/// The longest name of a protocol that is kept.
 const MAX_PROTOCOL_BYTES: usize = 256;
 
 pub(crate) fn on_identify(core: &mut Core, event: identify::Event) {
@@ -54,7 +54,7 @@ fn identified(core: &mut Core, peer: PeerId, id: ConnectionId, info: identify::I
     let book = &core.shared.book;
     let before = book.get(&peer);
     book.identified(&peer, told, core.time);
-    // A remote may tell again as often as it likes; subscribers hear of it when it is news.
+    // A remote may push its identify as often as it likes; an event is sent when something is new.
     if let Some(record) = book.get(&peer)
         && !(known && before.is_some_and(|before| before.tells_the_same(&record)))
     {

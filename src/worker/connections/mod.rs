@@ -1,6 +1,6 @@
-//! Who is connected. What the swarm tells of connections goes into the table, the book, and out as
-//! events: connected is per peer, so `peer_connected` comes at the first connection and
-//! `peer_disconnected` at the last.
+//! The connected peers. Takes the swarm's connections into the table and the book, and sends events:
+//! a peer is connected while it has a connection, so `peer_connected` comes at its first and
+//! `peer_disconnected` at its last.
 //!
 //! `identify` takes what peers say of themselves, `closed` tells why a connection ended, `trim` closes
 //! what is too many; `disconnect` and `ping` are the calls about a connected peer.
@@ -36,7 +36,7 @@ const MAX_ERROR_CHARS: usize = 300;
 
 /// Calls about connected peers.
 pub(crate) enum ConnectionsCommand {
-    /// Answers whether there was a connection. With `forget`, nobody is told of the peer any more.
+    /// Answers whether there was a connection. With `forget`, no remote is told of the peer any more.
     Disconnect {
         peer: PeerId,
         forget: bool,
@@ -71,13 +71,13 @@ impl Connections {
         }
     }
 
-    /// A call of this part ends before its work is done.
+    /// Ends a call of this part before its work is done.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         self.disconnects.ended(core, call, why);
         self.pings.ended(core, call, why);
     }
 
-    /// A connection is established; `outcome` says what became of the dial that led to it.
+    /// Takes an established connection; `outcome` is that of the dial that led to it.
     pub(crate) fn on_established(
         &mut self,
         core: &mut Core,
@@ -136,7 +136,7 @@ impl Connections {
     }
 }
 
-/// Whether the user lets a connection of this origin stand.
+/// Tells whether the user lets a connection of this origin stand.
 fn admits(core: &Core, peer: &PeerId, origin: Origin) -> bool {
     let record = core.shared.book.get(peer);
     record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
@@ -172,7 +172,7 @@ fn add(
         origin,
         closing: None,
     };
-    // That the user gave an address is put down by the facade, on disk before it answers.
+    // The facade puts down that the user gave an address, on disk before it answers.
     let dialled = (direction == Direction::Outbound).then_some(&remote);
     let source = source(core, &peer, origin);
     let found = core.shared.book.discovered(
@@ -189,8 +189,8 @@ fn add(
     core.note(Note::Opened(Opened { peer, origin, first }));
 }
 
-/// How the connection says the peer is known. Who is on the bootstrap list stays in the book, so an
-/// entry that is gone, or led to somebody it doesn't name, makes nobody so.
+/// Returns the source that the connection is of the peer. A bootstrap peer stays in the book, so a dial
+/// of the list makes one only of a peer that the list names now, not of another that answered.
 fn source(core: &Core, peer: &PeerId, origin: Option<Origin>) -> Source {
     match origin {
         None => Source::Inbound,

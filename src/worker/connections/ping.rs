@@ -17,7 +17,7 @@ use crate::worker::util::millis;
 #[derive(Default)]
 pub(super) struct Pings(HashMap<CallId, Pinging>);
 
-/// How far a call is.
+/// The progress of a call.
 struct Pinging {
     peer: PeerId,
     text: Text,
@@ -64,7 +64,7 @@ impl Pings {
         }
     }
 
-    /// One ping of a call is over: sends the next, or answers.
+    /// Takes the outcome of one ping of a call: sends the next, or answers.
     fn advance(&mut self, core: &mut Core, outcome: Outcome) {
         let Some(call) = outcome.request.map(CallId::of_number) else { return };
         let Some(pinging) = self.0.get_mut(&call) else { return };

@@ -1,6 +1,6 @@
-//! Closes what is too many: with more connections than `high_water`, those of the least useful peers,
-//! until `low_water` are left; with more peers than `low_water`, those that only a query of the DHT
-//! wanted and has had time to use.
+//! Trims connections: with more than `high_water`, those of the least useful peers, until `low_water`
+//! are left; with more peers than `low_water`, those that only a query of the DHT wanted and has had
+//! time to use.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::model::event::DisconnectReason;
 use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
 
-/// A connection isn't trimmed before this age (Kubo's `GracePeriod`).
+/// The age before which a connection isn't trimmed (Kubo's `GracePeriod`).
 const TRIM_GRACE: Duration = Duration::from_secs(20);
 
 /// The age before which nothing is trimmed; tests of the whole node may shorten it.
@@ -86,16 +86,16 @@ fn close(core: &mut Core, peers: Vec<PeerId>, why: &str) {
 #[derive(Clone, Copy)]
 struct Candidate {
     peer: PeerId,
-    /// Whether we opened a connection to it: somebody here wanted it.
+    /// True where we opened a connection to it, so something here wanted the peer.
     ours: bool,
     since: Instant,
     connections: usize,
 }
 
-/// Chooses whose connections to close so that `surplus` are, the least useful first: those of peers
-/// that only came to us before those we dialled, and of each the youngest first, since whoever opens
-/// connections in masses can't make them old (docs/adr/0011). Those in their grace period are spared;
-/// where that leaves too many, also gives when to look again.
+/// Chooses the peers to trim so that `surplus` connections close, the least useful first: peers that
+/// only dialled us before those we dialled, and of each kind the youngest first, since a remote that
+/// opens connections in masses can't make them old (docs/adr/0011). Spares those in their grace period;
+/// where that leaves too many, also returns when to look again.
 fn choose_victims(
     mut candidates: Vec<Candidate>,
     surplus: usize,

@@ -21,7 +21,7 @@ fn age(core: &mut Core, seconds: u64) {
     core.now += Duration::from_secs(seconds);
 }
 
-/// A candidate by age in seconds, and whether we opened the connection.
+/// Makes a candidate by age in seconds, and whether we opened the connection.
 fn candidate(now: Instant, age: u64, ours: bool, connections: usize) -> Candidate {
     let since = now - Duration::from_secs(age);
     Candidate { peer: PeerId::random(), ours, since, connections }

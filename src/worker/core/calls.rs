@@ -1,5 +1,5 @@
-//! The calls that wait for the worker: until when, by which token they can be cancelled, and which
-//! part answers them. What a call is for only its part knows.
+//! The calls that wait for the worker: the tokens by which they can be cancelled, the peers they need,
+//! and the parts that answer them. Only its part knows what a call is for.
 
 use std::collections::HashMap;
 use std::time::Instant;
@@ -16,12 +16,12 @@ const MAX_WAITING: usize = 4096;
 pub(crate) struct CallId(u64);
 
 impl CallId {
-    /// The number of the call, for what knows calls by number.
+    /// Returns the number of the call, for behaviours that know calls by number.
     pub(crate) const fn number(self) -> u64 {
         self.0
     }
 
-    /// The call of a number that [`number`](Self::number) gave.
+    /// Returns the call of a number that [`number`](Self::number) gave.
     pub(crate) const fn of_number(number: u64) -> Self {
         CallId(number)
     }
@@ -37,7 +37,7 @@ pub(crate) enum Owner {
     Lookups,
 }
 
-/// Why a call ends before its work is done.
+/// The reason why a call ends before its work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
     Deadline,
@@ -45,7 +45,7 @@ pub(crate) enum Ending {
 }
 
 impl Ending {
-    /// The error for a call that has nothing better to answer; `late` is what didn't come in time.
+    /// Returns the error for a call that has nothing else to answer; `late` says what didn't come in time.
     pub(crate) fn error(self, late: &str) -> Error {
         match self {
             Ending::Deadline => Error::new(ErrorKind::Timeout, late),
@@ -54,7 +54,7 @@ impl Ending {
     }
 }
 
-/// The error for a call whose token was cancelled.
+/// Returns the error for a call whose token was cancelled.
 fn cancelled() -> Error {
     Error::new(ErrorKind::Cancelled, "the call was cancelled")
 }
@@ -74,7 +74,7 @@ pub(crate) struct Calls {
 }
 
 impl Calls {
-    /// Registers a call; one too many is answered `busy`. Whatever it begins begins after this.
+    /// Registers a call, before any of its work begins; above [`MAX_WAITING`] answers it `busy`.
     pub(super) fn register<T>(
         &mut self,
         owner: Owner,
@@ -107,12 +107,12 @@ impl Calls {
         }
     }
 
-    /// Whether a call needs connections of this peer.
+    /// Tells whether a call needs connections of this peer.
     pub(crate) fn need(&self, peer: &PeerId) -> bool {
         self.waiting.values().any(|call| call.peer.as_ref() == Some(peer))
     }
 
-    /// The calls that carry the token.
+    /// Returns the calls that carry the token.
     pub(crate) fn with_token(&self, token: u64) -> Vec<CallId> {
         let carrying = self.waiting.iter().filter(|(_, call)| call.cancel_token == Some(token));
         carrying.map(|(id, _)| *id).collect()

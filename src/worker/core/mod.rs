@@ -1,5 +1,5 @@
 //! The core: what every part of the worker needs. The swarm, the table of connections, the calls that
-//! wait, the timers, the time, and the notes by which parts tell one another. It knows no part.
+//! wait, the timers, the time, and the notes by which parts inform one another. It knows no part.
 
 pub(crate) mod calls;
 pub(crate) mod notes;
@@ -38,7 +38,7 @@ pub(crate) struct Core {
     clock: Clock,
     /// The time, as of the beginning of this turn.
     pub now: Instant,
-    /// The same by the wall clock.
+    /// The same moment by the wall clock.
     pub time: Timestamp,
     pub swarm: Swarm<Behaviour>,
     pub shared: Arc<Shared>,
@@ -75,7 +75,7 @@ impl Core {
         (self.now, self.time) = (self.clock.now(), self.clock.time());
     }
 
-    /// The clock, for what runs between turns.
+    /// Returns the clock, for what runs between turns.
     pub(crate) fn clock(&self) -> Clock {
         self.clock.clone()
     }
@@ -84,7 +84,7 @@ impl Core {
         self.notes.push_back(note);
     }
 
-    /// Registers a call that is to wait; one too many is answered `busy`.
+    /// Registers a call that is to wait; where too many wait already, answers it `busy`.
     pub(crate) fn register<T>(
         &mut self,
         owner: Owner,
@@ -110,7 +110,7 @@ impl Core {
         let _ = self.swarm.disconnect_peer_id(*peer);
     }
 
-    /// Takes what a source told of a peer: into the book, the statistics, and out as an event. The
+    /// Takes a peer that a source discovered: into the book, the statistics, and out as an event. Its
     /// addresses were filtered already.
     pub(crate) fn discovered(&mut self, source: Source, peer: PeerId, addresses: &[Multiaddr]) {
         let log = &self.shared.discovery;
@@ -134,13 +134,13 @@ impl Core {
         }
     }
 
-    /// Counts what a source told of a peer that is in the book now; `new`: it wasn't before.
+    /// Counts a peer that a source discovered and that is in the book now; `new`: it wasn't before.
     pub(crate) fn count_discovery(&mut self, source: Source, peer: PeerId, new: bool) {
         self.shared.discovery.received(source, peer, new, self.time);
         self.note(Note::Discovered { peer, new });
     }
 
-    /// Counts addresses that a source told and that were filtered out.
+    /// Counts the addresses of a source that were filtered out.
     pub(crate) fn count_dropped(&self, source: Source, dropped: &Dropped) {
         for (reason, count) in dropped.by_reason() {
             self.shared.discovery.dropped(source, reason, count);
@@ -154,12 +154,12 @@ impl Core {
         self.note(Note::AddressesChanged(AddressChange::External));
     }
 
-    /// The DHT's behaviour, where the configuration has it on.
+    /// Returns the DHT's behaviour, where the configuration has it on.
     pub(crate) fn dht(&mut self) -> Option<&mut Dht> {
         self.swarm.behaviour_mut().dht.as_mut()
     }
 
-    /// The DHT, where there is anybody to ask.
+    /// Returns the DHT, where its routing table has a peer to ask.
     pub(crate) fn dht_with_peers(&mut self) -> Result<&mut Dht> {
         let Some(dht) = self.dht() else {
             return Err(Error::new(ErrorKind::Unsupported, "the DHT is off")
@@ -174,7 +174,7 @@ impl Core {
         Ok(dht)
     }
 
-    /// The connected peers that speak the find-peer protocol, but for the one that is looked for.
+    /// Returns the connected peers that speak the find-peer protocol, except the wanted one.
     pub(crate) fn askable(&self, wanted: &PeerId, most: usize) -> Vec<PeerId> {
         let protocol = self.shared.settings.discovery.find_peer_protocol.as_str();
         let book = &self.shared.book;
@@ -183,18 +183,18 @@ impl Core {
         asked.filter(|peer| *peer != wanted && speaks(peer)).take(most).copied().collect()
     }
 
-    /// Whether anybody could be asked where a peer is.
+    /// Tells whether there is anybody to ask where a peer is.
     pub(crate) fn can_look_up(&mut self, peer: &PeerId) -> bool {
         self.dht_with_peers().is_ok() || !self.askable(peer, 1).is_empty()
     }
 
-    /// How long ago a moment of this run was.
+    /// Returns the time since a moment of this run.
     pub(crate) fn since(&self, moment: Instant) -> Duration {
         self.now.saturating_duration_since(moment)
     }
 }
 
-/// Tells others of a listen address in the cases where identify doesn't by itself.
+/// Advertises a listen address where identify doesn't by itself.
 pub(crate) fn advertise(swarm: &mut Swarm<Behaviour>, settings: &Settings, address: &Multiaddr) {
     if !settings.no_announce.is_empty() && !settings.no_announce.contains(address) {
         swarm.add_external_address(address.clone());

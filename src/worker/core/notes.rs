@@ -1,5 +1,5 @@
-//! What parts have others hear of. A part pushes notes to the core; `Worker` hands each round, in one
-//! written order. Some tell what happened, some ask for what another part can do.
+//! The notes by which a part informs others. A part pushes a note to the core; `Worker` hands it round,
+//! in one written order. Some notes tell what happened, some ask for what another part can do.
 
 use std::time::Instant;
 
@@ -15,44 +15,44 @@ pub(crate) enum Note {
     Opened(Opened),
     /// A connection ended.
     Closed(Closed),
-    /// A peer has told who it is, and where it listens.
+    /// A peer's identify has come, with the addresses it listens at.
     Identified { peer: PeerId, listens_at: Vec<Multiaddr> },
     /// A peer doesn't speak identify, or broke it.
     Unidentified { peer: PeerId },
     /// A user's call disconnects the peer: dials to it end as well.
     Disconnecting { peer: PeerId },
-    /// The user removes the peer: nobody is told of it any more.
+    /// The user removes the peer: no remote is told of it any more.
     Forgotten { peer: PeerId },
-    /// A source has told of a peer; `new`: the book didn't know it.
+    /// A source has discovered a peer; `new`: the book didn't know it.
     Discovered { peer: PeerId, new: bool },
     /// This node can be reached at other addresses than before.
     AddressesChanged(AddressChange),
-    /// Discovery wants a peer of the bootstrap list dialled, or an address that names nobody.
+    /// Discovery wants a peer of the bootstrap list dialled, or an address that names no peer.
     DialListed(ListedDial),
-    /// A dial that [`Note::DialListed`] asked for is over, or there was no need of one.
+    /// A dial that [`Note::DialListed`] asked for is over, or wasn't made.
     ListedDialEnded(ListedDialEnd),
     /// A query of the DHT couldn't reach a peer.
     QueryDialFailed { peer: PeerId, addresses: Vec<Text> },
     /// A call needs to know where a peer is.
     LookUp(LookUp),
-    /// A look-up begins a step; these are over.
+    /// A look-up begins a step that asks `asked`; `steps` are over.
     LookupStep { call: CallId, steps: Vec<Lookup>, asked: Source },
     /// A look-up is over.
     LookedUp { call: CallId, steps: Vec<Lookup>, found: Vec<Multiaddr>, source: Source },
     /// The call that waits for a look-up is over.
     StopLookUp { call: CallId },
-    /// What a pass found may be dialled.
+    /// A pass is over: the peers it discovered may be dialled.
     PassEnded,
-    /// Discovery was stopped: what the node dials by itself is given up.
+    /// Discovery was stopped: automatic dials are given up.
     AutomaticDialsUnwanted,
 }
 
-/// What became of an outgoing dial whose connection stands now; of an inbound connection, nothing.
+/// The outcome of a dial whose connection stands now; for an inbound connection, one without origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DialOutcome {
-    /// Why it was dialled; None: the remote did.
+    /// The reason why it was dialled; None: the remote dialled.
     pub origin: Option<Origin>,
-    /// Whether the book has counted the dial as an attempt; it can't for a peer it doesn't know yet.
+    /// True where the book has counted the dial as an attempt; it can't for a peer it doesn't know yet.
     pub counted: bool,
     /// False where nobody waits for it any more, or the peer turned out to be connected already.
     pub wanted: bool,
@@ -61,41 +61,41 @@ pub(crate) struct DialOutcome {
 pub(crate) struct Opened {
     pub peer: PeerId,
     pub origin: Option<Origin>,
-    /// Whether it is the only connection to the peer.
+    /// True where it is the only connection to the peer.
     pub first: bool,
 }
 
 pub(crate) struct Closed {
     pub peer: PeerId,
     pub origin: Option<Origin>,
-    /// The peer is connected no more: why, and how far that connection had come.
+    /// Of the peer's last connection: the reason why it ended, and how far it had come.
     pub last: Option<(DisconnectReason, DialStage)>,
 }
 
 pub(crate) struct ListedDial {
     pub peer: Option<PeerId>,
     pub addresses: Vec<Multiaddr>,
-    /// Discovery's own number of it.
+    /// Discovery's own number of the dial.
     pub ticket: u64,
 }
 
 pub(crate) struct ListedDialEnd {
     pub ticket: u64,
-    /// Who answered at the one address of a dial that named nobody.
+    /// The one address of a dial that named no peer, and the peer that answered there.
     pub answered: Option<(Multiaddr, PeerId)>,
-    /// Whether a connection stands.
+    /// True where a connection stands.
     pub landed: bool,
 }
 
 pub(crate) struct LookUp {
     pub call: CallId,
     pub peer: PeerId,
-    /// Addresses that failed already: who tells of no other has told nothing.
+    /// Addresses that failed already: an answer that has no other is no answer.
     pub tried: Vec<Text>,
     pub deadline: Instant,
 }
 
-/// How the addresses of this node changed.
+/// The change of this node's addresses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AddressChange {
     ListenAdded,

@@ -11,10 +11,10 @@ use crate::model::event::DisconnectReason;
 use crate::model::{Direction, Text, TransportKind};
 use crate::{Multiaddr, PeerId};
 
-/// A remote that speaks no identify has accepted us if the connection is open after this long: a
-/// remote that blocks us looks established for half a millisecond, then closes.
+/// Time for which the connection to a remote that speaks no identify must be open until the remote has
+/// accepted us: one that blocks us looks established for half a millisecond, then closes.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
-/// A remote whose identify neither comes nor fails has accepted us after this long.
+/// Time after which a remote whose identify neither comes nor fails has accepted us.
 pub(crate) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Every connected peer.
@@ -28,7 +28,7 @@ pub(crate) struct Peers {
 pub(crate) struct Peer {
     /// The id in base58.
     pub text: Text,
-    /// Oldest first.
+    /// The peer's connections, the oldest first.
     pub connections: Vec<Connection>,
 }
 
@@ -42,13 +42,13 @@ pub(crate) struct Connection {
     pub transport: TransportKind,
     pub since: Instant,
     pub identity: Identity,
-    /// Why we dialled it; a call that asks for the peer makes it the call's. None: the remote dialled.
+    /// The reason why we dialled; a call for the peer makes it [`Origin::Call`]. None: the remote dialled.
     pub origin: Option<Origin>,
-    /// Why we are closing it.
+    /// The reason why we are closing it.
     pub closing: Option<DisconnectReason>,
 }
 
-/// Whether the remote has told who it is.
+/// The state of the remote's identify.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Identity {
     Awaited,
@@ -70,7 +70,7 @@ impl Peers {
         self.connected.contains_key(peer)
     }
 
-    /// How many peers are connected.
+    /// Counts the connected peers.
     pub(crate) fn len(&self) -> usize {
         self.connected.len()
     }
@@ -117,26 +117,26 @@ impl Peers {
         Some((connection, gone))
     }
 
-    /// Whether a connection to the peer stands that isn't being closed.
+    /// Tells whether a connection to the peer stands that isn't being closed.
     pub(crate) fn is_live(&self, peer: &PeerId) -> bool {
         self.get(peer).is_some_and(|state| state.live().next().is_some())
     }
 
-    /// The peer whose connection has this very remote address.
+    /// Returns the peer whose connection has this very remote address.
     pub(crate) fn at_address(&self, address: &Multiaddr) -> Option<PeerId> {
         let text = address.to_string();
         let is_there = |state: &Peer| state.live().any(|connection| *connection.address == *text);
         self.iter().find(|(_, state)| is_there(state)).map(|(peer, _)| *peer)
     }
 
-    /// The address at which a connected peer is seen.
+    /// Returns the address at which a connected peer is seen.
     pub(crate) fn seen_at(&self, peer: &PeerId) -> Option<Multiaddr> {
         self.get(peer)?.connections.first()?.address.parse().ok()
     }
 }
 
 impl Peer {
-    /// The connections that aren't being closed.
+    /// Returns the connections that aren't being closed.
     pub(crate) fn live(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter(|connection| connection.closing.is_none())
     }
@@ -154,12 +154,12 @@ impl Peer {
 }
 
 impl Connection {
-    /// How long it has stood.
+    /// Returns the time it has stood.
     pub(crate) fn age(&self, now: Instant) -> Duration {
         now.saturating_duration_since(self.since)
     }
 
-    /// Whether the remote has accepted us, as far as can be told by now.
+    /// Tells whether the remote has accepted us, as far as is known by now.
     pub(crate) fn accepted(&self, now: Instant) -> bool {
         match self.identity {
             Identity::Known => true,
@@ -168,7 +168,7 @@ impl Connection {
         }
     }
 
-    /// When silence will count as acceptance, where that is still to come.
+    /// Returns the moment when silence will count as acceptance, where that is still to come.
     pub(crate) fn decided_at(&self, now: Instant) -> Option<Instant> {
         let at = match self.identity {
             Identity::Known => return None,
@@ -178,7 +178,7 @@ impl Connection {
         Some(at).filter(|at| *at > now)
     }
 
-    /// Whether it has stood for as long as acceptance takes without identify.
+    /// Tells whether it has stood for [`GRACE`], the time that acceptance takes without identify.
     pub(crate) fn has_stood(&self, now: Instant) -> bool {
         self.age(now) >= GRACE
     }

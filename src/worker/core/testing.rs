@@ -28,7 +28,7 @@ use crate::worker::shared::Shared;
 use crate::worker::transport::terms::DialTerms;
 use crate::worker::util::clock::Clock;
 
-/// A core with this configuration. Must be called on a runtime.
+/// Makes a core with this configuration. Must be called on a runtime.
 pub(crate) fn core(config: Value) -> (Core, Clock, Keypair) {
     let config = Config::from_json(&config.to_string()).unwrap();
     let settings = Settings::resolve(&config, None).unwrap();
@@ -43,14 +43,14 @@ pub(crate) fn core(config: Value) -> (Core, Clock, Keypair) {
     (Core::new(swarm.unwrap(), shared, terms, clock.clone()), clock, keypair)
 }
 
-/// The terms of a call with this much time, and where its answer comes.
+/// Makes the terms of a call that has `timeout`, and the receiver of its answer.
 pub(crate) fn terms<T>(core: &Core, timeout: Duration) -> (Terms<T>, Receiver<Result<T>>) {
     let (reply, answer) = Reply::channel();
     (Terms { deadline: core.now + timeout, cancel_token: None, reply }, answer)
 }
 
 impl Core {
-    /// Lets this much time go by. The timers that went off by then are the caller's to serve.
+    /// Lets time go by. The caller serves the timers that went off.
     pub(crate) fn pass_time(&mut self, clock: &Clock, by: Duration) {
         clock.advance(by);
         self.begin_turn();
@@ -94,7 +94,7 @@ impl Core {
         number
     }
 
-    /// Lets a connected peer have said that it speaks a protocol.
+    /// Notes that a connected peer speaks a protocol, as its identify would.
     pub(crate) fn speaks_for_test(&mut self, peer: PeerId, protocol: &str) {
         let told = Identified { protocols: vec![protocol.to_owned()], ..Identified::default() };
         self.shared.book.identified(&peer, told, self.time);

@@ -1,4 +1,4 @@
-//! The worker's timers, in order of time: one for each purpose. To set one that is set moves it.
+//! The worker's timers, in order of time: one for each purpose. Setting one again moves it.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Instant;
@@ -11,9 +11,9 @@ use crate::PeerId;
 pub(crate) enum Timer {
     /// The deadline of a call.
     Deadline(CallId),
-    /// Whether a peer has accepted us may be decided.
+    /// The silence of a peer may count as acceptance.
     Acceptance(PeerId),
-    /// A step of a call's search for a peer has had its time.
+    /// The time of a step of a call's look-up is over.
     LookupStep(CallId),
     /// A pass of discovery is due.
     Pass,

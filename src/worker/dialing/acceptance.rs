@@ -1,5 +1,5 @@
-//! How a connect ends: with the remote's acceptance, which is what a success means, or with an error
-//! that says what became of each address.
+//! The end of a connect: the remote's acceptance, which is what a success means, or an error that says
+//! what became of each address.
 
 use serde_json::json;
 
@@ -18,8 +18,8 @@ use crate::worker::core::timers::Timer;
 use crate::worker::util::millis;
 
 impl Connects {
-    /// A connection to the peer stands: whoever waits for the peer in any way now waits for its
-    /// acceptance.
+    /// Has all calls for a peer that is connected now wait for its acceptance, whatever they waited for
+    /// before.
     pub(super) fn connected(&mut self, core: &mut Core, peer: PeerId) {
         let its = |state: &State| !matches!(state, State::Accepting { .. });
         let waiting = self.matching(|c| its(&c.state) && c.target.peer == Some(peer));
@@ -93,7 +93,7 @@ impl Connects {
         connect.reply.send(Err(error));
     }
 
-    /// The peer is gone: whoever waited for its acceptance learns that it didn't take us.
+    /// Fails the calls that waited for the acceptance of a peer that is gone.
     pub(super) fn peer_gone(
         &mut self,
         core: &mut Core,
@@ -144,7 +144,7 @@ impl Connects {
     }
 }
 
-/// Tells the book and the subscribers of a dial that came to nothing.
+/// Tells the book and the subscribers of a failed dial.
 pub(super) fn tell_failure(
     core: &Core,
     peer: Option<PeerId>,

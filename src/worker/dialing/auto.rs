@@ -1,6 +1,6 @@
-//! The auto dialer: while few peers are connected it dials those that the book knows, one look at a
-//! time, and the bootstrap peers that discovery wants dialled. It dials nobody whose intent forbids
-//! it, and no address that the profile keeps from being dialled unasked.
+//! The auto dialer: while few peers are connected, each look dials some that the book knows; it also
+//! dials the bootstrap peers that discovery wants dialled. It dials no peer whose intent forbids it,
+//! and no address that the profile keeps from automatic dials.
 
 use std::time::Duration;
 
@@ -16,26 +16,26 @@ use crate::worker::core::timers::Timer;
 use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
-/// Peers that discovery tries to be connected to, where `low_water` isn't less (Kubo's low water).
+/// Connected peers that the auto dialer aims at, where `low_water` isn't less (Kubo's low water).
 const WANTED: u32 = 32;
 /// Automatic dials at once.
 const AT_ONCE: usize = 8;
-/// Peers never reached before that are dialled in a second, and at once; and the addresses tried of one.
+/// Unproven peers that are dialled in a second, and at once; and the addresses tried of one.
 const UNPROVEN_PER_S: u32 = 4;
 const UNPROVEN_AT_ONCE: u32 = 32;
 const UNPROVEN_ADDRESSES: usize = 4;
 const UNPROVEN_PAUSE: Duration = Duration::from_millis(250);
-/// How long one dial may take.
+/// Time that one automatic dial may take.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
-/// Discovered peers come in flocks; a look at what to dial waits this long for the rest.
+/// Time that a look for peers to dial waits: discovered peers come many at a time.
 const SOON: Duration = Duration::from_millis(50);
-/// The first retry of a peer that couldn't be dialled comes after this, each further one after twice
-/// the time before, at most the longest.
+/// Time before the first retry of a peer that couldn't be dialled; each further one comes after twice
+/// the time before, at most after [`LONGEST_RETRY`].
 const FIRST_RETRY: Duration = Duration::from_secs(5);
 const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 pub(super) struct Auto {
-    /// The rate at which peers are dialled that were never reached.
+    /// The rate at which unproven peers are dialled.
     unproven: TokenBucket,
 }
 
@@ -45,13 +45,13 @@ impl Default for Auto {
     }
 }
 
-/// Has the dialer look in a moment: there may be somebody to dial.
+/// Has the dialer look after [`SOON`]: there may be a peer to dial.
 pub(super) fn look_soon(core: &mut Core) {
     core.timers.set_at_latest(core.now + SOON, Timer::AutoDial);
 }
 
 impl Auto {
-    /// Dials what is worth it, while few peers are connected.
+    /// Dials peers of the book while few are connected.
     pub(super) fn look(&mut self, core: &mut Core, dials: &mut Dials) {
         if !core.shared.discovery.active() {
             return;
@@ -74,7 +74,7 @@ impl Auto {
                 self.dial(core, dials, target, Origin::Bootstrap, None)
             } else {
                 if !record.was_reached() {
-                    // Whoever makes up peers must not make us dial as fast as they come.
+                    // A remote that makes up peers must not make us dial as fast as it sends them.
                     if !self.unproven.take(core.now) {
                         let again = core.now + UNPROVEN_PAUSE;
                         return core.timers.set_at_latest(again, Timer::AutoDial);
@@ -93,7 +93,7 @@ impl Auto {
         }
     }
 
-    /// Dials a peer of the bootstrap list where that says it is, or an address that names nobody.
+    /// Dials a peer of the bootstrap list at its listed addresses, or a listed address that names no peer.
     pub(super) fn dial_listed(&mut self, core: &mut Core, dials: &mut Dials, dial: ListedDial) {
         let ListedDial { peer, addresses, ticket } = dial;
         let dialling = peer.is_some_and(|peer| dials.any_to(&peer));
@@ -104,7 +104,7 @@ impl Auto {
         }
     }
 
-    /// Dials without having been asked to; false where nothing may be dialled.
+    /// Makes an automatic dial; false where none begins.
     fn dial(
         &mut self,
         core: &mut Core,
@@ -134,7 +134,7 @@ impl Auto {
         }
     }
 
-    /// An automatic dial failed: another may take its place.
+    /// Backs off from the peer of a failed automatic dial; another dial may take its place.
     pub(super) fn failed(&mut self, core: &mut Core, dial: &Dial, failure: &Error) {
         if let Some(peer) = &dial.peer {
             back_off(core, peer);
@@ -156,8 +156,8 @@ pub(super) fn back_off(core: &mut Core, peer: &PeerId) {
     }
 }
 
-/// How many peers to be connected to for its own sake. With an idle timeout none: whoever is dialled
-/// for nothing would be closed as idle, and dialled again.
+/// Returns the number of peers to be connected to without a call. With an idle timeout none: a peer
+/// that nobody uses would be closed as idle, and dialled again.
 fn wanted_peers(core: &Core) -> usize {
     let settings = &core.shared.settings;
     match settings.idle_timeout {
@@ -166,7 +166,7 @@ fn wanted_peers(core: &Core) -> usize {
     }
 }
 
-/// Whether the auto dialer may dial any of a peer's addresses.
+/// Tells whether the auto dialer may dial any of a peer's addresses.
 fn any_dialable(core: &Core, record: &Record, addresses: &[(Text, Source)]) -> bool {
     let intent = Intent::of(record, core.time);
     addresses.iter().any(|address| may_dial_address(core, intent, Origin::Auto, address))
@@ -188,7 +188,7 @@ fn listed(addresses: Vec<Multiaddr>) -> Vec<(Text, Source)> {
     addresses.into_iter().map(text).collect()
 }
 
-/// How long to wait after a number of failures in a row.
+/// Returns the wait after a number of failures in a row.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
     (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_RETRY)

@@ -13,10 +13,10 @@ use crate::worker::reply::Reply;
 use crate::worker::util::millis;
 use crate::{Multiaddr, PeerId};
 
-/// Who is to be connected: a peer, an address, or a peer at an address.
+/// The target of a connect: a peer, an address, or a peer at an address.
 pub(crate) struct Target {
     pub peer: Option<PeerId>,
-    /// Without `/p2p/`.
+    /// The address, without `/p2p/`.
     pub address: Option<Multiaddr>,
 }
 
@@ -26,27 +26,27 @@ pub(super) struct Connect {
     pub started: Instant,
     pub deadline: Instant,
     pub reply: Reply<Connected>,
-    /// What became of the addresses tried by now.
+    /// The outcomes of the addresses tried by now.
     pub attempts: Vec<Attempt>,
     pub already_connected: bool,
     pub state: State,
-    /// Who was asked for addresses; None before anybody was.
+    /// The steps of the look-up for further addresses; None before it begins.
     pub lookups: Option<Vec<Lookup>>,
 }
 
-/// What a connect waits for.
+/// The state of a connect: the thing it waits for.
 pub(super) enum State {
     /// A dial. `hurried`: it has only a part of the time, since others can be asked for addresses.
     Dialling { hurried: bool },
-    /// Others who may know where the peer is: `asked`, since then. `failure` is in what the addresses
-    /// known before that ended.
+    /// A look-up, whose step asks `asked` since then. `failure` is the error in which the addresses known
+    /// before it ended.
     LookingUp { failure: Error, asked: Source, since: Instant },
     /// The peer's acceptance: there is a connection.
     Accepting { peer: PeerId },
 }
 
 impl Connect {
-    /// The peer whose acceptance it waits for.
+    /// Returns the peer whose acceptance it waits for.
     pub(super) fn accepting(&self) -> Option<PeerId> {
         match self.state {
             State::Accepting { peer } => Some(peer),
@@ -54,7 +54,7 @@ impl Connect {
         }
     }
 
-    /// Who was asked, the step under way included; `late`: why nothing came of that.
+    /// Returns the steps of the look-up, the one under way included; `late`: why that one found nothing.
     pub(super) fn asked_so_far(&self, now: Instant, late: Option<&str>) -> Vec<Lookup> {
         let mut steps = self.lookups.clone().unwrap_or_default();
         if let State::LookingUp { asked, since, .. } = &self.state {
@@ -68,7 +68,7 @@ impl Connect {
         steps
     }
 
-    /// Whether an address was tried by now.
+    /// Tells whether an address was tried by now.
     pub(super) fn has_tried(&self, text: &Text) -> bool {
         self.attempts.iter().any(|attempt| attempt.address == *text)
     }

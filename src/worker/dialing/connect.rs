@@ -19,10 +19,10 @@ use crate::worker::core::timers::Timer;
 use crate::worker::reply::Terms;
 use crate::{Multiaddr, PeerId};
 
-/// The known addresses of a peer have this long, or half of what the call has where that is less,
-/// before others are asked for further ones.
+/// Time that the known addresses of a peer have before others are asked for further ones; half of the
+/// call's time where that is less.
 const HURRY: Duration = Duration::from_secs(10);
-/// How long past its deadline a call waits for the end of a dial that was made for it.
+/// Time past its deadline that a call waits for the end of a dial that was made for it.
 const REPORT_DELAY: Duration = Duration::from_millis(200);
 
 impl Connects {
@@ -62,7 +62,7 @@ impl Connects {
         }
     }
 
-    /// Joins a dial under way, which serves a caller only if it tries the address the caller gave.
+    /// Joins a dial under way if it tries the address that the caller gave, or dials.
     fn join_or_dial(&mut self, core: &mut Core, dials: &mut Dials, call: CallId) {
         let Some(connect) = self.get_mut(call) else { return };
         match dials.find(connect.target.peer, connect.target.address.as_ref()) {
@@ -104,8 +104,8 @@ impl Connects {
         }
     }
 
-    /// Has others asked where the peer is, if that wasn't done yet and the call is by id alone: the
-    /// addresses that are known are none, or none of them works.
+    /// Has others asked where the peer is, since no address is known or none works; fails the call where
+    /// that was done already, or the call isn't by id alone.
     fn look_up_or_fail(&mut self, core: &mut Core, call: CallId, failure: Error) {
         let Some(connect) = self.get_mut(call) else { return };
         let by_id = connect.target.peer.filter(|_| connect.target.address.is_none());
@@ -118,7 +118,7 @@ impl Connects {
         core.note(Note::LookUp(LookUp { call, peer, tried, deadline: connect.deadline }));
     }
 
-    /// A step of the look-up begins.
+    /// Notes that a step of the look-up begins.
     pub(super) fn lookup_step(
         &mut self,
         core: &Core,
@@ -133,7 +133,7 @@ impl Connects {
         }
     }
 
-    /// Others were asked: what is new of their answer is dialled.
+    /// Dials the addresses of a look-up that weren't tried yet.
     pub(super) fn looked_up(
         &mut self,
         core: &mut Core,
@@ -158,7 +158,7 @@ impl Connects {
         self.start(core, dials, call, (Some(peer), plan, deadline), None);
     }
 
-    /// Callers of a dial whose connection stands go on to wait for the remote's acceptance.
+    /// Has the callers of a dial whose connection stands wait for the remote's acceptance.
     pub(super) fn dial_landed(
         &mut self,
         core: &mut Core,
@@ -176,7 +176,7 @@ impl Connects {
         }
     }
 
-    /// Tells the book and the subscribers of a failed dial, and those who waited for it.
+    /// Tells the book and the subscribers of a failed dial, and the calls that waited for it.
     pub(super) fn dial_failed(&mut self, core: &mut Core, dials: &mut Dials, ended: &FailedDial) {
         let FailedDial { dial, error, report } = ended;
         let failed = report.iter().filter(|attempt| attempt.code.is_some());
@@ -187,7 +187,8 @@ impl Connects {
         }
     }
 
-    /// Dials again where the call knows a further address, or has more time, than the dial it joined.
+    /// Dials again where the call knows a further address, or has more time, than the dial it joined;
+    /// otherwise looks the peer up, or fails.
     fn retry_or_fail(
         &mut self,
         core: &mut Core,
@@ -206,14 +207,14 @@ impl Connects {
         let untried = given.is_some_and(|address| !dial.has(address));
         let outlives =
             connect.deadline > dial.deadline && error.kind() == ErrorKind::DialTimeout && !hurried;
-        // One that nobody asked for had fewer addresses, or might not lead everywhere.
+        // An automatic dial had fewer addresses, or might not lead everywhere.
         if untried || outlives || dial.origin.is_automatic() {
             return self.join_or_dial(core, dials, call);
         }
         self.look_up_or_fail(core, call, error.clone());
     }
 
-    /// A user's call disconnects the peer, which aborts dials to it and look-ups for it.
+    /// Aborts the dials to a peer that a user's call disconnects, and the look-ups for it.
     pub(super) fn disconnecting(&mut self, core: &mut Core, dials: &mut Dials, peer: PeerId) {
         let aborted = Error::new(ErrorKind::Cancelled, "the dial was aborted by a disconnect");
         for dial in dials.take_all_to(&peer) {
@@ -229,7 +230,7 @@ impl Connects {
         its.into_iter().for_each(|call| self.fail(core, call, aborted.clone()));
     }
 
-    /// A call's time is over, or it was cancelled.
+    /// Ends a call whose time is over, or that was cancelled.
     pub(super) fn ended(&mut self, core: &mut Core, dials: &mut Dials, call: CallId, why: Ending) {
         if why == Ending::Cancelled {
             dials.leave(core, call);
@@ -237,7 +238,7 @@ impl Connects {
         }
         let Some(connect) = self.get_mut(call) else { return };
         let Some(peer) = connect.accepting() else { return self.dial_timed_out(core, dials, call) };
-        // Open for the length of the grace period is what acceptance means without identify.
+        // Without identify, a connection that was open for the grace period counts as accepted.
         let state = core.peers.get(&peer);
         if state.is_some_and(|state| state.live().any(|open| open.has_stood(core.now))) {
             return self.succeed(core, call, peer);
@@ -255,7 +256,7 @@ impl Connects {
             return core.timers.set(report_at, Timer::Deadline(call));
         }
         connect.attempts.extend(dial.map(Dial::so_far).unwrap_or_default());
-        // Where others were still being asked, what went before is the reason.
+        // While a look-up is under way, the reason is the failure before it.
         let failure = match &connect.state {
             State::LookingUp { failure, .. } => failure.clone(),
             _ => all_failed(&connect.attempts, true),

@@ -1,4 +1,4 @@
-//! A dial: which addresses it tries, who waits for it, and the report of what became of each.
+//! A dial: the addresses it tries, the calls that wait for it, and the report on each address.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ pub(super) const MAX_ADDRESSES: usize = 16;
 
 /// One address of a dial.
 pub(super) struct DialAddress {
-    /// Without `/p2p/`.
+    /// The address, without `/p2p/`.
     pub address: Multiaddr,
     pub text: Text,
     pub source: Source,
@@ -33,26 +33,26 @@ pub(super) struct Dial {
     /// The addresses that no dial can be made to, or that were over the limit.
     pub untried: Vec<Attempt>,
     pub deadline: Instant,
-    /// Whether the book has counted it as an attempt; it can't for a peer it doesn't know yet.
+    /// True where the book has counted it as an attempt; it can't for a peer it doesn't know yet.
     pub counted: bool,
-    /// How far its addresses have come.
+    /// The progress of its addresses.
     pub begun: Begun,
     /// The calls that wait for it.
     pub waiters: Vec<CallId>,
-    /// Why it is made.
+    /// The reason why it is made.
     pub origin: Origin,
     /// Discovery's number of it, where discovery asked for it.
     pub ticket: Option<u64>,
 }
 
-/// Which addresses a dial has, and which it leaves out.
+/// The addresses of a dial, and those it leaves out.
 pub(super) struct Plan {
     pub dialable: Vec<DialAddress>,
     pub untried: Vec<Attempt>,
 }
 
 impl Plan {
-    /// The given address first, then the known ones, each once. A private network has no QUIC.
+    /// Plans the given address first, then the known ones, each once. A private network has no QUIC.
     pub(super) fn new(
         given: Option<&Multiaddr>,
         known: Vec<(Text, Source)>,
@@ -95,7 +95,7 @@ impl Plan {
 }
 
 impl Dial {
-    /// What to tell the swarm.
+    /// Returns the options with which the swarm makes the dial.
     pub(super) fn opts(&self) -> Option<DialOpts> {
         let Some(peer) = self.peer else {
             let only = self.addresses.first()?;
@@ -112,21 +112,21 @@ impl Dial {
         )
     }
 
-    /// Those of its addresses that the user gave.
+    /// Returns those of its addresses that the user gave, by a call or the bootstrap list.
     pub(super) fn given(&self) -> Vec<Multiaddr> {
         let by_user =
             |dialled: &&DialAddress| matches!(dialled.source, Source::User | Source::Bootstrap);
         self.addresses.iter().filter(by_user).map(|dialled| dialled.address.clone()).collect()
     }
 
-    /// The given address, as the swarm will pass it to the transport, where others wait for it.
+    /// Returns the given address, as the swarm will pass it to the transport, where others wait for it.
     pub(super) fn first(&self, given: Option<&Multiaddr>) -> Option<Multiaddr> {
         let [first, _, ..] = self.addresses.as_slice() else { return None };
         let peer = self.peer.filter(|_| given == Some(&first.address))?;
         Some(addr::with_peer_id(&first.address, &peer))
     }
 
-    /// The report of a dial that goes on, for a caller who can't wait for its end.
+    /// Reports on a dial that goes on, for a caller that can't wait for its end.
     pub(super) fn so_far(&self) -> Vec<Attempt> {
         let begun = self.begun.lock();
         let tried = self.addresses.iter().map(|dialled| {
@@ -140,7 +140,7 @@ impl Dial {
         tried.chain(self.untried.iter().cloned()).collect()
     }
 
-    /// Whether the dial has this address, tried or not.
+    /// Tells whether the dial has this address, tried or not.
     pub(super) fn has(&self, address: &Multiaddr) -> bool {
         let text = address.to_string();
         let tried = self.addresses.iter().map(|dialled| &dialled.text);
@@ -149,8 +149,7 @@ impl Dial {
             .any(|other| **other == *text)
     }
 
-    /// The report of a dial that ended. `winner` is the address that connected, and how long that
-    /// took.
+    /// Reports on a dial that ended. `winner` is the address that connected, and the time that took.
     pub(super) fn report(
         &self,
         errors: &[(Multiaddr, TransportError<io::Error>)],

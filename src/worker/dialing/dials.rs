@@ -1,4 +1,4 @@
-//! The dials under way, by the connection each will become; how one begins, and how it is given up.
+//! The dials under way, by the connection each will become: begins them, finds them, gives them up.
 
 use std::collections::{HashMap, HashSet};
 
@@ -17,7 +17,7 @@ use crate::{Multiaddr, PeerId};
 #[derive(Default)]
 pub(super) struct Dials {
     open: HashMap<ConnectionId, Dial>,
-    /// Those nobody waits for any more.
+    /// The dials that nobody waits for any more.
     abandoned: HashSet<ConnectionId>,
 }
 
@@ -39,7 +39,7 @@ pub(super) struct FailedDial {
 }
 
 impl Dials {
-    /// Hands a dial to the swarm. The others of its addresses wait for `first`.
+    /// Hands a dial to the swarm. Its other addresses wait for `first`.
     pub(super) fn start(
         &mut self,
         core: &mut Core,
@@ -86,18 +86,18 @@ impl Dials {
         self.open.remove(&connection)
     }
 
-    /// Whether the connection comes of a dial that was abandoned; it is over with that.
+    /// Tells whether the connection comes of an abandoned dial, and forgets that dial, which is over.
     pub(super) fn was_abandoned(&mut self, connection: ConnectionId) -> bool {
         self.abandoned.remove(&connection)
     }
 
-    /// How many dials no call asked for.
+    /// Counts the automatic dials.
     pub(super) fn automatic(&self) -> usize {
         self.open.values().filter(|dial| dial.origin.is_automatic()).count()
     }
 
-    /// A dial to this peer that has the address, if one is given; or to this very address, where
-    /// the peer isn't known.
+    /// Finds a dial to this peer that has the address, if one is given; or to this very address,
+    /// where the peer isn't known.
     pub(super) fn find(
         &mut self,
         peer: Option<PeerId>,
@@ -108,7 +108,7 @@ impl Dials {
         self.open.values_mut().find(serves)
     }
 
-    /// The dial a call waits for.
+    /// Returns the dial that a call waits for.
     pub(super) fn waited_for_by(&self, call: CallId) -> Option<&Dial> {
         self.open.values().find(|dial| dial.waiters.contains(&call))
     }
@@ -122,8 +122,9 @@ impl Dials {
         self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
     }
 
-    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted; one
-    /// that is established at that very moment lands unwanted.
+    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted where
+    /// libp2p can, which aborts all dials to a peer at once; elsewhere it ends at its deadline, or
+    /// connects unwanted.
     pub(super) fn leave(&mut self, core: &mut Core, call: CallId) {
         let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
         let Some((connection, dial)) = self.open.iter_mut().find(waits) else { return };
@@ -134,7 +135,7 @@ impl Dials {
         }
     }
 
-    /// Gives up the dials that no call asked for or waits for.
+    /// Gives up the automatic dials that no call waits for.
     pub(super) fn abandon_automatic(&mut self, core: &mut Core) {
         self.abandon(core, |_, dial| dial.origin.is_automatic() && dial.waiters.is_empty());
     }

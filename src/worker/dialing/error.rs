@@ -7,7 +7,7 @@ use crate::error::{Error, ErrorKind};
 use crate::model::Attempt;
 use crate::worker::behaviour::limits::Exceeded;
 
-/// The one error for a dial at whose end no address had connected.
+/// Returns the one error for a dial at whose end no address had connected.
 pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
     let failed = || report.iter().filter_map(|attempt| attempt.code);
     let all = |kind| failed().all(|code| code == kind);
@@ -39,7 +39,7 @@ pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
     }
 }
 
-/// The error for a dial that libp2p, or a limit, refused as a whole.
+/// Returns the error for a dial that libp2p, or a limit, refused as a whole.
 pub(super) fn refused(error: &DialError) -> Error {
     match error {
         DialError::LocalPeerId { address } => {

@@ -1,4 +1,4 @@
-//! Dials: those that a call asks for and those the node makes by itself, and the story of a connect.
+//! Dials, requested by calls and automatic, and the course of a connect.
 //!
 //! `connect` is what a call does until a connection stands, `acceptance` how it ends, `call` its
 //! state; `auto` is the auto dialer. `dials` has the dials under way, `dial` is one of them with its
@@ -40,7 +40,7 @@ pub(crate) enum DialingCommand {
     Connect { target: Target, terms: Terms<Connected> },
 }
 
-/// Dials under way and those who wait for them.
+/// Dials under way and the calls that wait for them.
 #[derive(Default)]
 pub(crate) struct Dialing {
     dials: Dials,
@@ -54,7 +54,7 @@ pub(crate) struct Landed<'a> {
     pub peer: PeerId,
     pub address: &'a Multiaddr,
     pub took: Duration,
-    /// What became of the addresses tried before.
+    /// The errors of the addresses tried before.
     pub errors: &'a [(Multiaddr, TransportError<io::Error>)],
 }
 
@@ -64,12 +64,12 @@ impl Dialing {
         self.connects.begin(core, &mut self.dials, target, terms);
     }
 
-    /// A call of this part ends before its work is done.
+    /// Ends a call of this part before its work is done.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         self.connects.ended(core, &mut self.dials, call, why);
     }
 
-    /// An outgoing connection stands: its callers go on to wait for the remote's acceptance.
+    /// Takes an outgoing connection that stands: its callers go on to wait for the remote's acceptance.
     pub(crate) fn on_landed(&mut self, core: &mut Core, landed: &Landed<'_>) -> DialOutcome {
         let peer = landed.peer;
         let registered = core.dial_terms.take(landed.connection);
@@ -78,8 +78,8 @@ impl Dialing {
             let wanted = !abandoned && registered.is_some();
             return DialOutcome { origin: registered, counted: false, wanted };
         };
-        // Whose address it was is known only now. Two connections of our own are one too many; one
-        // that the remote opened stays, since the remote may be about to close the other.
+        // Only now is known which peer the address is of. Two connections that we opened are one too
+        // many; one that the remote opened stays, since the remote may be about to close the other.
         let unexpected = core.peers.get(&peer).filter(|_| dial.peer.is_none());
         let already_connected = unexpected.is_some_and(|state| state.live().next().is_some());
         let ours = |state: &super::core::peers::Peer| {
@@ -95,7 +95,7 @@ impl Dialing {
             };
             core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed: true }));
         }
-        // A call may have joined a dial that nobody had asked for.
+        // A call may have joined an automatic dial.
         let origin = if dial.waiters.is_empty() { dial.origin } else { Origin::Call };
         DialOutcome { origin: Some(origin), counted: dial.counted, wanted: !surplus }
     }
@@ -129,7 +129,7 @@ impl Dialing {
         }
     }
 
-    /// A query of the DHT couldn't reach a peer: the book has to know, subscribers needn't.
+    /// Tells the book, but no subscriber, that a query of the DHT couldn't reach a peer.
     pub(crate) fn query_dial_failed(&mut self, core: &mut Core, peer: PeerId, failed: &[Text]) {
         if core.peers.contains(&peer) {
             return;
@@ -140,7 +140,7 @@ impl Dialing {
         auto::back_off(core, &peer);
     }
 
-    /// A connection to the peer stands, whoever opened it.
+    /// Takes a connection that stands, opened by us or by the remote.
     pub(crate) fn opened(&mut self, core: &mut Core, peer: PeerId) {
         self.connects.connected(core, peer);
         auto::look_soon(core);
@@ -153,24 +153,24 @@ impl Dialing {
         }
     }
 
-    /// Whether the peer has accepted us may be decided: it told who it is, or time has passed.
+    /// Answers calls whose peer may have accepted us: its identify came or failed, or time has passed.
     pub(crate) fn settle_acceptance(&mut self, core: &mut Core, peer: PeerId) {
         self.connects.settle(core, peer);
     }
 
-    /// A user's call disconnects the peer.
+    /// Ends the dials to a peer that a user's call disconnects.
     pub(crate) fn disconnecting(&mut self, core: &mut Core, peer: PeerId) {
         self.connects.disconnecting(core, &mut self.dials, peer);
     }
 
-    /// A source has told of a peer.
+    /// Has the auto dialer look, where a discovered peer isn't connected.
     pub(crate) fn discovered(&mut self, core: &mut Core, peer: &PeerId) {
         if !core.peers.contains(peer) {
             auto::look_soon(core);
         }
     }
 
-    /// Looks whether there is anybody to dial.
+    /// Has the auto dialer look for peers to dial.
     pub(crate) fn look(&mut self, core: &mut Core) {
         self.auto.look(core, &mut self.dials);
     }
@@ -179,7 +179,7 @@ impl Dialing {
         self.auto.dial_listed(core, &mut self.dials, dial);
     }
 
-    /// Discovery was stopped: automatic dials aren't wanted any more.
+    /// Gives up automatic dials: discovery was stopped.
     pub(crate) fn abandon_automatic(&mut self, core: &mut Core) {
         self.dials.abandon_automatic(core);
     }

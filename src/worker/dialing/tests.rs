@@ -46,7 +46,7 @@ impl Bench {
         (calls[0], answer)
     }
 
-    /// The dial under way has led to a connection.
+    /// Lets the dial under way lead to a connection.
     fn lands(&mut self, peer: PeerId) -> DialOutcome {
         let connection = self.dialing.dials.any_for_test().unwrap();
         let address = &ADDRESS.parse().unwrap();
@@ -63,7 +63,7 @@ impl Bench {
         self.dialing.settle_acceptance(&mut self.core, peer);
     }
 
-    /// Lets time go by; what goes off is served.
+    /// Lets time go by, and serves the timers that go off.
     fn wait(&mut self, by: Duration) {
         self.core.pass_time(&self.clock, by);
         while let Some(timer) = self.core.elapsed_timer() {
@@ -87,7 +87,7 @@ impl Bench {
         self.dialing.dials.any_to(peer)
     }
 
-    /// The dial under way fails, for nobody answers.
+    /// Lets the dial under way fail, for nobody answers.
     fn fails(&mut self) {
         let connection = self.dialing.dials.any_for_test().unwrap();
         self.dialing.on_dial_error(&mut self.core, connection, &DialError::Aborted);

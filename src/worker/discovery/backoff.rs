@@ -1,6 +1,6 @@
-//! How often a pass that comes by itself asks the DHT and publishes this node's record. In a network
-//! where everybody knows everybody each pass would ask for, tell and be told what all know already, and
-//! cost the square of their number; so answers that bring nothing are asked for ever more rarely. Pure.
+//! Limits how often an automatic pass asks the DHT and publishes this node's record. In a network where
+//! all peers know one another each pass would pass on what all know already, at a cost of the square of
+//! their number; so while nothing is new, the wait doubles. Pure.
 
 /// The longest wait is 2 to the power of this, in passes.
 const MOST_DOUBLINGS: u32 = 3;
@@ -8,14 +8,14 @@ const MOST_DOUBLINGS: u32 = 3;
 /// Counts the passes that go by between two that ask everybody.
 #[derive(Default)]
 pub(super) struct Backoff {
-    /// How many asked since anything was new.
+    /// The passes that asked since anything was new, up to [`MOST_DOUBLINGS`].
     in_vain: u32,
-    /// How many have still to go by.
+    /// The passes that have still to go by.
     left: u32,
 }
 
 impl Backoff {
-    /// Has the next pass ask: something is new, here or out there.
+    /// Has the next pass ask: something is new, here or on the network.
     pub(super) fn reset(&mut self) {
         *self = Backoff::default();
     }

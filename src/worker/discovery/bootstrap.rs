@@ -12,7 +12,7 @@ use crate::worker::core::Core;
 use crate::worker::core::notes::{ListedDial, ListedDialEnd, Note};
 use crate::{Multiaddr, PeerId, addr};
 
-/// With fewer connected peers than this the bootstrap peers are dialled again (Kubo's
+/// The number of connected peers below which bootstrap peers are dialled again (Kubo's
 /// `MinPeerThreshold`).
 const FEW: usize = 4;
 /// Bootstrap addresses dialled in one pass; the next pass takes those whose turn comes next.
@@ -22,9 +22,9 @@ const DIALS: usize = 32;
 pub(super) struct BootstrapSource {
     /// The peers that are in the book as bootstrap peers.
     listed: HashSet<PeerId>,
-    /// Who answered at the listed addresses that name nobody.
+    /// The peers that answered at the listed addresses that name no peer.
     answered: HashMap<Multiaddr, PeerId>,
-    /// Whether the list was dialled in this run.
+    /// True once the list was dialled in this run.
     begun: bool,
     last_ticket: u64,
 }
@@ -44,7 +44,7 @@ impl DiscoverySource for BootstrapSource {
         if !pass.requested && core.peers.len() >= FEW {
             return;
         }
-        // What earlier runs met with doesn't keep the first dials of this one back.
+        // The backoff of earlier runs doesn't keep the first dials of this one back.
         let at_once = pass.requested || !std::mem::replace(&mut self.begun, true);
         for entry in self.due(core, entries, at_once) {
             let addresses = match &entry.peer_id {
@@ -60,7 +60,7 @@ impl DiscoverySource for BootstrapSource {
 }
 
 impl BootstrapSource {
-    /// Takes over who was on the list in an earlier run.
+    /// Takes over the peers that were on the list in an earlier run.
     pub(super) fn begin(&mut self, core: &mut Core) {
         self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
     }
@@ -72,7 +72,7 @@ impl BootstrapSource {
         for Entry { addr, peer_id } in &entries {
             let Some(peer) = peer_id.filter(|peer| *peer != core.shared.peer_id) else { continue };
             listed.insert(peer);
-            // The list says nothing of whether a peer that is known lives.
+            // The list doesn't say whether a known peer is alive, so it is entered only once.
             if !core.shared.book.get(&peer).is_some_and(|record| record.is_listed_at(addr)) {
                 core.discovered(Source::Bootstrap, peer, std::slice::from_ref(addr));
             }
@@ -85,14 +85,15 @@ impl BootstrapSource {
         self.answered.retain(|addr, _| is_listed(addr));
     }
 
-    /// A dial of this source is over.
+    /// Notes the peer that answered a dial of this source.
     pub(super) fn dial_ended(&mut self, end: &ListedDialEnd) {
         if let Some((address, peer)) = &end.answered {
             self.answered.insert(address.clone(), *peer);
         }
     }
 
-    /// The entries to dial in this pass, one for each peer. `at_once`: whether or not its turn has come.
+    /// Returns the entries to dial in this pass, one for each peer; with `at_once`, also those that are
+    /// backing off.
     fn due(&self, core: &Core, mut entries: Vec<Entry>, at_once: bool) -> Vec<Entry> {
         let now = if at_once { Timestamp::MAX } else { core.time };
         let mut seen = HashSet::from([core.shared.peer_id]);

@@ -20,9 +20,10 @@ use crate::{Multiaddr, PeerId};
 
 /// Questions to a daemon under way at once.
 const AT_ONCE: usize = 4;
-/// How long a pass waits for a daemon.
+/// Time that a pass waits for a daemon.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a call waits for one at most: a question can't be taken back, and few may be under way.
+/// The longest time that a call waits for a daemon: a question can't be taken back, and only
+/// [`AT_ONCE`] may be under way.
 const LONGEST: Duration = Duration::from_secs(60);
 
 /// One daemon: the questions under way, and the calls that wait for one.
@@ -34,18 +35,18 @@ pub(super) struct DaemonSource {
     calls: HashMap<CallId, Reply<Vec<PeerId>>>,
 }
 
-/// Who asked, by number.
+/// The asker of a question, by number.
 #[derive(Clone, Copy)]
 enum Asker {
     Call(CallId),
     Pass(u64),
 }
 
-/// A daemon has answered.
+/// An answer of a daemon.
 pub(crate) struct Answered {
     pub source: Source,
     asker: Asker,
-    /// What it told, and where it was asked.
+    /// The peers it named, and the address at which it was asked.
     outcome: Result<(Found, Multiaddr)>,
 }
 
@@ -86,7 +87,7 @@ impl DaemonSource {
         }
     }
 
-    /// `bootstrap_from_ipfs`, `bootstrap_from_cluster`: answers who is known by it now.
+    /// `bootstrap_from_ipfs`, `bootstrap_from_cluster`: answers with the peers that the daemon named.
     pub(super) fn call(&mut self, core: &mut Core, api: Api, terms: Terms<Vec<PeerId>>) {
         let Some((call, deadline, reply)) = core.register(Owner::Discovery, terms) else { return };
         let deadline = deadline.min(core.now + LONGEST);
@@ -122,7 +123,7 @@ impl DaemonSource {
         Ok(())
     }
 
-    /// A daemon has answered; gives the pass that waits for it, by number.
+    /// Takes a daemon's answer; returns the number of the pass that waits for it.
     pub(super) fn answered(&mut self, core: &mut Core, answered: Answered) -> Option<u64> {
         self.open -= 1;
         let Answered { source, asker, outcome } = answered;
@@ -159,8 +160,8 @@ fn note_failure(core: &Core, source: Source, error: &Error) {
     core.shared.discovery.failed(source, LastError::new(error, core.time));
 }
 
-/// Takes the peers a daemon named into the book, at those of their addresses that mean here what they
-/// mean to the daemon.
+/// Takes the peers a daemon named into the book, at those of their addresses that lead to the same
+/// place from here as from the daemon.
 fn take_named(core: &mut Core, source: Source, named: Found, seen_at: &Multiaddr) -> Vec<PeerId> {
     core.shared.discovery.dropped(source, "unusable", named.dropped);
     let note = format!("it named {} peers, all known", named.peers.len());

@@ -1,4 +1,4 @@
-//! The DHT as a source: who stands in its routing table, and what a pass asks of it.
+//! The DHT as a source: the peers of its routing table, and the searches of a pass.
 
 use libp2p::kad::{self, QueryId};
 
@@ -31,7 +31,7 @@ impl DiscoverySource for DhtSource {
 
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         let Some(mut routes) = routes(core) else { return };
-        // With nobody to ask it costs nobody anything, and says why there is nobody.
+        // With an empty table it costs the network nothing, and notes why the table is empty.
         if pass.rests && routes > 0 {
             return note_left_out(core, Source::Dht);
         }
@@ -56,9 +56,9 @@ impl DiscoverySource for DhtSource {
 }
 
 impl DhtSource {
-    /// Enters a peer that has told which protocols it speaks into the routing table, or takes it out:
-    /// the table has those who take part, at the addresses they tell of now and those they were reached
-    /// at. True if it is the first there.
+    /// Enters a peer whose identify has come into the routing table, or takes it out: the table has
+    /// peers that speak the DHT's protocol, at the addresses they advertise now and those they were
+    /// reached at. True if it is the first there.
     pub(super) fn identified(
         &self,
         core: &mut Core,
@@ -80,9 +80,9 @@ impl DhtSource {
         was_empty
     }
 
-    /// A search came to a part of its result.
+    /// Takes a part of the result of a search.
     pub(super) fn searched(&self, core: &mut Core, found: Vec<kad::PeerInfo>) {
-        // Who was known before the search comes without addresses.
+        // Peers known before the search come without addresses.
         for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
             core.discovered(Source::Dht, info.peer_id, &info.addrs);
         }
@@ -96,13 +96,13 @@ impl DhtSource {
     }
 }
 
-/// How many peers the routing table has.
+/// Counts the peers of the routing table; None where the DHT is off.
 pub(super) fn routes(core: &mut Core) -> Option<usize> {
     core.dht().map(Dht::len)
 }
 
-/// Enters whoever took part in the DHT into the routing table again: in an earlier run, or before it
-/// was out of reach.
+/// Seeds the routing table with peers that took part in the DHT in an earlier run, or before they were
+/// out of reach.
 pub(super) fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
     for record in core.shared.book.dht_peers(&core.shared.settings.discovery.dht_protocol) {
         if worth_it(&record) {
@@ -115,7 +115,7 @@ pub(super) fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
 
 fn add_route(core: &mut Core, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
     let settings = &core.shared.settings;
-    // What stands in the table is told to everybody who asks.
+    // Remotes that ask are told the addresses in the table.
     let least = settings.least_told();
     let fits = |address: &Multiaddr| {
         let scope = addr::scope(address);

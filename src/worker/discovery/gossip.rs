@@ -1,7 +1,7 @@
 //! Gossip as a source: nodes publish signed records of where they are on a topic of gossipsub.
 //!
-//! Nothing is passed on before it was looked at: a record must be signed by whom it is about.
-//! `records` says what a good one is.
+//! Nothing is passed on before it was checked: a record must be signed by the peer it is about.
+//! `records` does that.
 
 use std::cmp::Reverse;
 use std::time::{Duration, Instant};
@@ -18,17 +18,17 @@ use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
 use crate::{Multiaddr, PeerId, addr};
 
-/// A node that others have just come to publishes its record, but not more often than this.
+/// Least time from a record that was published to one for peers that have just subscribed.
 const PUBLISH_PAUSE: Duration = Duration::from_secs(2);
 
 pub(super) struct GossipSource {
     keypair: Keypair,
     topic: IdentTopic,
     records: PeerRecords,
-    /// Whether it takes part now.
+    /// True while it takes part.
     started: bool,
     last_published: Option<Instant>,
-    /// Whether the last record found somebody to receive it.
+    /// True where the last record was sent to at least one peer.
     received: bool,
     last_seq: u64,
 }
@@ -67,7 +67,7 @@ impl DiscoverySource for GossipSource {
     }
 
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
-        // With nobody to tell it costs nobody anything, and says why there is nobody.
+        // With no subscriber it costs the network nothing, and notes that there is none.
         match pass.rests && self.received {
             true => note_left_out(core, Source::Gossip),
             false => self.publish(core),
@@ -88,12 +88,12 @@ impl GossipSource {
         }
     }
 
-    /// Whether the topic is the one of peer records.
+    /// Tells whether the topic is the one of peer records.
     pub(super) fn is_topic(&self, topic: &TopicHash) -> bool {
         *topic == self.topic.hash()
     }
 
-    /// A neighbour handed on a peer's record.
+    /// Takes a peer's record that a neighbour handed on.
     pub(super) fn on_record(
         &mut self,
         core: &mut Core,
@@ -106,12 +106,13 @@ impl GossipSource {
         let Some(seen_at) = core.peers.seen_at(from) else { return MessageAcceptance::Ignore };
         match self.records.receive(data, from, &seen_at, core.now) {
             Ok(mut record) => {
-                // On a local network no public address is of use, whoever hands it on.
+                // Profile "lan" dials no public address, so there the nearer ones are kept.
                 if record.peer != *from && !core.shared.settings.local_only() {
                     record.believe_farthest();
                 }
                 core.count_dropped(Source::Gossip, &record.dropped);
-                // Nor may a neighbour of ours, for whom we are near, believe what is left out here.
+                // A neighbour near us would believe addresses that were left out here for their scope, so
+                // such a record isn't passed on.
                 let misleading = record.addresses.is_empty() && record.dropped.scope > 0;
                 core.discovered(Source::Gossip, record.peer, &record.addresses);
                 if misleading { MessageAcceptance::Ignore } else { MessageAcceptance::Accept }
@@ -119,7 +120,7 @@ impl GossipSource {
             Err(refused) => {
                 core.shared.discovery.dropped(Source::Gossip, refused.as_str(), 1);
                 match refused {
-                    // Whoever hands on a forgery hasn't looked at it.
+                    // A neighbour that hands on a forgery hasn't checked it.
                     Refused::Malformed | Refused::Forged | Refused::TooLarge => {
                         MessageAcceptance::Reject
                     }
@@ -129,7 +130,7 @@ impl GossipSource {
         }
     }
 
-    /// Publishes the record soon: others have come that don't know us yet.
+    /// Publishes the record soon: peers have come that don't know us yet.
     pub(super) fn publish_soon(&mut self, core: &mut Core) {
         let at = self.last_published.map_or(core.now, |last| last + PUBLISH_PAUSE);
         core.timers.set(at, Timer::PublishRecord);
@@ -142,7 +143,7 @@ impl GossipSource {
         }
     }
 
-    /// Tells everyone on the topic where this node is.
+    /// Publishes on the topic where this node is.
     fn publish(&mut self, core: &mut Core) {
         if !self.started {
             return;
@@ -165,13 +166,13 @@ impl GossipSource {
         core.shared.discovery.note(Source::Gossip, note);
     }
 
-    /// A peer is connected no more.
+    /// Forgets the rate of a peer that is connected no more.
     pub(super) fn peer_gone(&mut self, peer: &PeerId) {
         self.records.forget(peer);
     }
 }
 
-/// Where this node says it is, the farthest reaching first.
+/// Returns the addresses that this node advertises, the largest scope first.
 fn advertised(core: &Core) -> Vec<Multiaddr> {
     let settings = &core.shared.settings;
     let mut addresses: Vec<_> = core.swarm.external_addresses().cloned().collect();

@@ -1,5 +1,5 @@
-//! The local network as a source: what multicast DNS brings, and what it is told. The service itself
-//! is `protocols/mdns`.
+//! Multicast DNS as a source: takes the peers it discovers, and gives it our addresses. The service
+//! itself is `protocols/mdns`.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
 use crate::worker::protocols::mdns::{Discovered, Mdns, Report};
 
-/// An interface that comes has its address up to a second before it runs, and can't be spoken on till then.
+/// Time after which a new interface is asked on again: it has its address up to a second before it
+/// runs, and nothing can be sent on it till then.
 const SETTLING: Duration = Duration::from_secs(2);
 
 /// The service, while discovery runs and the configuration has it on.
@@ -65,7 +66,7 @@ impl MdnsSource {
         core.discovered(Source::Mdns, told.peer, &told.addresses);
     }
 
-    /// Says where this node listens now.
+    /// Gives the service the addresses at which this node listens now.
     pub(super) fn tell_addresses(&mut self, core: &Core) {
         let Some(mdns) = &mut self.0 else { return };
         let never = &core.shared.settings.no_announce;
@@ -73,8 +74,7 @@ impl MdnsSource {
         mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
     }
 
-    /// Asks now and in a moment: there is an address of ours that wasn't there. It may be of a network
-    /// that has just come.
+    /// Asks now and after [`SETTLING`]: a new listen address may be of a network that has just come.
     pub(super) fn query_new_network(&mut self, core: &mut Core) {
         self.query();
         core.timers.set(core.now + SETTLING, Timer::QueryMdns);
@@ -87,7 +87,7 @@ impl MdnsSource {
     }
 }
 
-/// Why nobody was found, as far as the service can tell.
+/// Says why nobody was discovered, as far as the service can tell.
 fn silence(report: &Report) -> String {
     let silent = report.interfaces.iter().filter(|interface| interface.received == 0);
     let silent: Vec<_> = silent

@@ -1,9 +1,9 @@
-//! Discovery: passes over the sources, by themselves at an interval or because a call asks for one.
+//! Discovery: passes over the sources, automatic at an interval, or requested by a call.
 //!
-//! A pass asks every source that is on and waits for those that answer; what they tell between passes
-//! is taken as well. `source` is what every source can do; they are `bootstrap`, `mdns`, `dht`,
-//! `gossip` with `records`, and `daemons`. `passes` is what a pass waits for, `backoff` how rarely the
-//! whole network is asked while nothing is new.
+//! A pass asks every source that is on and waits for those that answer; what they discover between
+//! passes is taken as well. `source` is what every source can do; they are `bootstrap`, `mdns`, `dht`,
+//! `gossip` with `records`, and `daemons`. `passes` is what a pass waits for, `backoff` makes passes
+//! ask the whole network less often while nothing is new.
 
 mod backoff;
 mod bootstrap;
@@ -47,17 +47,17 @@ use crate::discovery_log::Snapshot;
 use crate::model::Source;
 use crate::model::event::EventKind;
 
-/// Where the DHT has no peers yet, a pass waits this long for a bootstrap peer that has just been
-/// connected to tell whether it is one.
+/// Time that a pass waits for identify of a bootstrap peer that has just been connected, while the DHT
+/// has no peers: it may be the first.
 const TELLING: Duration = Duration::from_secs(1);
-/// A first peer of the DHT often comes with others; a pass then waits this long for them.
+/// Time that a pass waits to begin after a first peer of the DHT, which often comes with others.
 const SOON: Duration = Duration::from_millis(200);
-/// Between the beginnings of two passes that a first peer of the DHT gives occasion to.
+/// Least time from the beginning of a pass to one that a first peer of the DHT gives occasion to.
 const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Calls about discovery.
 pub(crate) enum DiscoveryCommand {
-    /// One pass; answers when it is over or has found that many new peers.
+    /// One pass; answers when it is over or has discovered `limit` new peers.
     Discover {
         limit: u64,
         terms: Terms<Snapshot>,
@@ -86,15 +86,15 @@ pub(crate) enum DiscoveryCommand {
 pub(crate) struct Discovery {
     sources: Sources,
     pass: Option<Pass>,
-    /// How many passes there have been.
+    /// The number of passes that have begun.
     passes: u64,
-    /// When the next one is due.
+    /// The moment when the next one is due.
     next: Option<Instant>,
     backoff: Backoff,
     last_begun: Option<Instant>,
-    /// Whether the user stopped it.
+    /// True where the user stopped it.
     stopped: bool,
-    /// The calls that wait until this many peers were found in all, or for the end of the pass.
+    /// The calls that wait until this many peers were discovered in all, or for the end of the pass.
     goals: HashMap<CallId, (u64, Reply<Snapshot>)>,
 }
 
@@ -108,7 +108,7 @@ struct Sources {
 }
 
 impl Sources {
-    /// The sources in the order a pass asks them.
+    /// Returns the sources in the order a pass asks them.
     fn table(&mut self) -> [&mut dyn DiscoverySource; 6] {
         let Sources { bootstrap, gossip, dht, mdns, ipfs, cluster } = self;
         [bootstrap, gossip, dht, mdns, ipfs, cluster]
@@ -119,7 +119,7 @@ impl Sources {
     }
 }
 
-/// Something that came from beside the swarm.
+/// An event that came from beside the swarm.
 pub(crate) enum Arrived {
     Mdns(Discovered),
     Daemon(Answered),
@@ -164,7 +164,7 @@ impl Discovery {
         }
     }
 
-    /// What the start of a run does about discovery.
+    /// Begins discovery at the start of a run.
     pub(crate) fn begin(&mut self, core: &mut Core) {
         self.sources.bootstrap.begin(core);
         self.sources.bootstrap.sync_book(core);
@@ -175,7 +175,7 @@ impl Discovery {
         }
     }
 
-    /// Ends it for good.
+    /// Ends discovery for good.
     pub(crate) fn shut_down(&mut self, core: &mut Core) {
         core.shared.discovery.set_active(false);
         self.pass = None;
@@ -185,7 +185,7 @@ impl Discovery {
         self.take_part(core, false);
     }
 
-    /// Waits for what comes from beside the swarm.
+    /// Waits for an event from beside the swarm.
     pub(crate) async fn next(&mut self) -> Arrived {
         let Sources { mdns, ipfs, cluster, .. } = &mut self.sources;
         tokio::select! {
@@ -210,7 +210,7 @@ impl Discovery {
         }
     }
 
-    /// Whether peers are looked for: by themselves, or because a call asks for a pass.
+    /// Tells whether peers are looked for: automatically, or in a pass that a call requested.
     pub(crate) fn is_looking(&self, core: &Core) -> bool {
         core.shared.discovery.active() || self.pass.is_some()
     }
@@ -232,7 +232,7 @@ impl Discovery {
         self.break_off_pass(core);
     }
 
-    /// Receives and tells of peers, or no longer.
+    /// Has the sources receive and advertise, or stops them.
     fn take_part(&mut self, core: &mut Core, active: bool) {
         for source in self.sources.table() {
             match active {
@@ -252,7 +252,7 @@ impl Discovery {
         }
     }
 
-    /// The bootstrap list was changed.
+    /// Takes over a change of the bootstrap list.
     fn bootstrap_changed(&mut self, core: &mut Core) {
         self.sources.bootstrap.sync_book(core);
         self.tell_enabled(core);
@@ -261,7 +261,7 @@ impl Discovery {
         }
     }
 
-    /// Has a pass begin that much later at the latest.
+    /// Has a pass begin after this time at the latest.
     fn pass_soon(&mut self, core: &mut Core, after: Duration) {
         let at = core.now + after;
         if !core.shared.discovery.active() || self.next.is_some_and(|next| next <= at) {
@@ -295,7 +295,7 @@ impl Discovery {
         self.discover(core, u64::MAX, terms);
     }
 
-    /// A pass is due. One that comes due during another waits for its end.
+    /// Begins a pass that is due. One that comes due during another waits for its end.
     pub(crate) fn pass_due(&mut self, core: &mut Core) {
         if self.pass.is_none() && self.next.is_some_and(|next| next <= core.now) {
             self.next = None;
@@ -303,7 +303,7 @@ impl Discovery {
         }
     }
 
-    /// The pass under way may be over.
+    /// Ends the pass under way, if it is over.
     pub(crate) fn pass_may_be_over(&mut self, core: &mut Core) {
         self.end_pass_if_over(core);
     }
@@ -341,12 +341,12 @@ impl Discovery {
         }
     }
 
-    /// Something is new, here or out there: the next pass asks the DHT and publishes the record.
+    /// Has the next pass ask the DHT and publish the record: something is new, here or on the network.
     fn reset_backoff(&mut self) {
         self.backoff.reset();
     }
 
-    /// An answer is there that a pass may have waited for.
+    /// Takes an answer that a pass may have waited for.
     fn arrived(&mut self, core: &mut Core, pending: Pending) {
         if self.pass.as_mut().is_some_and(|pass| pass.arrived(pending)) {
             self.end_pass_if_over(core);
@@ -384,7 +384,7 @@ impl Discovery {
         }
     }
 
-    /// Answers the calls that wanted no more peers than are found by now.
+    /// Answers the calls that wanted no more peers than are discovered by now.
     fn check_goals(&mut self, core: &mut Core) {
         let total = core.shared.discovery.total();
         self.answer(core, |goal| goal <= total);
@@ -397,7 +397,7 @@ impl Discovery {
         }
     }
 
-    /// A call of this part ends before its work is done; what was found by now is an answer.
+    /// Ends a call of this part before its work is done; what was discovered by now is an answer.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         self.sources.ipfs.ended(core, call, why);
         self.sources.cluster.ended(core, call, why);
@@ -409,7 +409,7 @@ impl Discovery {
         });
     }
 
-    /// A source told of a peer, `new` where the book didn't know it.
+    /// Takes note of a peer that a source discovered, `new` where the book didn't know it.
     pub(crate) fn discovered(&mut self, core: &mut Core, new: bool) {
         if new {
             self.reset_backoff();
@@ -417,7 +417,7 @@ impl Discovery {
         }
     }
 
-    /// A connection stands. What a query of the DHT connects to is no news.
+    /// Takes note of a connection; one of a query of the DHT doesn't reset the backoff.
     pub(crate) fn opened(&mut self, opened: &Opened) {
         if opened.first && opened.origin != Some(Origin::Query) {
             self.reset_backoff();
@@ -443,7 +443,7 @@ impl Discovery {
         }
     }
 
-    /// A peer has told which protocols it speaks.
+    /// Takes note of a peer whose identify says which protocols it speaks.
     pub(crate) fn identified(
         &mut self,
         core: &mut Core,
@@ -453,18 +453,18 @@ impl Discovery {
         if !self.sources.dht.identified(core, peer, listens_at) {
             return;
         }
-        // The DHT has a first peer: whatever it knows is worth asking for.
+        // The DHT has a first peer, which may know others.
         self.reset_backoff();
         if let Some(pass) = &mut self.pass {
             return self.sources.dht.ask(core, pass);
         }
-        // A remote decides when it takes part, so it mustn't decide how often we look around.
+        // A remote decides when it joins the DHT, so it mustn't decide how often passes begin.
         let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
         let wait = last.map_or(SOON, |at| at.saturating_duration_since(core.now));
         self.pass_soon(core, wait.max(SOON));
     }
 
-    /// A dial to a bootstrap peer is over.
+    /// Takes note of the end of a dial to a bootstrap peer.
     pub(crate) fn listed_dial_ended(&mut self, core: &mut Core, end: &ListedDialEnd) {
         self.sources.bootstrap.dial_ended(end);
         if let Some(pass) = &mut self.pass
@@ -476,7 +476,7 @@ impl Discovery {
         self.arrived(core, Pending::Dial(end.ticket));
     }
 
-    /// A search of the DHT came to a part of its result, or to its end.
+    /// Takes a part of the result of a search of the DHT, or its end.
     pub(crate) fn searched(
         &mut self,
         core: &mut Core,
@@ -490,12 +490,12 @@ impl Discovery {
         }
     }
 
-    /// Whether gossip on this topic is for discovery.
+    /// Tells whether gossip on this topic is for discovery.
     pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
         self.sources.gossip.is_topic(topic)
     }
 
-    /// A neighbour handed on a peer's record.
+    /// Takes a peer's record that a neighbour handed on.
     pub(crate) fn on_record(
         &mut self,
         core: &mut Core,
@@ -505,19 +505,19 @@ impl Discovery {
         self.sources.gossip.on_record(core, from, data)
     }
 
-    /// Somebody takes part in gossip who doesn't know us yet.
+    /// Publishes this node's record soon to a peer that has just subscribed.
     pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
         if self.is_topic(topic) {
             self.sources.gossip.publish_soon(core);
         }
     }
 
-    /// This node's record is to be published, unless it was meanwhile.
+    /// Publishes this node's record, unless that was done meanwhile.
     pub(crate) fn record_due(&mut self, core: &mut Core) {
         self.sources.gossip.publish_if_due(core);
     }
 
-    /// A network that came has had time to settle.
+    /// Asks multicast DNS on a new network that has had time to settle.
     pub(crate) fn query_mdns(&mut self) {
         self.sources.mdns.query();
     }

@@ -1,4 +1,4 @@
-//! A pass over the sources, and what it waits for. Pure.
+//! A pass over the sources, and the answers it waits for. Pure.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -7,22 +7,22 @@ use libp2p::kad::QueryId;
 
 use crate::model::Source;
 
-/// How long a pass waits for what multicast and gossip bring.
+/// Time that a pass waits for what multicast DNS and gossip bring.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
-/// A pass ends then, whatever still runs.
+/// Time after which a pass ends, whatever still runs.
 const PASS_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A pass under way.
 pub(super) struct Pass {
     pub number: u64,
-    /// Whether a call asked for it.
+    /// True where a call requested it.
     pub requested: bool,
-    /// Whether it leaves out what costs the whole network something.
+    /// True where it leaves out the sources whose asking costs the whole network something.
     pub rests: bool,
     pub begun: Instant,
-    /// It ends then at the latest.
+    /// The moment at which it ends at the latest.
     until: Instant,
-    /// It waits until then for what comes without being waited for.
+    /// The moment until which it waits for answers that can't be counted.
     window: Instant,
     pending: HashSet<Pending>,
 }
@@ -48,17 +48,17 @@ impl Pass {
         self.pending.insert(pending);
     }
 
-    /// An answer is there; false where the pass didn't wait for it.
+    /// Takes an answer; false where the pass didn't wait for it.
     pub(super) fn arrived(&mut self, pending: Pending) -> bool {
         self.pending.remove(&pending)
     }
 
-    /// Waits a little longer for what comes without being waited for.
+    /// Has the pass wait until this moment at least.
     pub(super) fn extend_window(&mut self, until: Instant) {
         self.window = self.window.max(until);
     }
 
-    /// Ends the pass now; gives the queries it still waited for.
+    /// Ends the pass now; returns the queries it still waited for.
     pub(super) fn break_off(&mut self, now: Instant) -> Vec<QueryId> {
         self.until = now;
         let queries = self.pending.iter().filter_map(|pending| match pending {
@@ -72,7 +72,7 @@ impl Pass {
         now >= self.until || self.pending.is_empty() && now >= self.window
     }
 
-    /// When to look next whether it is over.
+    /// Returns the moment at which to look next whether it is over.
     pub(super) fn next_look(&self, now: Instant) -> Instant {
         if self.window > now { self.window.min(self.until) } else { self.until }
     }

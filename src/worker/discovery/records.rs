@@ -1,9 +1,9 @@
 //! Peer records: signed records of a peer's addresses, as nodes gossip them about themselves.
 //!
 //! The bytes are libp2p's signed peer records (RFC 0002 and 0003) under the domain and payload type
-//! that go-libp2p and js-libp2p use, not rust-libp2p's older ones of its own. What is gossiped may
-//! come from anybody and through anybody, so [`PeerRecords`] bounds how many are looked at, trusts
-//! nothing unsigned and tells news from repetition. Pure: who calls it has the topic, the connections
+//! that go-libp2p and js-libp2p use, not rust-libp2p's older ones of its own. A gossiped record may
+//! come from any peer and through any peer, so [`PeerRecords`] bounds how many are checked, takes only
+//! signed ones and tells new ones from repeated ones. Pure: the caller has the topic, the connections
 //! and the clock.
 
 use std::time::{Duration, Instant};
@@ -23,14 +23,14 @@ use crate::{Multiaddr, PeerId, Timestamp, addr};
 #[path = "records_tests.rs"]
 mod tests;
 
-/// The largest announcement that is looked at, in bytes.
+/// The largest envelope with a record that is opened, in bytes.
 const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
-/// The addresses of one of ours together, in bytes: with the largest key there is, it stays below
-/// [`MAX_ENVELOPE_BYTES`].
+/// The addresses of our own record together, in bytes: with the largest key there is, its envelope
+/// stays below [`MAX_ENVELOPE_BYTES`].
 const MAX_TOLD_BYTES: usize = 4 * 1024;
 
 /// Records from one neighbour, a second: each node's come to us through one neighbour, so this
-/// lets 1500 nodes that announce themselves every 30 s pass through a single one.
+/// lets the records of 1500 nodes, each published every 30 s, pass through a single one.
 const NEIGHBOUR_PER_S: u32 = 50;
 /// Records from one neighbour at once: as when a thousand nodes begin together.
 const NEIGHBOUR_BURST: u32 = 1000;
@@ -40,10 +40,10 @@ const ALL_PER_S: u32 = 200;
 /// Records from all neighbours at once.
 const ALL_BURST: u32 = 2000;
 
-/// Peers whose last announcement is remembered.
+/// Peers whose last record is remembered.
 const MAX_REMEMBERED: usize = 4096;
-/// The least time between two announcements of one peer. Ours should be twice as far apart, since
-/// on the way the first may be held up and the second not.
+/// The least time between two records of one peer. Our own should be twice as far apart, since on the
+/// way the first may be held up and the second not.
 const MIN_INTERVAL: Duration = Duration::from_secs(1);
 
 const DOMAIN: &str = "libp2p-peer-record";
@@ -69,8 +69,8 @@ struct AddressInfo {
     multiaddr: Vec<u8>,
 }
 
-/// Our own announcement: the first of these addresses, as many as others will take. `seq` must be
-/// greater than the last one's, see [`next_seq`].
+/// Makes and signs our own record: the first of these addresses, as many as others will take. `seq`
+/// must be greater than the last one's, see [`next_seq`].
 pub(super) fn seal(
     key: &Keypair,
     addresses: impl IntoIterator<Item = Multiaddr>,
@@ -93,8 +93,8 @@ pub(super) fn seal(
     Ok(envelope.into_protobuf_encoding())
 }
 
-/// The sequence number after `last`: nanoseconds since 1970 like go-libp2p's, so that it rises over a
-/// restart, and where the clock was set back, one more than the last.
+/// Returns the sequence number after `last`: nanoseconds since 1970 like go-libp2p's, so that it rises
+/// over a restart, and where the clock was set back, one more than the last.
 pub(super) fn next_seq(last: u64, now: Timestamp) -> u64 {
     let nanos = u64::try_from(now.as_micros()).unwrap_or(0).saturating_mul(1000);
     nanos.max(last.saturating_add(1))
@@ -116,20 +116,20 @@ fn open(bytes: &[u8]) -> Result<(PeerId, PeerRecord), Refused> {
     Ok((peer, record))
 }
 
-/// What a peer announced of itself.
+/// A record of a peer that we received.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Received {
     pub peer: PeerId,
     pub seq: u64,
-    /// Those that can be of use here, see [`filter_addresses`]; perhaps none.
+    /// The addresses that are usable here, see [`filter_addresses`]; perhaps none.
     pub addresses: Vec<Multiaddr>,
-    /// How many were of no use.
+    /// The counts of the others.
     pub dropped: Dropped,
 }
 
 impl Received {
-    /// Somebody else handed it on, from who knows where: a peer that has public addresses is there, and
-    /// its private ones lead to somebody else from here.
+    /// Keeps only the addresses of the largest scope, in a record that another peer handed on: a peer that
+    /// has public addresses is there, and its private ones lead to another machine from here.
     pub(super) fn believe_farthest(&mut self) {
         let scope = |address: &Multiaddr| addr::scope(address).min(Scope::Public);
         let farthest = self.addresses.iter().map(scope).max();
@@ -139,14 +139,14 @@ impl Received {
     }
 }
 
-/// Why an announcement isn't taken.
+/// The reason why a record isn't taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
-    /// No signed peer record. Whoever hands it on doesn't look at what it hands on.
+    /// No signed peer record. A neighbour that hands it on doesn't check what it hands on.
     Malformed,
     /// The signature is wrong, or the record is of another peer than the one that signed it.
     Forged,
-    /// One of ours that came back.
+    /// Our own record, which came back.
     OwnId,
     /// No newer than the last one of that peer.
     Stale,
@@ -156,7 +156,7 @@ pub(super) enum Refused {
 }
 
 impl Refused {
-    /// The name it is counted by.
+    /// Returns the name it is counted by.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Refused::Malformed => "malformed",
@@ -169,13 +169,13 @@ impl Refused {
     }
 }
 
-/// The last announcement of a peer.
+/// The last record of a peer.
 struct Last {
     seq: u64,
     at: Instant,
 }
 
-/// Decides which announcements to take. Holds a bounded number of peers, whatever comes.
+/// Decides which records to take. Holds a bounded number of peers, whatever comes.
 pub(super) struct PeerRecords {
     local: PeerId,
     neighbours: Rates,
@@ -193,8 +193,8 @@ impl PeerRecords {
         }
     }
 
-    /// Takes an announcement that the connected peer `from` handed to us, or says why not. `seen_at`
-    /// is the address of that peer; nothing that reaches less far is of use, whoever signed it.
+    /// Takes a record that the connected peer `from` handed to us, or says why not. `seen_at` is the
+    /// address of that peer; addresses of a smaller scope are dropped, whoever signed them.
     pub(super) fn receive(
         &mut self,
         bytes: &[u8],
@@ -221,13 +221,13 @@ impl PeerRecords {
         Ok(Received { peer, seq: record.seq, addresses, dropped })
     }
 
-    /// The peer is connected no more; its rate needn't be kept.
+    /// Forgets the rate of a peer that is connected no more.
     pub(super) fn forget(&mut self, from: &PeerId) {
         self.neighbours.forget(from);
     }
 
-    /// Whether the neighbour may hand us one more now. What it has too many doesn't count against
-    /// the others.
+    /// Admits one more record of the neighbour, or refuses it. Those it has too many don't count
+    /// against the others.
     fn admit(&mut self, from: &PeerId, now: Instant) -> Result<(), Refused> {
         if self.neighbours.take(from, now) && self.all.take(now) {
             Ok(())
@@ -236,8 +236,8 @@ impl PeerRecords {
         }
     }
 
-    /// Notes an announcement that is genuine, if it is news. However large its number is, it stands
-    /// in the way of nobody but the peer that signed it.
+    /// Notes a genuine record, if it is new. However large its sequence number is, it keeps out only
+    /// later records of the peer that signed it.
     fn note(&mut self, peer: PeerId, seq: u64, now: Instant) -> Result<(), Refused> {
         if peer == self.local {
             return Err(Refused::OwnId);

@@ -1,4 +1,4 @@
-//! What announcements promise: only the peer itself speaks for itself, only news counts, and no
+//! The promises of peer records: only the peer itself says where it is, only new records count, and no
 //! neighbour's flood costs more than its share.
 
 use proptest::prelude::*;
@@ -9,7 +9,7 @@ use crate::worker::util::rate::MAX_PEERS;
 const PUBLIC: &str = "/ip4/8.8.8.8/tcp/4001";
 const NEIGHBOUR: &str = "/ip4/1.1.1.1/tcp/4001";
 
-/// Sealed by go-libp2p 0.51.0's `record.Seal`: see the test that opens it.
+/// A record sealed by go-libp2p 0.51.0's `record.Seal`: see the test that opens it.
 const BY_GO: &str = "0a2408011220ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c\
     120203011a6a0a26002408011220ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c\
     10959ac5f194d891bd181a0a0a0804c6336407060fa11a190a172920010db800000000000000000000000791020f\
@@ -28,7 +28,7 @@ fn sealed(key: &Keypair, seq: u64) -> Vec<u8> {
     seal(key, [address(PUBLIC)], seq).unwrap()
 }
 
-/// An envelope with a record that may be anybody's, of whatever kind it says.
+/// Makes an envelope with a record of any peer, under any domain and of any kind.
 fn envelope(key: &Keypair, peer: &[u8], addresses: &[&[u8]], domain: &str, kind: &[u8]) -> Vec<u8> {
     let addresses =
         addresses.iter().map(|bytes| AddressInfo { multiaddr: bytes.to_vec() }).collect();
@@ -210,7 +210,7 @@ fn one_peer_is_heard_once_a_second() {
     node.after(0.1).hear(&sealed(&key, 3)).unwrap();
 }
 
-/// How many of `count` messages aren't turned away for their rate.
+/// Counts those of `count` messages that aren't refused for their rate.
 fn passing(node: &mut Node, from: PeerId, count: u32) -> u32 {
     let looked_at = |node: &mut Node| node.hear_from(from, b"?") != Err(Refused::TooMany);
     (0..count).map(|_| u32::from(looked_at(node))).sum()

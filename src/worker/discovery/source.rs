@@ -1,4 +1,4 @@
-//! A source of discovery, as passes see it. What it brings between passes its own file takes.
+//! A source of discovery, as passes see it. Its own file takes what it discovers between passes.
 
 use super::passes::Pass;
 use crate::model::Source;
@@ -7,19 +7,19 @@ use crate::worker::core::Core;
 /// One way to find peers. A new source is a file with this, a line of the table in `mod.rs`, and its
 /// configuration key.
 pub(super) trait DiscoverySource {
-    /// The name it goes by in replies.
+    /// Returns the name it goes by in replies.
     fn source(&self) -> Source;
 
-    /// Whether the configuration has it on, and there is anything to ask.
+    /// Tells whether the configuration has it on, and there is anything to ask.
     fn is_on(&self, core: &Core) -> bool;
 
-    /// Whether it brings answers that can't be counted, so that a pass waits a while for them.
+    /// Tells whether it brings answers that can't be counted, so that a pass waits its window for them.
     fn listens(&self) -> bool {
         false
     }
 
-    /// Whether asking it costs the whole network something, so that passes leave it out while nothing
-    /// is new.
+    /// Tells whether asking it costs the whole network something, so that passes leave it out while
+    /// nothing is new.
     fn is_costly(&self) -> bool {
         false
     }
@@ -30,7 +30,7 @@ pub(super) trait DiscoverySource {
     /// Takes part no longer.
     fn stop(&mut self, _: &mut Core) {}
 
-    /// Asks for peers. What is waited for goes into the pass.
+    /// Asks for peers, and tells the pass which answers to wait for.
     fn ask(&mut self, core: &mut Core, pass: &mut Pass);
 
     /// Puts down, at the end of a pass, why nothing was found.

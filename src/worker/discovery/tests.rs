@@ -30,7 +30,7 @@ impl Bench {
         Bench { core, clock, discovery }
     }
 
-    /// Lets time go by; timers are served, dials reported as they are asked for.
+    /// Lets time go by, and serves timers; returns the dials that were asked for.
     fn wait(&mut self, by: Duration) -> Vec<ListedDial> {
         self.core.pass_time(&self.clock, by);
         while let Some(timer) = self.core.elapsed_timer() {

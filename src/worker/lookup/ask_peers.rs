@@ -1,5 +1,5 @@
-//! What connected peers are asked and told of where others are. Both are filtered as everything that
-//! remotes tell, and a remote gets few answers a second.
+//! The questions and answers of the find-peer protocol. Addresses given and received are filtered as
+//! all that pass between remotes and us are, and a remote gets few answers a second.
 
 use crate::addr;
 use crate::model::Source;
@@ -23,7 +23,7 @@ impl Default for Answers {
 }
 
 impl Answers {
-    /// What we tell: addresses that can be of use where the asker is.
+    /// Answers with the addresses that the asker may be able to reach from where it is seen.
     pub(super) fn answer(&mut self, core: &Core, asker: &PeerId, question: &Question) -> Answer {
         if !self.0.take(asker, core.now) {
             core.shared.discovery.refused("exchange.rate");
@@ -43,7 +43,7 @@ impl Answers {
     }
 }
 
-/// Of the addresses that a connected peer told of another, those that can be of use.
+/// Returns the usable ones of the addresses that a connected peer gave for another.
 pub(super) fn read_answer(
     core: &Core,
     teller: &PeerId,

@@ -1,6 +1,6 @@
-//! Where is a peer? The DHT is asked, then the connected peers; each step ends as soon as an address
+//! Looks up where a peer is: asks the DHT, then the connected peers; each step ends as soon as an address
 //! comes of it. `find_peer` waits for the answer, and so does a connect whose known addresses don't
-//! work. `ask_peers` is the step that asks connected peers, and what they are answered.
+//! work. `ask_peers` reads the answers of connected peers, and answers their questions.
 
 mod ask_peers;
 #[cfg(test)]
@@ -28,9 +28,9 @@ use crate::{Multiaddr, PeerId};
 
 /// Connected peers asked at once.
 const MAX_ASKED: usize = 16;
-/// The DHT has at most this long, or half of what the call has left where that is less.
+/// Time that the DHT has; half of what the call has left where that is less.
 const DHT_PATIENCE: Duration = Duration::from_secs(10);
-/// The connected peers have this long: one round trip, and some patience.
+/// Time that the connected peers have: one round trip, and some patience.
 const PEERS_PATIENCE: Duration = Duration::from_secs(3);
 
 /// Calls that ask where a peer is.
@@ -47,13 +47,13 @@ pub(crate) struct Lookups {
 
 struct Search {
     peer: PeerId,
-    /// `find_peer` waits for it; otherwise a call of another part does, by a note.
+    /// The reply that `find_peer` waits for; None: a call of another part waits, for a note.
     reply: Option<Reply<PeerFound>>,
-    /// Addresses that failed already: who tells of no other has told nothing.
+    /// Addresses that failed already: an answer that has no other is no answer.
     tried: Vec<Text>,
     stage: Stage,
     since: Instant,
-    /// The steps behind it.
+    /// The steps that are over.
     steps: Vec<Lookup>,
 }
 
@@ -72,7 +72,7 @@ impl Stage {
 }
 
 impl Search {
-    /// Of these addresses, those that haven't failed already.
+    /// Returns those of the addresses that haven't failed already.
     fn untried(&self, addresses: &[Multiaddr]) -> Vec<Multiaddr> {
         let tried = |address: &Multiaddr| {
             let text = address.to_string();
@@ -99,17 +99,17 @@ impl Lookups {
         self.begin(core, LookUp { call, peer, tried: Vec::new(), deadline }, Some(reply));
     }
 
-    /// A call of another part needs to know where a peer is; a note tells it what came of it.
+    /// Begins a look-up for a call of another part; a note brings that the result.
     pub(crate) fn look_up(&mut self, core: &mut Core, look_up: LookUp) {
         self.begin(core, look_up, None);
     }
 
-    /// A peer is connected no more.
+    /// Forgets the rate of a peer that is connected no more.
     pub(crate) fn peer_gone(&mut self, peer: &PeerId) {
         self.answers.forget(peer);
     }
 
-    /// Whether nobody is looked for.
+    /// Tells whether no peer is looked for.
     pub(crate) fn is_empty(&self) -> bool {
         self.searches.is_empty()
     }
@@ -160,7 +160,7 @@ impl Lookups {
         self.searches.insert(call, search);
     }
 
-    /// A remote of the DHT told where a peer is that is looked for.
+    /// Ends the DHT step of look-ups for a peer whose addresses a remote of the DHT gave.
     pub(crate) fn located(&mut self, core: &mut Core, peer: PeerId, addresses: &[Multiaddr]) {
         let waits = |search: &Search| search.peer == peer && matches!(search.stage, Stage::Dht(_));
         let waiting = self.searches.iter().filter(|(_, search)| waits(search));
@@ -170,7 +170,7 @@ impl Lookups {
         }
     }
 
-    /// A query of the DHT is over.
+    /// Ends the DHT step of the look-up whose query is over.
     pub(crate) fn query_over(&mut self, core: &mut Core, query: QueryId) {
         let is_its = |search: &Search| matches!(search.stage, Stage::Dht(its) if its == query);
         let Some((call, search)) = self.searches.iter().find(|(_, search)| is_its(search)) else {
@@ -198,13 +198,13 @@ impl Lookups {
         }
     }
 
-    /// The find-peer protocol tells of a question or an answer.
+    /// Takes a question or an answer of the find-peer protocol.
     pub(crate) fn on_find_peer(&mut self, core: &mut Core, event: rr::Event<Question, Answer>) {
         match event {
             rr::Event::Message { peer, message, .. } => match message {
                 rr::Message::Request { request, channel, .. } => {
                     let answer = self.answers.answer(core, &peer, &request);
-                    // The asker may be gone; then nobody waits.
+                    // The asker may be gone, and its answer with it.
                     let _ = core.swarm.behaviour_mut().find_peer.send_response(channel, answer);
                 }
                 rr::Message::Response { request_id, response } => {
@@ -216,7 +216,7 @@ impl Lookups {
         }
     }
 
-    /// A connected peer answered, or won't.
+    /// Takes a connected peer's answer, or None where it won't come.
     fn answered(
         &mut self,
         core: &mut Core,
@@ -252,7 +252,7 @@ impl Lookups {
         self.over(core, call, search, addresses);
     }
 
-    /// A step has had its time.
+    /// Ends a step whose time is over.
     pub(crate) fn step_timed_out(&mut self, core: &mut Core, call: CallId) {
         match self.searches.get(&call).map(|search| &search.stage) {
             Some(Stage::Dht(_)) => {
@@ -267,7 +267,7 @@ impl Lookups {
         }
     }
 
-    /// The call that waits for a search is over; nobody waits for the search any more.
+    /// Stops a search whose call is over.
     pub(crate) fn stop(&mut self, core: &mut Core, call: CallId) {
         core.timers.clear(Timer::LookupStep(call));
         if let Some(search) = self.searches.remove(&call) {
@@ -275,7 +275,7 @@ impl Lookups {
         }
     }
 
-    /// A `find_peer` ends before anybody knew: what the book has is an answer all the same.
+    /// Ends a `find_peer` before anybody knew the peer: what the book has is an answer all the same.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         let Some(mut search) = self.searches.remove(&call) else { return };
         finish_query(core, &search);

@@ -20,7 +20,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A node with the DHT on.
+    /// Makes a node with the DHT on.
     fn new() -> Self {
         let config = json!({ "profile": "offline", "discovery": { "dht": "client" } });
         let (core, clock, _) = core(config);

@@ -4,7 +4,7 @@
 //! It never tests an address again that was confirmed once (rust-libp2p#6203), so after a change of
 //! network the node would count as reachable for ever: here a change of the listen addresses takes
 //! back what was confirmed, and begins anew. And it remembers each address that any remote tells:
-//! here only a number of them, and none that can't be reached from the Internet.
+//! here only [`MAX_CANDIDATES`], and none that can't be reached from the Internet.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::task::{Context, Poll};
@@ -30,13 +30,13 @@ pub(crate) struct Autonat {
     client: Client,
     candidates: HashSet<Multiaddr>,
     confirmed: HashSet<Multiaddr>,
-    /// Every open connection; false: a client of an earlier network may have asked something there.
+    /// Every open connection; false: it stood on an earlier network, whose client may have asked there.
     open: HashMap<ConnectionId, (PeerId, ConnectedPoint, bool)>,
     expired: VecDeque<Multiaddr>,
 }
 
 impl Autonat {
-    /// Begins anew: what was confirmed was so on another network.
+    /// Begins anew: the confirmed addresses were so on another network.
     fn start_over(&mut self) {
         self.client = Client::default();
         self.candidates.clear();
@@ -53,7 +53,7 @@ impl Autonat {
         }
     }
 
-    /// Whether an address at which a remote sees this node is worth a test.
+    /// Decides whether an address at which a remote sees this node is tested.
     fn takes(&mut self, candidate: &Multiaddr) -> bool {
         let known = self.candidates.contains(candidate);
         let room = self.candidates.len() < MAX_CANDIDATES;

@@ -1,7 +1,7 @@
 //! The find-peer protocol, `/peerkit/find-peer/1.0.0`: asks a connected peer where another is. One
 //! question, one answer, in CBOR.
 //!
-//! The answer is a hint: whoever is dialled by it must still prove to be the peer.
+//! The answer is a hint: the remote that a dial by it reaches must still prove to be the peer.
 
 use std::iter;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{Multiaddr, PeerId};
 
-/// A question is a peer id; an answer 16 addresses of 512 bytes, and some framing.
 /// Addresses in an answer.
 const MAX_ADDRESSES: usize = 16;
+/// The longest question, a peer id; and the longest answer, 16 addresses of 512 bytes and some framing.
 const MAX_QUESTION_BYTES: u64 = 1024;
 const MAX_ANSWER_BYTES: u64 = 16 * 1024;
-/// How long an answer may take.
+/// Time that an answer may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -46,13 +46,13 @@ pub(crate) fn behaviour(settings: &Settings) -> Result<FindPeer> {
     Ok(FindPeer::with_codec(codec, iter::once((protocol, ProtocolSupport::Full)), config))
 }
 
-/// The question where a peer is.
+/// Makes the question where a peer is.
 pub(crate) fn ask(peer: &PeerId) -> Question {
     Question { peer_id: peer.to_bytes() }
 }
 
 impl Question {
-    /// The peer that is asked for.
+    /// Returns the peer that is asked for.
     pub(crate) fn peer(&self) -> Option<PeerId> {
         PeerId::from_bytes(&self.peer_id).ok()
     }
@@ -64,7 +64,7 @@ impl Answer {
         Answer { addresses }
     }
 
-    /// The addresses told, as far as they can be read.
+    /// Returns the addresses of the answer, as far as they can be read.
     pub(crate) fn addresses(&self) -> impl Iterator<Item = Multiaddr> {
         self.addresses.iter().filter_map(|bytes| Multiaddr::try_from(bytes.clone()).ok())
     }

@@ -26,7 +26,7 @@ pub(crate) struct Traffic {
 }
 
 impl Traffic {
-    /// The counters as they stand.
+    /// Returns the counters as they stand.
     pub(crate) fn snapshot(&self) -> reply::Traffic {
         reply::Traffic {
             bytes_in: self.bytes_in.load(Ordering::Relaxed),
@@ -35,8 +35,8 @@ impl Traffic {
     }
 }
 
-/// How long a connection may take to close in good order. Closing waits for the remote to take
-/// what is still to be sent; one that has stopped reading would never let go.
+/// Time that a connection may take to close in good order. Closing waits until the remote has read
+/// all that is still to be sent; one that has stopped reading would hold the connection for ever.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// A muxer or a stream whose bytes are counted.

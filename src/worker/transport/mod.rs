@@ -1,6 +1,6 @@
-//! Below the swarm: the transport stack (`stack`), the wrappers that make dials tell their story
-//! (`wrappers`, `security`, `progress`), the terms they go under (`terms`), and the bytes they carry
-//! (`counted`).
+//! Below the swarm: the transport stack (`stack`), the wrappers that note how far each dial comes
+//! (`wrappers`, `security`, `progress`), the terms that dials go under (`terms`), and the bytes of
+//! connections (`counted`).
 
 pub(crate) mod counted;
 pub(crate) mod progress;

@@ -1,4 +1,4 @@
-//! Where a dial is, and why it failed, told by types instead of by error texts.
+//! The stage of a dial, and the cause of its failure, as types instead of error texts.
 //!
 //! libp2p boxes transport errors into text. So `wrappers` stand around the transport stack at each layer:
 //! the wrappers note in the attempt's own [`Progress`] how far it came, and the outermost one ends
@@ -20,29 +20,30 @@ use crate::error::ErrorKind;
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
 
-/// Error texts come from remotes and libraries; this much of one is kept.
+/// Characters kept of an error text, which may come from a remote or a library.
 const MAX_ERROR_TEXT: usize = 300;
 
 tokio::task_local! {
     static ATTEMPT: Arc<Progress>;
 }
 
-/// How far the dial of one address has come, and why it is about to fail.
+/// The progress of the dial of one address: its stage, and the cause for which it is about to fail.
 pub(crate) struct Progress {
     clock: Clock,
     since: Instant,
-    /// A stranger told the name that is dialled, and no user asked for the dial.
+    /// True where a remote gave the DNS name that is dialled, and the dial is automatic.
     remote_name: bool,
     now: Mutex<(DialStage, Option<Cause>)>,
 }
 
 impl Progress {
-    /// A dial that begins at `stage`.
+    /// Begins the progress of a dial at `stage`.
     pub(crate) fn at(stage: DialStage, clock: Clock) -> Arc<Self> {
         Self::towards(stage, false, clock)
     }
 
-    /// A dial that begins at `stage`; with `remote_name` it may lead to public addresses only.
+    /// Begins the progress of a dial at `stage`; with `remote_name` the dial may lead to public
+    /// addresses only.
     pub(crate) fn towards(stage: DialStage, remote_name: bool, clock: Clock) -> Arc<Self> {
         let (since, now) = (clock.now(), Mutex::new((stage, None)));
         Arc::new(Progress { clock, since, remote_name, now })
@@ -57,27 +58,29 @@ impl Progress {
         ATTEMPT.scope(self, dial).await
     }
 
-    /// The failure in which the dial ends: for the cause a layer noted, or else what the error
-    /// itself says.
+    /// Returns the failure in which the dial ends: its cause is the one that a layer noted, or else
+    /// the text of the error.
     pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> DialFailure {
         let (stage, noted) = self.now.lock().clone();
         self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(innermost_text(error))))
     }
 
-    /// The failure in which the dial ends, for a cause of its own.
+    /// Returns the failure in which the dial ends at `stage`, for `cause`.
     pub(crate) fn failed_at(&self, stage: DialStage, cause: Cause) -> DialFailure {
         *self.now.lock() = (stage, Some(cause.clone()));
         DialFailure { stage, cause, took: self.took() }
     }
 
-    /// The failure it would be if it ended now: for the deadline, and for a caller who can't wait.
+    /// Returns the failure that the dial would be if it ended now: for its deadline, and for a caller
+    /// that can't wait.
     pub(crate) fn so_far(&self) -> DialFailure {
         let (stage, noted) = self.now.lock().clone();
         DialFailure { stage, cause: noted.unwrap_or(Cause::TimedOut), took: self.took() }
     }
 }
 
-/// The outer errors of a transport stack say only that something inside failed.
+/// Returns the text of the innermost error: the outer errors of a transport stack say only that
+/// something inside failed.
 fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
@@ -86,7 +89,7 @@ fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
     innermost.to_string().chars().take(MAX_ERROR_TEXT).collect()
 }
 
-/// What made a dial to one address fail.
+/// The cause for which the dial of one address failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
     Refused,
@@ -94,14 +97,14 @@ pub(crate) enum Cause {
     TimedOut,
     /// The profile doesn't allow the address.
     NotAllowed,
-    /// A stranger's name leads into a private network, or to this machine.
+    /// A DNS name that a remote gave leads into a private network, or to this machine.
     NotPublic,
     WrongPeer(PeerId),
     Other(String),
 }
 
-/// Notes that the dial being polled has reached `stage`. Outside a dial it does nothing. A cause
-/// noted before is of another address of the same name, which DNS has tried in vain.
+/// Notes that the dial being polled has reached `stage`, and clears its cause: one noted before is of
+/// another address of the same name, which failed. Does nothing outside a dial.
 pub(crate) fn reached(stage: DialStage) {
     let _ = ATTEMPT.try_with(|progress| *progress.now.lock() = (stage, None));
 }
@@ -111,12 +114,12 @@ pub(crate) fn failing(cause: Cause) {
     let _ = ATTEMPT.try_with(|progress| progress.now.lock().1 = Some(cause));
 }
 
-/// Whether the dial being polled goes to a name that a stranger told.
+/// Tells whether the dial being polled goes to a DNS name that a remote gave.
 pub(crate) fn is_of_remote_name() -> bool {
     ATTEMPT.try_with(|progress| progress.remote_name).unwrap_or(false)
 }
 
-/// Why one address failed: what the worker reads.
+/// The failure of one address, as the worker reads it.
 #[derive(Debug, Clone)]
 pub(crate) struct DialFailure {
     pub stage: DialStage,
@@ -125,7 +128,7 @@ pub(crate) struct DialFailure {
 }
 
 impl DialFailure {
-    /// The failure inside a boxed transport's error.
+    /// Returns the failure inside a boxed transport's error.
     pub(crate) fn of(error: &TransportError<io::Error>) -> Option<&DialFailure> {
         match error {
             TransportError::Other(error) => error.get_ref()?.downcast_ref(),
@@ -142,7 +145,7 @@ impl DialFailure {
         }
     }
 
-    /// What to do about it, where the stage and cause allow a guess.
+    /// Suggests what to do about it, where the stage and cause allow a guess.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match (&self.cause, self.stage) {
             (Cause::Refused, _) => "nothing listens on that port; is the peer running?",

@@ -21,8 +21,8 @@ use crate::PeerId;
 use crate::config::{MAX_TIMEOUT, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
-/// QUIC closes a connection on which it heard nothing for this long; well inside the 60 s within
-/// which dead peers are noticed.
+/// Time without a packet after which QUIC closes a connection; well inside the 60 s within which dead
+/// peers are noticed.
 const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Builds the stack. Dials go under the `terms` that stand when they start.
@@ -76,8 +76,8 @@ fn quic_config(keypair: &Keypair) -> quic::Config {
     config
 }
 
-/// With the system's name servers. A machine that has none configured can still run a node; only
-/// its DNS addresses fail.
+/// Wraps a transport in DNS by the system's name servers. A machine that has none configured can still
+/// run a node; only its DNS addresses fail.
 fn with_dns<T>(inner: T) -> Result<dns::tokio::Transport<T>> {
     let configured = dns::tokio::Transport::system(DummyTransport::<()>::new()).is_ok();
     if configured {

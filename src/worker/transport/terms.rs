@@ -1,7 +1,7 @@
-//! The terms a dial goes under: why it is made, until when, which address goes first. Whoever dials
-//! registers them by the connection the dial is to become; the gater, which the swarm asks about each
-//! dial before it hands the addresses to the transport, makes them the terms of these addresses. A
-//! dial that nobody registered isn't made.
+//! The dial terms: the origin of a dial, its deadline, and the address that goes first. The part that
+//! dials registers them by the connection the dial is to become; the gater, which the swarm asks about
+//! each dial before it hands the addresses to the transport, makes them the terms of these addresses.
+//! A dial without registered terms isn't made.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,9 +17,9 @@ use crate::book::Origin;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, addr};
 
-/// How long a dial's other addresses wait for the one the user gave.
+/// Time that a dial's other addresses wait for the one the user gave.
 const HEAD_START: Duration = Duration::from_secs(1);
-/// How long a dial of a query may take: it has to get past those who are gone.
+/// Time that a query's dial may take: the query has to get past peers that are gone.
 const QUERY_DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The addresses of a dial that have had their turn, and how far each has come.
@@ -34,7 +34,7 @@ struct State {
     registered: Mutex<HashMap<ConnectionId, Terms>>,
     /// The terms of the dial whose addresses the swarm is handing out.
     current: Mutex<Option<Terms>>,
-    /// Nobody looks for anything: queries of the DHT dial nobody.
+    /// True while nobody looks for a peer or content: queries of the DHT make no dials then.
     queries_paused: AtomicBool,
 }
 
@@ -42,9 +42,9 @@ struct State {
 pub(crate) struct Terms {
     pub(super) deadline: Instant,
     origin: Origin,
-    /// Those of the addresses that the user gave; names among the others are remotes' word.
+    /// The addresses that the user gave; DNS names among the others come from remotes.
     given: Vec<Multiaddr>,
-    /// The address that goes first, and what becomes true when it has failed.
+    /// The address that goes first, and a watch that becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
     /// Becomes true when nobody waits for the dial any more.
     aborted: watch::Sender<bool>,
@@ -61,7 +61,7 @@ impl DialTerms {
         }))
     }
 
-    /// Registers the terms of a dial that is about to be made. Gives where to see how far it comes.
+    /// Registers the terms of a dial that is about to be made. Returns where its progress can be read.
     pub(crate) fn register(&self, connection: ConnectionId, terms: Terms) -> Begun {
         let begun = Arc::clone(&terms.begun);
         self.0.registered.lock().insert(connection, terms);
@@ -74,7 +74,7 @@ impl DialTerms {
         self.register(connection, Terms::new(Origin::Query, deadline));
     }
 
-    /// Makes the dial's terms those of the addresses that the transport gets next; gives its origin.
+    /// Makes the dial's terms those of the addresses that the transport gets next; returns its origin.
     pub(crate) fn enter(&self, connection: ConnectionId) -> Option<Origin> {
         let terms = self.0.registered.lock().get(&connection).cloned();
         let origin = terms.as_ref().map(|terms| terms.origin);
@@ -82,7 +82,7 @@ impl DialTerms {
         origin
     }
 
-    /// Takes out the terms of a dial that is over; gives its origin.
+    /// Takes out the terms of a dial that is over; returns its origin.
     pub(crate) fn take(&self, connection: ConnectionId) -> Option<Origin> {
         self.0.registered.lock().remove(&connection).map(|terms| terms.origin)
     }
@@ -94,12 +94,12 @@ impl DialTerms {
         }
     }
 
-    /// The origin of a dial under way.
+    /// Returns the origin of a dial under way.
     pub(crate) fn origin(&self, connection: ConnectionId) -> Option<Origin> {
         self.0.registered.lock().get(&connection).map(|terms| terms.origin)
     }
 
-    /// Lets queries of the DHT dial, or not.
+    /// Keeps queries of the DHT from dialling, or lets them dial again.
     pub(crate) fn pause_queries(&self, paused: bool) {
         self.0.queries_paused.store(paused, Ordering::Relaxed);
     }
@@ -136,7 +136,7 @@ impl Terms {
         self
     }
 
-    /// Whether a name may lead into a private network.
+    /// Tells whether a DNS name may lead into a private network.
     pub(super) fn trusts(&self, address: &Multiaddr) -> bool {
         !self.origin.is_automatic() || self.given.contains(&addr::without_peer_id(address))
     }

@@ -1,4 +1,4 @@
-//! The wrappers around libp2p's transports that make dials tell their story: see `progress`.
+//! The wrappers around libp2p's transports that note the progress of each dial: see `progress`.
 //!
 //! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
 //! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`
@@ -24,12 +24,12 @@ use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId, addr};
 
-/// How long an inbound connection may take over its handshakes.
+/// Time that an inbound connection may take over its handshakes.
 const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The outermost layer: bounds each dial by its deadline, checks who answered (so that a dial
-/// goes on to its other addresses when one belongs to somebody else), and turns every failure
-/// into a [`DialFailure`].
+/// The outermost layer: bounds each dial by its deadline, checks the identity of the peer that answers
+/// (so that a dial goes on to its other addresses when one belongs to another peer), and turns every
+/// failure into a [`DialFailure`].
 pub(crate) struct Attempted<T> {
     inner: T,
     terms: DialTerms,
@@ -170,22 +170,23 @@ fn has_name(address: &Multiaddr) -> bool {
 /// The layer below DNS, around TCP and around QUIC: sees resolved addresses only.
 pub(crate) struct Reach<T> {
     inner: T,
-    /// Refuse addresses outside the local networks (profile "lan").
+    /// True where addresses outside the local networks are refused (profile "lan").
     local_only: bool,
     /// The stage a dial is in once this transport is done.
     then: DialStage,
-    /// Which port dials go out from.
+    /// The port that dials go out from: a new one, or the listen port.
     port_use: PortUse,
 }
 
 impl<T> Reach<T> {
-    /// TCP dials from a port of its own: dials from the listen port meet in the middle when both
+    /// Wraps TCP, which dials from a new port: dials from the listen port meet in the middle when both
     /// sides dial at once, and neither is the listener then (docs/adr/0009).
     pub(crate) fn tcp(inner: T, local_only: bool) -> Self {
         Reach { inner, local_only, then: DialStage::Security, port_use: PortUse::New }
     }
 
-    /// QUIC has no such trouble, and a port of its own would be a socket for each dial.
+    /// Wraps QUIC, which dials from the listen port: its dials don't meet so, and a new port would be a
+    /// socket for each dial.
     pub(crate) fn quic(inner: T, local_only: bool) -> Self {
         Reach { inner, local_only, then: DialStage::Identity, port_use: PortUse::Reuse }
     }
@@ -257,7 +258,7 @@ where
     }
 }
 
-/// What the socket, or QUIC's handshake over it, said.
+/// Returns the cause that the socket, or QUIC's handshake over it, gave.
 fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
     let mut current = Some(error);
     while let Some(error) = current {

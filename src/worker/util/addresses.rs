@@ -1,7 +1,7 @@
-//! What of the addresses that strangers tell can be of use: the one rule for all they are told by,
-//! be it identify, an announcement or a table of the DHT.
+//! Filters the addresses that remotes give: the one rule for all ways they come by, be it identify, a
+//! gossiped record or an answer of the DHT.
 //!
-//! Pure. Whether an address that passes is dialled, and when, is decided elsewhere.
+//! Pure. Elsewhere is decided whether an address that passes is dialled, and when.
 
 use std::net::IpAddr;
 use std::ops::AddAssign;
@@ -12,12 +12,12 @@ use crate::addr::ip_of;
 use crate::addr::{Scope, is_dialable, peer_id_of, scope, without_peer_id};
 use crate::{Multiaddr, PeerId};
 
-/// An address longer than this is left out.
+/// The longest address that is kept.
 pub(crate) const MAX_ADDRESS_BYTES: usize = 512;
-/// Addresses kept of what is told of one peer at once.
+/// Addresses kept of those received about one peer at once.
 pub(crate) const MAX_ADDRESSES: usize = 16;
 
-/// Why an address is of no use.
+/// The reason why an address is dropped.
 #[derive(Clone, Copy)]
 enum Useless {
     TooLong,
@@ -27,21 +27,21 @@ enum Useless {
     TooMany,
 }
 
-/// How many addresses were of no use, and why.
+/// The counts of dropped addresses, by reason.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Dropped {
     pub too_long: u64,
-    /// They reach less far than the address that whoever told them was seen at.
+    /// Addresses of a smaller scope than the one at which the remote that gave them is seen.
     pub scope: u64,
-    /// Of a transport this build doesn't have, or leading nowhere.
+    /// Addresses of a transport this build doesn't have, or that lead nowhere.
     pub undialable: u64,
-    /// They name another peer than the one they were told of.
+    /// Addresses that name another peer than the one they were given for.
     pub other_peer: u64,
     pub too_many: u64,
 }
 
 impl Dropped {
-    /// The counts by the names they have in statistics.
+    /// Returns the counts by the names they have in statistics.
     pub(crate) fn by_reason(&self) -> [(&'static str, u64); 5] {
         [
             ("too_long", self.too_long),
@@ -73,10 +73,10 @@ impl AddAssign for Dropped {
     }
 }
 
-/// Those of the addresses told of `peer` that can be of use, without its id and each once; and how
-/// many aren't. None is of a smaller scope than `seen_at`, the address of whoever told them, since a
-/// stranger's loopback or private addresses lead somewhere else from here. With no `seen_at` every
-/// scope passes.
+/// Returns those of the addresses given for `peer` that are usable, without its id and each once; and
+/// counts the others. None is of a smaller scope than `seen_at`, the address of the remote that gave
+/// them, since a remote's loopback or private addresses lead somewhere else from here. With no
+/// `seen_at` every scope passes.
 pub(crate) fn filter_addresses(
     addresses: impl IntoIterator<Item = Multiaddr>,
     peer: PeerId,
@@ -96,7 +96,8 @@ pub(crate) fn filter_addresses(
     (kept, dropped)
 }
 
-/// A peer reached by name may be anywhere: nothing but public addresses is believed of it.
+/// Returns the smallest scope that is believed of a remote seen at an address. One reached by name may
+/// be anywhere: of it only public addresses are believed.
 pub(crate) fn least_scope(seen_at: &Multiaddr) -> Scope {
     scope(seen_at).min(Scope::Public)
 }
@@ -117,8 +118,8 @@ fn judge(address: &Multiaddr, peer: PeerId, least: Option<Scope>) -> Result<Mult
     Ok(without_peer_id(address))
 }
 
-/// Whether an address that can be dialled leads to no one peer: not an address of a machine, or not
-/// a port of it.
+/// Tells whether an address that can be dialled leads to no single peer: its IP address is none of a
+/// machine, or its port is 0.
 fn leads_nowhere(address: &Multiaddr) -> bool {
     let no_machine = |ip: IpAddr| {
         let ip = ip.to_canonical();

@@ -37,7 +37,7 @@ impl Clock {
 
 #[cfg(test)]
 impl Clock {
-    /// Stands still at some moment until [`advance`](Self::advance) moves it.
+    /// Makes a clock that stands still until [`advance`](Self::advance) moves it.
     pub(crate) fn stopped() -> Self {
         let start = Instant::now() + Duration::from_secs(3600);
         let time = Timestamp::from_micros(1_700_000_000_000_000);

@@ -1,12 +1,12 @@
-//! A map with a bound, which forgets what wasn't used for longest: for what is kept of peers that
-//! anybody can invent.
+//! A bounded map, which forgets the entry that wasn't used for longest: for what is kept of peers, which
+//! anybody can make up.
 //!
 //! Pure.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
 
-/// At most so many entries, each with the turn it was last used in.
+/// At most `most` entries, each with the turn it was last used in.
 pub(crate) struct Lru<K, V> {
     most: usize,
     turn: u64,
@@ -19,7 +19,7 @@ impl<K: Copy + Eq + Hash, V> Lru<K, V> {
         Lru { most, turn: 0, entries: HashMap::new(), by_turn: BTreeMap::new() }
     }
 
-    /// What is kept for `key`. Looking at it is no use of it.
+    /// Returns the entry of `key`, which doesn't count as a use of it.
     pub(crate) fn get(&self, key: &K) -> Option<&V> {
         self.entries.get(key).map(|(_, value)| value)
     }

@@ -7,7 +7,7 @@ pub(crate) mod rate;
 
 use std::time::Duration;
 
-/// A duration in milliseconds, as replies have it.
+/// Converts a duration to milliseconds, as replies have it.
 pub(crate) fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }

@@ -1,4 +1,4 @@
-//! How often something may happen: so many times a second on average, so many times at once.
+//! Limits how often something may happen: `per_second` times on average, `burst` times at once.
 //!
 //! Pure. The gater asks it before a handshake, gossipsub's message filter before a message is kept,
 //! `discovery/records` before a signature is verified.
@@ -13,23 +13,23 @@ pub(crate) struct TokenBucket {
     per_second: f64,
     burst: f64,
     tokens: f64,
-    /// None until first asked.
+    /// The moment of the last refill; None until first asked.
     refilled: Option<Instant>,
 }
 
 impl TokenBucket {
-    /// A full one, which lets `burst` events pass at once.
+    /// Makes a full one, which lets `burst` events pass at once.
     pub(crate) fn new(per_second: u32, burst: u32) -> Self {
         let (per_second, burst) = (per_second.into(), burst.into());
         TokenBucket { per_second, burst, tokens: burst, refilled: None }
     }
 
-    /// Whether one more event may pass now.
+    /// Takes one token; false where the event may not pass now.
     pub(crate) fn take(&mut self, now: Instant) -> bool {
         self.take_many(1.0, now)
     }
 
-    /// Whether so many may, all or none.
+    /// Takes a number of tokens, or none; false where there aren't enough.
     pub(crate) fn take_many(&mut self, tokens: f64, now: Instant) -> bool {
         let idle = now.duration_since(self.refilled.unwrap_or(now));
         self.tokens = (self.tokens + idle.as_secs_f64() * self.per_second).min(self.burst);
@@ -45,7 +45,7 @@ impl TokenBucket {
 /// Peers whose rate is remembered; more than that are hardly connected.
 pub(crate) const MAX_PEERS: usize = 4096;
 
-/// A bucket for each peer; whoever disconnects is forgotten.
+/// A bucket for each peer; one that disconnects is forgotten.
 pub(crate) struct Rates {
     per_second: u32,
     burst: u32,
@@ -57,7 +57,7 @@ impl Rates {
         Rates { per_second, burst, buckets: Lru::new(MAX_PEERS) }
     }
 
-    /// Whether one more event of this peer may pass now.
+    /// Takes one token of this peer's; false where its event may not pass now.
     pub(crate) fn take(&mut self, peer: &PeerId, now: Instant) -> bool {
         let full = || TokenBucket::new(self.per_second, self.burst);
         self.buckets.touch(*peer, full).take(now)

@@ -1,4 +1,4 @@
-//! How this node speaks gossipsub: the bounds of libp2p's behaviour, and the ids of messages.
+//! The configuration of gossipsub: the bounds of libp2p's behaviour, and the ids of messages.
 
 use libp2p::gossipsub::{
     Behaviour, ConfigBuilder, MaxCountSubscriptionFilter, Message, MessageAuthenticity, MessageId,
@@ -12,14 +12,14 @@ use crate::PeerId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::worker::util::clock::Clock;
 
-/// The longest that is read of a stream at once. Gossipsub holds against it whatever has arrived, be it
-/// several messages, and ends the stream: so it's more than the longest message by far. js-libp2p packs
-/// what it was asked for into one.
+/// Bytes that may be read of a stream at once. Gossipsub compares all that has arrived with it, even
+/// several messages, and above it ends the stream: so it's far more than the longest message.
+/// js-libp2p packs all messages it was asked for into one RPC.
 pub(crate) const MAX_READ_BYTES: usize = 256 * 1024;
-/// Of that, subscriptions and control messages: 100 of the longest fit.
+/// Bytes of that for subscriptions and control messages: 100 of the longest fit.
 const MAX_CONTROL_BYTES: usize = 32 * 1024;
-/// Ids offered to a neighbour, and asked of it, in a heartbeat. With an id of 46 bytes so many fit into
-/// the 16 KiB that other nodes of rust-libp2p read.
+/// Ids offered to a neighbour, and asked of it, in a heartbeat. At 46 bytes an id, 300 fit into the
+/// 16 KiB that other nodes of rust-libp2p read.
 const MAX_IDS: usize = 300;
 /// Messages waiting for a neighbour that doesn't read: at most 16 MiB.
 const MAX_QUEUED: usize = 256;
@@ -31,10 +31,10 @@ const MAX_REMOTE_TOPICS: usize = 256;
 /// The longest topic, in bytes.
 pub(crate) const MAX_TOPIC_BYTES: usize = 256;
 
-/// Which topics remotes may subscribe to: all, in bounded number and length.
+/// The topics that remotes may subscribe to: all, in bounded number and length.
 pub(super) type Topics = MaxCountSubscriptionFilter<ShortTopics>;
 
-/// Topics that aren't too long.
+/// Topics of at most [`MAX_TOPIC_BYTES`].
 pub(crate) struct ShortTopics;
 
 impl TopicSubscriptionFilter for ShortTopics {
@@ -43,10 +43,10 @@ impl TopicSubscriptionFilter for ShortTopics {
     }
 }
 
-/// Scores of neighbours (gossipsub 1.1) are left off: to keep them takes two minutes' memory of every
-/// message, so that a flood costs more with them, and they count against a neighbour only after its
-/// signatures were verified. Honest nodes of other kinds that hand on what they don't understand would
-/// be punished for it. Each neighbour is held to its share instead.
+/// Makes the behaviour, without scores of neighbours (gossipsub 1.1): they take two minutes' memory of
+/// every message, so that a flood costs more with them, and they count against a neighbour only after
+/// its signatures were verified. They would punish honest nodes of other kinds that hand on what they
+/// don't understand. Each neighbour is held to its share instead.
 pub(crate) fn behaviour(
     keypair: &Keypair,
     filter: &MessageFilter,
@@ -79,8 +79,8 @@ pub(crate) fn behaviour(
     Ok(Gossipsub::new(inner.map_err(bug)?, filter.clone(), clock.clone()))
 }
 
-/// Author and sequence number, as the specification has it and go-libp2p and js-libp2p do it. By
-/// rust-libp2p's own default, a text, they'd never recognise a message they were offered.
+/// Makes a message's id of author and sequence number, as the specification, go-libp2p and js-libp2p
+/// do. By rust-libp2p's own default, a text, they'd never recognise a message they were offered.
 fn message_id(message: &Message) -> MessageId {
     let mut id = message.source.map(PeerId::to_bytes).unwrap_or_default();
     id.extend(message.sequence_number.unwrap_or_default().to_be_bytes());

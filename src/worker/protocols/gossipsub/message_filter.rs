@@ -1,8 +1,9 @@
-//! What of a neighbour's messages gossipsub gets to see: no more than fits, no faster than it may come.
+//! Limits the messages of a neighbour that gossipsub gets to see, by size and by rate.
 //!
-//! Gossipsub remembers each message for seconds and each id for a minute, wanted or not. So whatever is
-//! too much has to go before; this stands where gossipsub would unpack messages. [`Gossipsub`](super::Gossipsub) says whose turn
-//! it is. What is left out is counted as `pubsub.rate` and `pubsub.too_large`.
+//! Gossipsub remembers each message for seconds and each id for a minute, wanted or not. So messages
+//! over the limits have to be dropped before; the filter stands where gossipsub would unpack messages.
+//! [`Gossipsub`](super::Gossipsub) tells it the neighbour they come from. Dropped ones are counted as
+//! `pubsub.rate` and `pubsub.too_large`.
 
 use std::collections::HashMap;
 use std::io;
@@ -31,27 +32,28 @@ const BYTES_BURST: u32 = 8 << 20;
 const ALL_BYTES_PER_SECOND: u32 = 8 << 20;
 const ALL_BYTES_BURST: u32 = 32 << 20;
 
-/// Shared between gossipsub, which asks it, and the worker, which tells it of the user's wishes.
+/// The message filter, shared between gossipsub, which asks it, and the worker, which tells it whether
+/// the user subscribes to anything.
 #[derive(Clone)]
 pub(crate) struct MessageFilter(Arc<Shared>);
 
 struct Shared {
     clock: Clock,
     log: Arc<DiscoveryLog>,
-    /// Whether the user subscribes to anything.
+    /// True while the user subscribes to anything.
     wanted: AtomicBool,
-    /// Only the worker's task ever takes it.
+    /// The rest, whose lock only the worker's task ever takes.
     inner: Mutex<Inner>,
 }
 
 struct Inner {
-    /// Whose messages are looked at now.
+    /// The neighbour whose messages come now.
     neighbour: Option<PeerId>,
     budgets: HashMap<PeerId, Budget>,
     all: TokenBucket,
 }
 
-/// What a neighbour may still send.
+/// The messages and bytes that a neighbour may still send.
 struct Budget {
     messages: TokenBucket,
     bytes: TokenBucket,
@@ -73,17 +75,17 @@ impl MessageFilter {
         MessageFilter(Arc::new(Shared { clock, log, wanted: AtomicBool::new(false), inner }))
     }
 
-    /// The messages to come are this neighbour's.
+    /// Begins with the messages of a neighbour.
     pub(crate) fn begin(&self, neighbour: PeerId) {
         self.0.inner.lock().neighbour = Some(neighbour);
     }
 
-    /// The neighbour is connected no more.
+    /// Forgets the budget of a neighbour that is connected no more.
     pub(crate) fn forget(&self, neighbour: &PeerId) {
         self.0.inner.lock().budgets.remove(neighbour);
     }
 
-    /// Whether the user subscribes to anything.
+    /// Tells whether the user subscribes to anything.
     pub(crate) fn is_wanted(&self) -> bool {
         self.0.wanted.load(Ordering::Relaxed)
     }
@@ -92,7 +94,7 @@ impl MessageFilter {
         self.0.wanted.store(wanted, Ordering::Relaxed);
     }
 
-    /// Whether a message of so many bytes may pass now, or why not.
+    /// Admits a message of this size, or says why not.
     fn admit(&self, bytes: usize, now: Instant) -> Result<(), &'static str> {
         let Inner { neighbour, budgets, all } = &mut *self.0.inner.lock();
         if bytes > MAX_DATA_BYTES {
@@ -101,7 +103,7 @@ impl MessageFilter {
         let Some(neighbour) = *neighbour else { return Ok(()) };
         let budget = budgets.entry(neighbour).or_insert_with(Budget::new);
         let bytes = bytes as f64;
-        // What one neighbour has too much of doesn't count against the others.
+        // Messages that one neighbour has too many of don't count against the others.
         let passes = budget.messages.take(now)
             && budget.bytes.take_many(bytes, now)
             && all.take_many(bytes, now);
@@ -109,7 +111,7 @@ impl MessageFilter {
     }
 }
 
-/// The only place where gossipsub lets go of a message before it remembers it.
+/// The only place where gossipsub drops a message before it remembers it.
 impl DataTransform for MessageFilter {
     fn inbound_transform(&self, raw: RawMessage) -> io::Result<Message> {
         // Topic and id are remembered beside it.

@@ -2,8 +2,8 @@
 //!
 //! Its streams stay open as long as the connection and count as use of it, so no connection would ever
 //! be idle: here they don't count. It verifies whatever a neighbour sends as fast as it comes: here each
-//! connection gets a share of the one thread. And it doesn't tell its filters whose message they look
-//! at: here [`MessageFilter`] is told. `config` makes it.
+//! connection gets a share of the one thread. And it doesn't tell its filters which neighbour a message
+//! comes from: here [`MessageFilter`] is told. `config` makes it.
 
 pub(crate) mod config;
 pub(crate) mod message_filter;
@@ -35,17 +35,17 @@ use self::message_filter::MessageFilter;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId};
 
-/// What each message costs of a connection's share, whatever it took: at most 500 a second.
+/// Time that each message costs of a connection's share besides the time it took: at most 500 a second.
 const EACH: Duration = Duration::from_micros(400);
-/// One part in so many is a connection's share of the time.
+/// The divisor of a connection's share of the time: a fifth.
 const SHARE: u32 = 5;
-/// What may be used of it at once: 1000 messages.
+/// Time of its share that a connection may use at once: 1000 messages.
 const BURST: Duration = Duration::from_millis(400);
 
 type Inner = gossipsub::Behaviour<MessageFilter, Topics>;
 type InnerHandler = <Inner as NetworkBehaviour>::ConnectionHandler;
 
-/// libp2p's behaviour, and what looks through the messages before it does.
+/// libp2p's behaviour, with the filter that its messages pass before.
 pub(crate) struct Gossipsub {
     inner: Inner,
     filter: MessageFilter,
@@ -138,7 +138,7 @@ impl NetworkBehaviour for Gossipsub {
 pub(crate) struct Handler {
     inner: InnerHandler,
     share: Share,
-    /// The neighbour has had its share for now.
+    /// The wait of a neighbour that has used up its share.
     pause: Option<Pin<Box<Sleep>>>,
     filter: MessageFilter,
     clock: Clock,
@@ -162,7 +162,8 @@ impl ConnectionHandler for Handler {
         self.inner.listen_protocol().map_upgrade(Aside)
     }
 
-    /// In a mesh a connection is in use, if the user takes messages; announcements alone are no use.
+    /// Keeps a connection that is in a mesh while the user subscribes to anything; peer records alone
+    /// don't count as use.
     fn connection_keep_alive(&self) -> bool {
         self.filter.is_wanted() && self.inner.connection_keep_alive()
     }
@@ -170,7 +171,7 @@ impl ConnectionHandler for Handler {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event<InnerHandler>> {
         if let Some(pause) = &mut self.pause {
             if pause.as_mut().poll(cx).is_pending() {
-                // Unread, the messages wait at the neighbour's.
+                // The messages wait unread at the neighbour's end.
                 return Poll::Pending;
             }
             self.pause = None;
@@ -237,7 +238,7 @@ impl Share {
         Share { left: BURST, counted: None }
     }
 
-    /// Uses up so much, and gives how long to wait where there isn't so much left.
+    /// Uses up `cost` of the share; where less is left, returns how long to wait.
     fn spend(&mut self, cost: Duration, now: Instant) -> Option<Duration> {
         let passed =
             self.counted.map_or(Duration::ZERO, |then| now.saturating_duration_since(then));
@@ -251,7 +252,7 @@ impl Share {
             None => {
                 let owed = cost - self.left;
                 self.left = Duration::ZERO;
-                // The wait fills it with what is owed, so that doesn't count again.
+                // The wait earns what is owed, so its time doesn't count again.
                 self.counted = Some(now + owed * SHARE);
                 Some(owed * SHARE)
             }
@@ -259,7 +260,7 @@ impl Share {
     }
 }
 
-/// A protocol whose streams are no use of the connection they run over.
+/// A protocol whose streams don't count as use of the connection they run over.
 pub(crate) struct Aside<U>(U);
 
 impl<U: UpgradeInfoSend> UpgradeInfo for Aside<U> {

@@ -1,9 +1,10 @@
-//! The Kademlia DHT: libp2p's behaviour, with a hand on what passes between it and remotes.
+//! The Kademlia DHT: libp2p's behaviour, with filters on what passes between it and remotes.
 //!
-//! libp2p-kad dials what it hears of, stores what it is sent, tells of a peer it was asked for only when
-//! the whole query is over, and keeps whom it can't reach. Here what a remote tells is looked over
-//! before libp2p-kad takes it, by where that remote is seen; a peer that is looked for is told of as soon
-//! as a remote knows it; and who can't be dialled goes out of the routing table. `store` keeps provider records.
+//! libp2p-kad dials the addresses it receives, stores the records it is sent, returns a wanted peer only
+//! when the whole query is over, and keeps peers it can't reach. Here an answer is filtered before
+//! libp2p-kad takes it, by the address at which the remote is seen; a wanted peer is returned as soon
+//! as a remote knows it; and a peer that can't be dialled is taken out of the routing table. `store`
+//! keeps provider records.
 
 pub(crate) mod store;
 
@@ -35,7 +36,7 @@ use crate::worker::transport::terms::DialTerms;
 use crate::worker::util::addresses::{filter_addresses, least_scope};
 use crate::{Multiaddr, PeerId};
 
-/// A query that hasn't ended by then ends with what it has.
+/// Time after which a query ends with what it has.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Closer peers taken of one answer: the specification's k.
 const MAX_CLOSER: usize = 20;
@@ -43,11 +44,11 @@ const MAX_CLOSER: usize = 20;
 const MAX_PROVIDERS: usize = 100;
 
 type Kademlia = kad::Behaviour<Providers>;
-/// What a connection's handler tells libp2p-kad, and is told by it. It names these types nowhere.
+/// Messages of a connection's handler to libp2p-kad, and back; libp2p-kad names these types nowhere.
 type FromHandler = THandlerOutEvent<Kademlia>;
 type ToHandler = THandlerInEvent<Kademlia>;
 
-/// Tells of the DHT.
+/// An event of the DHT.
 #[derive(Debug)]
 pub(crate) enum DhtEvent {
     /// libp2p-kad's own event.
@@ -63,11 +64,11 @@ pub(crate) struct Dht {
     local: PeerId,
     kad: Kademlia,
     settings: Settings,
-    /// Every open connection: to whom, and where that is seen.
+    /// Every open connection: its peer, and the address at which the peer is seen.
     open: HashMap<ConnectionId, (PeerId, Multiaddr)>,
     /// The dials libp2p-kad asked for.
     dials: HashSet<ConnectionId>,
-    /// Who is looked for, and by which queries.
+    /// The wanted peers, by the query that looks for one.
     wanted: HashMap<QueryId, PeerId>,
     events: VecDeque<DhtEvent>,
     log: Arc<DiscoveryLog>,
@@ -75,7 +76,7 @@ pub(crate) struct Dht {
 }
 
 impl Dht {
-    /// None where the configuration has the DHT off.
+    /// Makes the DHT; None where the configuration has it off.
     pub(crate) fn new(
         local: PeerId,
         settings: &Settings,
@@ -117,7 +118,7 @@ impl Dht {
         }))
     }
 
-    /// A peer that takes part in the DHT can be reached at these addresses, and at no other.
+    /// Enters a peer into the routing table at these addresses, and at no other.
     pub(crate) fn add(&mut self, peer: &PeerId, addresses: &[Multiaddr]) {
         let addresses: Vec<_> = addresses.iter().map(|a| addr::with_peer_id(a, peer)).collect();
         if addresses.is_empty() {
@@ -136,12 +137,12 @@ impl Dht {
         self.kad.remove_peer(peer);
     }
 
-    /// How many peers the routing table holds.
+    /// Counts the peers of the routing table.
     pub(crate) fn len(&mut self) -> usize {
         self.kad.kbuckets().map(|bucket| bucket.num_entries()).sum()
     }
 
-    /// The addresses of a peer in the routing table.
+    /// Returns the addresses of a peer in the routing table.
     fn in_table(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         let Some(bucket) = self.kad.kbucket(*peer) else { return Vec::new() };
         let entry = bucket.iter().find(|entry| entry.node.key.preimage() == peer);
@@ -153,7 +154,7 @@ impl Dht {
         self.kad.get_closest_peers(key)
     }
 
-    /// Begins a search that is told of by [`DhtEvent::Located`] whenever a remote knows the peer.
+    /// Begins a search that sends [`DhtEvent::Located`] whenever a remote knows the peer.
     pub(crate) fn look_for(&mut self, peer: PeerId) -> QueryId {
         let query = self.kad.get_closest_peers(peer);
         self.wanted.insert(query, peer);
@@ -178,7 +179,7 @@ impl Dht {
         self.kad.get_providers(key)
     }
 
-    /// Where a peer is, by the routing table and the queries under way.
+    /// Returns the addresses of a peer, by the routing table and the queries under way.
     pub(crate) fn addresses_of(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         // libp2p-kad tells the addresses of its queries nowhere else than to a dial.
         let dial = ConnectionId::new_unchecked(0);
@@ -187,7 +188,7 @@ impl Dht {
         filter_addresses(told.unwrap_or_default(), *peer, None).0
     }
 
-    /// Where a peer is that we are connected to, by the routing table.
+    /// Returns the addresses of a connected peer, by the routing table.
     pub(crate) fn connected_at(&mut self, peer: &PeerId) -> Vec<Multiaddr> {
         match self.is_connected(peer) {
             true => filter_addresses(self.in_table(peer), *peer, None).0,
@@ -199,7 +200,7 @@ impl Dht {
         self.open.values().any(|(open, _)| open == peer)
     }
 
-    /// What a remote tells, looked over before libp2p-kad takes it.
+    /// Filters a message of a remote before libp2p-kad takes it.
     fn look_over(&mut self, connection: ConnectionId, event: &mut FromHandler) {
         match event {
             FromHandler::FindNodeRes { closer_peers, .. } => {
@@ -210,13 +211,13 @@ impl Dht {
                 self.sift(connection, provider_peers, MAX_PROVIDERS);
             }
             FromHandler::AddProvider { provider, .. } => self.sift_one(connection, provider),
-            // Nothing here can tell a good one, so none is stored.
+            // Nothing here can tell whether a value is valid, so none is stored.
             FromHandler::PutRecord { .. } => self.log.dropped(Source::Dht, "value", 1),
             _ => {}
         }
     }
 
-    /// Takes out of an answer whom nobody could dial, and notes who is looked for.
+    /// Takes peers without a usable address out of an answer, and notes wanted ones.
     fn take_closer(&mut self, connection: ConnectionId, told: &mut Vec<KadPeer>) {
         self.sift(connection, told, MAX_CLOSER);
         let before = told.len();
@@ -239,8 +240,8 @@ impl Dht {
         told.iter_mut().for_each(|peer| self.sift_one(connection, peer));
     }
 
-    /// Of what a remote tells of a peer, what may be dialled and leads no nearer to us than where that
-    /// remote is seen.
+    /// Keeps those addresses of a peer that may be dialled automatically, and whose scope is no smaller
+    /// than that of the address at which the remote that gave them is seen.
     fn sift_one(&self, connection: ConnectionId, told: &mut KadPeer) {
         let seen_at = self.open.get(&connection).map(|(_, address)| address);
         let peer = told.node_id;
@@ -255,7 +256,8 @@ impl Dht {
         told.multiaddrs = kept.iter().map(|address| addr::with_peer_id(address, &peer)).collect();
     }
 
-    /// Takes out of our answer to a remote what is of no use where that remote is seen.
+    /// Takes the addresses out of our answer whose scope is smaller than that of the address at which the
+    /// asking remote is seen.
     fn tell_filter_addresses(&self, connection: ConnectionId, event: &mut ToHandler) {
         let Some((_, seen_at)) = self.open.get(&connection) else { return };
         let least = least_scope(seen_at);
@@ -289,8 +291,8 @@ impl Dht {
         }
     }
 
-    /// In `auto`, an address makes a server of this node. One that only stands for a listener, which
-    /// `no_announce` brings about, says nothing of who can reach it.
+    /// Tells whether an external address means that remotes can reach this node, which in `auto` makes it a
+    /// server. One that only stands for a listener, which `no_announce` brings about, doesn't mean that.
     fn is_reachable_at(&self, address: &Multiaddr) -> bool {
         self.settings.discovery.dht != DhtMode::Auto
             || addr::scope(address) >= Scope::Public
@@ -298,8 +300,8 @@ impl Dht {
             || self.settings.no_announce.is_empty()
     }
 
-    /// Whether to tell others of a listen address as our own, which libp2p-kad does by itself only with
-    /// addresses that were confirmed. Without any, js-libp2p ignores who provides some content.
+    /// Tells whether to advertise a listen address as our own, which libp2p-kad does by itself only with
+    /// addresses that were confirmed. Without any, js-libp2p ignores a provider of content.
     fn is_told(&self, address: &Multiaddr) -> bool {
         self.settings.discovery.dht != DhtMode::Auto
             && addr::scope(address) >= self.settings.least_told()

@@ -1,8 +1,8 @@
-//! The store of provider records: who says to have which content, this node among them.
+//! The store of provider records: which peers say to have which content, this node among them.
 //!
-//! libp2p-kad's own store, once full, takes no more of anybody, us included, and whoever sends the most
-//! fills it. Here our own records have room of their own; of the others', those of whoever has the most
-//! go first. Values aren't stored: nothing here can tell a good one.
+//! libp2p-kad's own store, once full, takes no more records, ours included, and the remote that sends
+//! the most fills it. Here our own records have room of their own; of the others', those of the provider
+//! with the most records are evicted first. Values aren't stored: nothing here can tell a valid one.
 
 use std::borrow::Cow;
 use std::collections::{HashMap, VecDeque};
@@ -22,7 +22,7 @@ const MAX_OWN: usize = 4096;
 const MAX_OTHERS: usize = 4096;
 /// Providers of one key; those that came first stay.
 const MAX_PER_KEY: usize = 20;
-/// A key is a multihash; go-libp2p takes none longer.
+/// The longest key, which is a multihash; go-libp2p takes none longer.
 const MAX_KEY_BYTES: usize = 80;
 /// Addresses kept with a record.
 const MAX_ADDRESSES: usize = 8;
@@ -81,7 +81,7 @@ impl Providers {
         }
     }
 
-    /// Forgets the oldest record of whoever has the most.
+    /// Forgets the oldest record of the provider that has the most.
     fn evict(&mut self) {
         let most = self.by_provider.iter().max_by_key(|(_, keys)| keys.len());
         let oldest = most.and_then(|(peer, keys)| Some((*peer, keys.front()?.clone())));

@@ -1,5 +1,5 @@
-//! One interface: its socket, what we tell there and when, and what was heard. The service (`mod.rs`)
-//! has one for each and reads the packets.
+//! One interface: its socket, the addresses we advertise there and when, and the counts of what was
+//! received. The service (`mod.rs`) has one for each and reads the packets.
 
 use std::net::SocketAddr;
 use std::task::{Context, Poll};
@@ -14,13 +14,13 @@ use super::socket::{Interface, Socket};
 use crate::addr::ip_of;
 use crate::{Multiaddr, PeerId};
 
-/// How long an answer waits at the least and at the most, so that not all peers speak at once
-/// (RFC 6762 section 6, for what many have to tell).
+/// Time that an answer waits, in milliseconds at the least and at the most, so that not all peers speak
+/// at once (RFC 6762 section 6, for what many have to tell).
 const DELAY_MS: std::ops::RangeInclusive<u32> = 20..=120;
 
 pub(crate) struct Link {
     pub interface: Interface,
-    /// None where it couldn't be opened or broke; the next scan tries again.
+    /// The socket; None where it couldn't be opened or broke; the next scan tries again.
     socket: Option<Socket>,
     error: Option<String>,
     pub received: u64,
@@ -49,7 +49,7 @@ impl Link {
         link
     }
 
-    /// What a scan found of this interface now.
+    /// Takes over what a scan found of this interface now.
     pub(crate) fn update(&mut self, interface: Interface) {
         let same = (interface.index, interface.ipv4) == (self.interface.index, self.interface.ipv4);
         self.interface = interface;
@@ -64,8 +64,8 @@ impl Link {
         self.socket = opened.ok();
     }
 
-    /// Tells those of our addresses that are this interface's, IPv4 first. Where that is something
-    /// new, who listens learns of it in a moment.
+    /// Advertises those of our addresses that are this interface's, IPv4 first. A change is sent after
+    /// the delay of an answer.
     pub(crate) fn tell(&mut self, local: &PeerId, addresses: &[Multiaddr], now: Instant) {
         let mine = addresses.iter().filter(|addr| self.interface.owns(addr));
         let mut mine: Vec<_> = mine.cloned().collect();
@@ -82,12 +82,12 @@ impl Link {
         self.answer_soon(now);
     }
 
-    /// How we are called here; None while there is nothing to tell.
+    /// Returns our name here; None while there is nothing to advertise.
     pub(crate) fn name(&self) -> Option<&Name> {
         self.instance.as_ref().map(|instance| &instance.name)
     }
 
-    /// Asks who is there, and tells of ourselves.
+    /// Asks who is there, and advertises this node.
     pub(crate) fn ask(&mut self, now: Instant) {
         self.question.want(now);
         self.answer.want(now);
@@ -101,7 +101,7 @@ impl Link {
         self.answer.want(now + Duration::from_millis(delay.into()));
     }
 
-    /// When there is something to send.
+    /// Returns the moment at which there is something to send.
     pub(crate) fn due(&self) -> Option<Instant> {
         self.question.due().into_iter().chain(self.answer.due()).min()
     }
@@ -121,7 +121,7 @@ impl Link {
         }
     }
 
-    /// The next packet. A socket that breaks is closed, or it would be ready for ever.
+    /// Receives the next packet. Closes a socket that breaks, or it would be ready for ever.
     pub(crate) fn poll_receive(
         &mut self,
         cx: &mut Context<'_>,

@@ -1,20 +1,19 @@
 //! Multicast DNS: peers on the same network find one another, with rust-libp2p's and go-libp2p's too.
 //!
-//! The worker owns one [`Mdns`], says when to ask, and puts what is heard into the peer book. That
+//! The worker owns one [`Mdns`], says when to ask, and puts discovered peers into the peer book. That
 //! book is the one memory: no table of discovered peers is kept here, so nothing expires, and a
-//! peer that isn't heard any more loses neither its record nor its connections. TTLs are not heeded
-//! but for 0, a goodbye, of which nothing is told.
+//! peer that falls silent loses neither its record nor its connections. TTLs are not heeded but for
+//! 0, a goodbye, which is not reported.
 //!
-//! Whoever is on the network can say anything, so: what is read in a second is bounded (`pace`); an
-//! answer counts only when it comes from an address of the interface's own network, and of what it
-//! tells only addresses in that network ([`Interface::reaches`](socket::Interface::reaches)).
-//! That is stricter than the rule for identify, nothing nearer than where the peer was seen: a
-//! stranger's word by multicast never makes us dial another network, public or private, resolve a
-//! name, or dial ourselves. A public address is told of where the link itself has public addresses,
-//! as with IPv6.
+//! Any machine on the network can send anything, so: what is read in a second is bounded (`pace`); an
+//! answer counts only when it comes from an address of the interface's own network, and of its
+//! addresses only those in that network ([`Interface::reaches`](socket::Interface::reaches)).
+//! That is stricter than the rule for identify, no smaller scope than where the peer is seen: a
+//! remote's multicast never makes us dial another network, public or private, resolve a name, or
+//! dial ourselves. A public address counts where the link itself has public addresses, as with IPv6.
 //!
-//! Why not libp2p-mdns: docs/adr/0010. `link` is one interface, `socket` what it has of the system,
-//! `packet` what is said.
+//! docs/adr/0010 says why libp2p-mdns isn't used. `link` is one interface, `socket` its addresses and
+//! socket, `packet` the messages.
 
 mod link;
 mod pace;
@@ -48,49 +47,49 @@ pub(crate) struct Mdns {
     links: Vec<Link>,
     left_out: usize,
     scan_error: Option<String>,
-    /// What one packet told: reading goes on when it has been handed out.
+    /// The peers of one packet: reading goes on when they have been handed out.
     ready: VecDeque<Discovered>,
     recent: Recent,
     received: u64,
     dropped: BTreeMap<&'static str, u64>,
-    /// One byte longer than any packet that is read, to know those that are longer.
+    /// The buffer of a packet: one byte longer than any that is read, to know those that are longer.
     buffer: Box<[u8]>,
     /// The interface to read next first, so that a flood on one can't silence another.
     first: usize,
 }
 
-/// A peer that somebody told of, with addresses that end before `/p2p/`.
+/// A discovered peer, with addresses that end before `/p2p/`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Discovered {
     pub peer: PeerId,
     pub addresses: Vec<Multiaddr>,
 }
 
-/// What came of it so far.
+/// The counts and errors of the service so far.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Report {
     pub interfaces: Vec<InterfaceReport>,
     /// Interfaces over the 32 that are spoken on.
     pub left_out: usize,
-    /// Why the interfaces couldn't be listed the last time.
+    /// The reason why the interfaces couldn't be listed the last time.
     pub error: Option<String>,
-    /// Answers that told of another peer, repeats included.
+    /// Answers about another peer, repeats included.
     pub received: u64,
-    /// What was dropped, by reason: packets for `rate`, `malformed`, `off_link` and `own_id`, single
-    /// addresses for `address`, either for `oversize`.
+    /// The counts of what was dropped, by reason: packets for `rate`, `malformed`, `off_link` and
+    /// `own_id`, single addresses for `address`, either for `oversize`.
     pub dropped: BTreeMap<&'static str, u64>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InterfaceReport {
     pub name: String,
-    /// Answers heard here.
+    /// Answers received here.
     pub received: u64,
-    /// Why it couldn't be joined, or the last packet not sent.
+    /// The reason why it couldn't be joined, or the last packet not sent.
     pub error: Option<String>,
 }
 
-/// Why something heard isn't used.
+/// The reason why something received isn't used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Refusal {
     /// It can't be read or dialled, or isn't of this network.
@@ -100,7 +99,7 @@ enum Refusal {
     OffLink,
     /// More than is heeded of one packet.
     Oversize,
-    /// Our own words, mostly.
+    /// Our own answers, mostly.
     OwnId,
     /// More than is read in a second.
     Rate,
@@ -141,23 +140,23 @@ impl Mdns {
         mdns
     }
 
-    /// The node's own addresses now, without `/p2p/`. Each is told on the interface that has its IP
-    /// address, and nowhere else; where that is something new, it is announced in a moment.
+    /// Sets the node's own addresses, without `/p2p/`. Each is advertised on the interface that has its IP
+    /// address, and nowhere else; a change is sent after 20 to 120 ms.
     pub(crate) fn set_addresses(&mut self, addresses: &[Multiaddr]) {
         self.addresses = addresses.to_vec();
         self.scan(self.clock.now());
     }
 
-    /// Asks on every interface who is there, those that came up lately included, and tells of
-    /// ourselves. Asked again within a second, it does so when the second is over.
+    /// Asks on every interface who is there, those that came up lately included, and advertises this
+    /// node. Called again within a second, it does so when the second is over.
     pub(crate) fn query(&mut self) {
         let now = self.clock.now();
         self.scan(now);
         self.links.iter_mut().for_each(|link| link.ask(now));
     }
 
-    /// The next thing heard. Answers and delayed questions go out while this is awaited. Nothing is
-    /// lost when it is dropped instead.
+    /// Waits for the next discovered peer. Answers and delayed questions go out while this is awaited.
+    /// Nothing is lost when it is dropped instead.
     pub(crate) async fn next(&mut self) -> Discovered {
         loop {
             if let Some(told) = self.ready.pop_front() {
@@ -240,7 +239,7 @@ impl Mdns {
         Poll::Pending
     }
 
-    /// One packet, now in the buffer.
+    /// Reads one packet, now in the buffer.
     fn read(&mut self, at: usize, length: usize, from: SocketAddr) -> Result<(), Refusal> {
         let now = self.clock.now();
         let link = &mut self.links[at];
@@ -288,7 +287,7 @@ impl Mdns {
     }
 }
 
-/// Waits for a moment; for ever where there is none.
+/// Waits until a moment; for ever where there is none.
 async fn until(due: Option<Instant>) {
     match due {
         Some(due) => tokio::time::sleep_until(due.into()).await,

@@ -1,5 +1,5 @@
-//! How often: the three clocks that keep multicast DNS small, whoever asks and however often. Pure;
-//! time comes in as an argument.
+//! Limits how often multicast DNS sends, reads and reports the same, whoever asks and however often.
+//! Pure; time comes in as an argument.
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -8,23 +8,23 @@ use std::time::{Duration, Instant};
 use super::Discovered;
 use crate::worker::util::rate::TokenBucket;
 
-/// Between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
+/// Least time between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Packets of one frame read in a second on one interface. A query in a network of as many peers
-/// brings so many answers at once; the costliest takes 0.2 ms a frame, 5 % of the thread.
+/// Packets of one frame read in a second on one interface. A query in a network of 256 peers brings
+/// 256 answers at once; the costliest takes 0.2 ms a frame, 5 % of the thread.
 pub(crate) const FRAMES_PER_SECOND: u32 = 256;
-/// What may come at once after a silence.
+/// Frames that may come at once after a silence.
 pub(crate) const BURST_FRAMES: u32 = 2 * FRAMES_PER_SECOND;
-/// What a packet is charged by: an Ethernet frame's worth of bytes. One of 9000 costs the work of six.
+/// The unit by which a packet is charged, an Ethernet frame: one of 9000 bytes costs the work of six.
 const FRAME_BYTES: usize = 1500;
 
-/// For how long the same isn't told again.
+/// Time for which the same peer with the same addresses isn't reported again.
 const REPEAT: Duration = Duration::from_secs(1);
-/// Of how many peers that is known.
+/// Reports that are remembered for that.
 const MAX_RECENT: usize = 256;
 
-/// When something may be sent next, and whether it is to be.
+/// The moment of the last packet of a kind, and that of the next one, if one is to be sent.
 #[derive(Default)]
 pub(crate) struct Pace {
     last: Option<Instant>,
@@ -53,7 +53,7 @@ impl Pace {
     }
 }
 
-/// What may still be read on one interface.
+/// The frames that may still be read on one interface.
 pub(crate) struct Budget(TokenBucket);
 
 impl Budget {
@@ -61,14 +61,14 @@ impl Budget {
         Budget(TokenBucket::new(FRAMES_PER_SECOND, BURST_FRAMES))
     }
 
-    /// Whether a packet of so many bytes may be read.
+    /// Takes the frames of a packet; false where it may not be read.
     pub(crate) fn take(&mut self, bytes: usize, now: Instant) -> bool {
         self.0.take_many(bytes.div_ceil(FRAME_BYTES).max(1) as f64, now)
     }
 }
 
-/// What was told a moment ago: on a quiet machine each answer comes once by each interface, and
-/// again for each asker.
+/// The reports of the last [`REPEAT`]: even on a quiet machine each answer comes once by each
+/// interface, and again for each asker.
 #[derive(Default)]
 pub(crate) struct Recent {
     told: VecDeque<(Instant, u64)>,
@@ -77,7 +77,7 @@ pub(crate) struct Recent {
 }
 
 impl Recent {
-    /// Whether this was told within [`REPEAT`]; where not, it is from now on.
+    /// Tells whether this was reported within [`REPEAT`]; where not, it counts as reported now.
     pub(crate) fn is_repeat(&mut self, heard: &Discovered, now: Instant) -> bool {
         let mut hasher = self.hasher.build_hasher();
         heard.hash(&mut hasher);

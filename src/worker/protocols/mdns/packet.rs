@@ -1,4 +1,4 @@
-//! What goes over the wire: the queries and answers of libp2p's multicast DNS, read and written with
+//! The wire format: the queries and answers of libp2p's multicast DNS, read and written with
 //! hickory-proto. No socket and no clock here; the service (`mod.rs`) hands in bytes.
 //!
 //! An answer is a PTR record to an instance of the service, and additional records about the
@@ -27,15 +27,15 @@ use crate::{Multiaddr, PeerId};
 pub(crate) const MAX_BYTES: usize = 9000;
 /// Questions and records of one packet. rust-libp2p sends up to 30, go-libp2p 6.
 const MAX_RECORDS: usize = 64;
-/// Peers heeded of one packet; an honest one tells of one.
+/// Peers heeded of one packet; an honest one names one.
 pub(crate) const MAX_PEERS: usize = 8;
 /// Addresses heeded of one peer. None is longer than its [`MAX_STRING_BYTES`].
 pub(crate) const MAX_ADDRESSES: usize = 16;
 /// The longest string of a TXT record (RFC 1035 section 3.3).
 const MAX_STRING_BYTES: usize = 255;
-/// What our own strings may come to, so that an answer fits an Ethernet frame: ten addresses or so.
+/// Bytes of our own strings together, so that an answer fits an Ethernet frame: ten addresses or so.
 const MAX_TOLD_BYTES: usize = 1100;
-/// How long others may remember us, in seconds (RFC 6762 section 10, for records that name a host).
+/// Time that others may remember us, in seconds (RFC 6762 section 10, for records that name a host).
 const TTL: u32 = 120;
 
 const HEADER_BYTES: usize = 12;
@@ -48,7 +48,7 @@ const PREFIX: &str = "dnsaddr=";
 pub(crate) const QUERY: &[u8] =
     b"\0\0\0\0\0\x01\0\0\0\0\0\0\x04_p2p\x04_udp\x05local\0\0\x0c\0\x01";
 
-/// Whether a packet names our service at all. Cheap: most of what a network's printers and
+/// Tells whether a packet names our service at all. Cheap: most of what a network's printers and
 /// televisions say to one another ends here.
 pub(crate) fn concerns_us(bytes: &[u8]) -> bool {
     bytes.windows(MARK.len()).any(|part| part[0] == MARK[0] && part.eq_ignore_ascii_case(MARK))
@@ -57,15 +57,15 @@ pub(crate) fn concerns_us(bytes: &[u8]) -> bool {
 /// A packet that could be read.
 pub(crate) struct Packet(Message);
 
-/// What an answer tells.
+/// The content of an answer.
 #[derive(Default)]
 pub(crate) struct Told {
     pub peers: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// Whether it tells of ourselves.
+    /// True where it names this node.
     pub own: bool,
     /// Addresses that can't be read, dialled, or belong to another network.
     pub refused: u64,
-    /// What is over [`MAX_PEERS`] and [`MAX_ADDRESSES`].
+    /// Peers and addresses over [`MAX_PEERS`] and [`MAX_ADDRESSES`].
     pub surplus: u64,
 }
 
@@ -89,7 +89,7 @@ impl Packet {
         self.0.message_type == MessageType::Query
     }
 
-    /// Whether it asks who is there, or for `instance`.
+    /// Tells whether it asks who is there, or for `instance`.
     pub(crate) fn asks_for(&self, instance: &Name) -> bool {
         self.0.queries.iter().any(|query| {
             let ptr = matches!(query.query_type, RecordType::PTR | RecordType::ANY);
@@ -97,7 +97,7 @@ impl Packet {
         })
     }
 
-    /// The peers it tells of, with those of their addresses that are `usable`.
+    /// Returns the peers it names, with those of their addresses that are `usable`.
     pub(crate) fn told(&self, local: &PeerId, usable: impl Fn(&Multiaddr) -> bool) -> Told {
         let mut told = Told::default();
         for string in self.strings() {
@@ -116,8 +116,8 @@ impl Packet {
         told
     }
 
-    /// The strings of every TXT record about an instance: one named under the service, or one that a
-    /// PTR record names. A TTL of 0 says goodbye: nothing is told.
+    /// Returns the strings of every TXT record about an instance: one named under the service, or one
+    /// that a PTR record names. A TTL of 0 says goodbye: such records are left out.
     fn strings(&self) -> impl Iterator<Item = &[u8]> {
         let living = || self.0.all_sections().filter(|record| record.ttl > 0);
         let pointers = living().filter_map(|record| match &record.data {
@@ -170,7 +170,7 @@ fn is_instance(name: &Name) -> bool {
 
 /// Ourselves on one interface: a name, and the answer under it.
 ///
-/// The name says nothing about us and is new whenever what we tell is: go-libp2p reports a name it
+/// The name says nothing about us and is new whenever our addresses are: go-libp2p reports a name it
 /// knows only when its TTL has run out, whatever the name now stands for.
 pub(crate) struct Instance {
     pub name: Name,
@@ -178,7 +178,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// None where there is nothing to tell.
+    /// Makes a name and the answer; None where there is no address to advertise.
     pub(crate) fn new(
         local: &PeerId,
         ip: Ipv4Addr,
@@ -219,7 +219,7 @@ impl Instance {
     }
 }
 
-/// What our TXT record says: as many addresses as fit, the first ones.
+/// Returns the strings of our TXT record: as many addresses as fit, the first ones.
 fn strings(local: &PeerId, addresses: &[Multiaddr]) -> Vec<String> {
     let mut left = MAX_TOLD_BYTES;
     let strings = addresses.iter().map(|addr| format!("{PREFIX}{addr}/p2p/{local}"));
@@ -232,7 +232,7 @@ fn strings(local: &PeerId, addresses: &[Multiaddr]) -> Vec<String> {
     fitting.take(MAX_ADDRESSES).collect()
 }
 
-/// The port for the SRV record, which nobody dials: TXT has the addresses.
+/// Returns the port for the SRV record, which nobody dials: TXT has the addresses.
 fn port(addresses: &[Multiaddr]) -> u16 {
     let ports = addresses.iter().flatten().filter_map(|part| match part {
         Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
@@ -241,7 +241,7 @@ fn port(addresses: &[Multiaddr]) -> u16 {
     ports.into_iter().next().unwrap_or_default()
 }
 
-/// A random name of 32 to 63 letters and digits, as the specification asks.
+/// Makes a random name of 32 to 63 letters and digits, as the specification asks.
 fn random_label() -> Result<String, ProtoError> {
     const ALPHABET: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
     const LEAST: usize = 32;

@@ -1,4 +1,4 @@
-//! The machine's interfaces, and a multicast socket on one. What is said over it is in `packet`.
+//! The machine's interfaces, and a multicast socket on one. `packet` has the messages sent over it.
 //!
 //! IPv4 only (224.0.0.251): a link that has peers has IPv4, or link-local 169.254/16 at the least, and
 //! IPv6 addresses are told over it just as well. Joining ff02::fb would double every packet.
@@ -18,14 +18,14 @@ use crate::addr::ip_of;
 
 pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 pub(crate) const PORT: u16 = 5353;
-/// As RFC 6762 section 11 asks.
+/// The IP TTL that RFC 6762 section 11 asks for.
 const IP_TTL: u32 = 255;
 
-/// On Linux a socket bound to the group sends with its interface's address as the source; on BSD,
-/// macOS and Windows it can't send, or be bound so.
+/// True on Linux, where a socket bound to the group sends with its interface's address as the source;
+/// on BSD, macOS and Windows it can't send, or be bound so.
 const GROUP_SENDS: bool = cfg!(any(target_os = "linux", target_os = "android"));
 
-/// An interface that has an IPv4 address, is up, and leads to a network of more than two.
+/// An interface that has an IPv4 address, is up, and leads to a network of more than two machines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Interface {
     pub name: String,
@@ -43,7 +43,7 @@ pub(crate) struct Subnet {
 }
 
 impl Interface {
-    /// None without an IPv4 address.
+    /// Makes an interface; None without an IPv4 address.
     pub(crate) fn new(name: &str, index: Option<u32>, mut subnets: Vec<Subnet>) -> Option<Self> {
         subnets.retain(|subnet| match subnet.ip {
             IpAddr::V4(_) => true,
@@ -57,18 +57,18 @@ impl Interface {
         Some(Interface { name: name.to_owned(), index, ipv4, subnets })
     }
 
-    /// Whether `ip` is a neighbour's on this interface, or our own.
+    /// Tells whether `ip` is a neighbour's on this interface, or our own.
     pub(crate) fn is_on_link(&self, ip: IpAddr) -> bool {
         self.subnets.iter().any(|subnet| subnet.contains(ip))
     }
 
-    /// Whether an address that a neighbour told leads to this link: nobody can make us dial this
+    /// Tells whether an address that a neighbour gave leads to this link: nobody can make us dial this
     /// machine, another network, or a name.
     pub(crate) fn reaches(&self, addr: &Multiaddr) -> bool {
         ip_of(addr).is_some_and(|ip| !ip.is_loopback() && self.is_on_link(ip))
     }
 
-    /// Whether an address is this machine's on this interface.
+    /// Tells whether an address is this machine's on this interface.
     pub(crate) fn owns(&self, addr: &Multiaddr) -> bool {
         ip_of(addr).is_some_and(|ip| self.subnets.iter().any(|subnet| subnet.ip == ip))
     }
@@ -86,9 +86,9 @@ impl Subnet {
     }
 }
 
-/// The interfaces to speak on, in the system's order. Point-to-point ones are left out: a tunnel has
-/// no neighbours to ask, and its far end need not learn who we are. Whether the rest can multicast
-/// shows when it is tried: if-addrs doesn't tell.
+/// Returns the interfaces to speak on, in the system's order. Point-to-point ones are left out: a tunnel
+/// has no neighbours to ask, and its far end need not learn who we are. The rest are tried: if-addrs
+/// doesn't tell which can multicast.
 pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
     let all = if_addrs::get_if_addrs()?;
     let loopback: HashSet<_> =
@@ -119,12 +119,12 @@ pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
 /// A member of the group on one interface, until it is dropped.
 pub(crate) struct Socket {
     receiver: UdpSocket,
-    /// Where [`GROUP_SENDS`] is false.
+    /// The socket that sends where [`GROUP_SENDS`] is false.
     sender: Option<socket2::Socket>,
 }
 
 impl Socket {
-    /// Must be called on the runtime.
+    /// Opens the socket. Must be called on the runtime.
     pub(crate) fn open(ip: Ipv4Addr) -> io::Result<Self> {
         let receiver = socket2::Socket::new(Domain::IPV4, Type::DGRAM, None)?;
         // The system's own resolver and other peers have this port too; each gets every multicast.
@@ -166,7 +166,7 @@ impl Socket {
         Ok(())
     }
 
-    /// The next packet: how much of it the buffer holds, and whose it is.
+    /// Receives the next packet: how much of it the buffer holds, and its source.
     pub(crate) fn poll_receive(
         &self,
         cx: &mut Context<'_>,
@@ -178,7 +178,7 @@ impl Socket {
     }
 }
 
-/// Multicasts leave by the interface of `ip`, and come back to other peers on this machine.
+/// Has multicasts leave by the interface of `ip`, and come back to other peers on this machine.
 fn send_on(socket: &socket2::Socket, ip: Ipv4Addr) -> io::Result<()> {
     socket.set_multicast_if_v4(&ip)?;
     socket.set_multicast_loop_v4(true)?;

@@ -30,14 +30,14 @@ const MAX_INBOUND: usize = 2;
 /// Pings asked for that may wait on one connection; `ping_peer` sends one at a time.
 const MAX_QUEUED: usize = 64;
 
-/// What the handler tells the behaviour.
+/// A message of the handler to the behaviour.
 #[derive(Debug)]
 pub(crate) enum Told {
     Outcome(Outcome),
     Dead,
 }
 
-/// Where our pinging is.
+/// The state of our pinging.
 enum Outbound {
     /// No stream yet, or the last one broke.
     None,
@@ -50,7 +50,7 @@ enum Outbound {
 /// A ping under way.
 struct Ping {
     request: Option<RequestId>,
-    /// Whether an earlier ping opened the stream; some remotes close it after each.
+    /// True where an earlier ping opened the stream; some remotes close it after each.
     reused: bool,
     round_trip: BoxFuture<'static, Result<(Stream, Duration), PingFailure>>,
 }
@@ -100,7 +100,7 @@ impl Handler {
         }
     }
 
-    /// Books the outcome of a ping; an unanswered one is repeated at once until enough are.
+    /// Books the outcome of a ping; repeats an unanswered one at once, until [`FAILURES`] in a row are.
     fn finished(&mut self, request: Option<RequestId>, result: Result<Duration, PingFailure>) {
         if result == Err(PingFailure::Timeout) {
             self.failures += 1;
@@ -199,7 +199,7 @@ impl ConnectionHandler for Handler {
         }
     }
 
-    /// The connection closes: whoever waits for a ping on it is told.
+    /// Ends the pings that wait on a connection that closes.
     fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<Option<Told>> {
         let current = match std::mem::replace(&mut self.outbound, Outbound::None) {
             Outbound::Opening(request) => request,

@@ -28,7 +28,7 @@ use crate::{Multiaddr, PeerId};
 
 /// Time between the keepalive pings of a connection.
 const INTERVAL: Duration = Duration::from_secs(15);
-/// How long one ping may take, opening its stream included.
+/// Time that one ping may take, opening its stream included.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Unanswered pings in a row that make a connection dead.
 const FAILURES: u32 = 2;
@@ -36,7 +36,7 @@ const FAILURES: u32 = 2;
 /// Names one ping that was asked for.
 pub(crate) type RequestId = u64;
 
-/// How a ping went wrong.
+/// The way in which a ping failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PingFailure {
     Timeout,
@@ -47,7 +47,7 @@ pub(crate) enum PingFailure {
     TooMany,
 }
 
-/// What a connection's handler tells.
+/// The outcome of a ping, as a connection's handler tells it.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     /// The request this answers; `None` for a keepalive ping.
@@ -55,7 +55,7 @@ pub(crate) struct Outcome {
     pub result: Result<Duration, PingFailure>,
 }
 
-/// What the behaviour tells the worker.
+/// A message of the behaviour to the worker.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A ping that was asked for, or a keepalive ping that was answered.

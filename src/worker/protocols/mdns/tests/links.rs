@@ -1,4 +1,4 @@
-//! Which addresses are an interface's, and which a neighbour may tell there.
+//! The addresses that are an interface's, and those that a neighbour may give there.
 
 use std::net::Ipv4Addr;
 

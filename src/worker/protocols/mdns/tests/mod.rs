@@ -19,7 +19,7 @@ fn addr(text: &str) -> Multiaddr {
     text.parse().unwrap()
 }
 
-/// An interface of these addresses, as `10.77.0.1/24`.
+/// Makes an interface of these addresses, as `10.77.0.1/24`.
 fn interface(subnets: &[&str]) -> Option<Interface> {
     let subnets = subnets.iter().map(|subnet| {
         let (ip, prefix) = subnet.split_once('/').unwrap();

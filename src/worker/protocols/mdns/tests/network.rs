@@ -22,7 +22,7 @@ use super::super::{Discovered, Mdns};
 use super::{addr, peer};
 use crate::Multiaddr;
 
-/// Set in the namespace.
+/// The variable that is set in the namespace.
 const INSIDE: &str = "PEERKIT_NETNS";
 const PK0: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 const PK1: Ipv4Addr = Ipv4Addr::new(10, 77, 1, 1);
@@ -47,7 +47,7 @@ const NOT_PERMITTED: i32 = 77;
 
 fn in_namespace(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(INSIDE).is_some() {
-        // Only ever in the namespace made for it.
+        // Runs only ever in the namespace made for it.
         wait_for(&["pk0", "pk1"]);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async { timeout(PATIENCE, body).await.unwrap() });
@@ -91,7 +91,7 @@ fn wait_for(names: &[&str]) {
     }
 }
 
-/// Addresses such as a node has that listens everywhere.
+/// Returns the addresses of a node that listens everywhere.
 fn listening(port: u16) -> Vec<Multiaddr> {
     let ips = ["ip4/127.0.0.1", "ip4/10.77.0.1", "ip4/10.77.1.1", "ip6/::1", "ip6/2001:db9:1::1"];
     ips.iter().map(|ip| addr(&format!("/{ip}/tcp/{port}"))).collect()
@@ -120,7 +120,7 @@ async fn pass(mdns: &mut Mdns, time: Duration) -> Vec<Discovered> {
     heard
 }
 
-/// A plain socket that multicasts on a link.
+/// Opens a plain socket that multicasts on a link.
 fn stranger(source: Ipv4Addr, link: Ipv4Addr) -> UdpSocket {
     let socket = UdpSocket::bind((source, 0)).unwrap();
     SockRef::from(&socket).set_multicast_if_v4(&link).unwrap();
@@ -141,7 +141,7 @@ fn by_port(mut heard: Vec<Discovered>) -> Vec<Vec<Multiaddr>> {
     heard.into_iter().map(|heard| heard.addresses).collect()
 }
 
-/// What a node that listens at `port` tells on each link.
+/// Returns the addresses that a node which listens at `port` advertises on each link.
 fn wanted(port: u16) -> Vec<Vec<Multiaddr>> {
     let ips: [&[&str]; 2] = [&["ip4/10.77.0.1"], &["ip4/10.77.1.1", "ip6/2001:db9:1::1"]];
     let told = |ip: &&str| addr(&format!("/{ip}/tcp/{port}"));
@@ -155,7 +155,7 @@ fn two_nodes_on_one_machine_find_one_another_on_every_link() {
             (Mdns::new(peer(1), Clock::default()), Mdns::new(peer(2), Clock::default()));
         a.set_addresses(&listening(4001));
         b.set_addresses(&listening(4002));
-        // Only one asks: it is answered, and the other learns of it from what it says of itself.
+        // Only one asks: it is answered, and the other discovers it, since it advertises itself too.
         a.query();
         let (mut at_a, mut at_b) = (Vec::new(), Vec::new());
         let both = async {
@@ -214,14 +214,14 @@ fn what_strangers_make_up_is_dropped_and_counted() {
             [Discovered { peer: peer(4), addresses: vec![addr("/ip4/10.77.0.9/tcp/1")] }]
         );
         let mut dropped = a.report().dropped;
-        // Our own announcement may have come in between.
+        // Our own unsolicited answer may have come in between.
         assert!(dropped.remove("own_id") >= Some(1));
         let wanted = [("address", 2), ("malformed", 1), ("off_link", 1), ("oversize", 2)];
         assert_eq!(dropped, wanted.into());
     });
 }
 
-/// As many made-up answers as a plain socket can send.
+/// Sends made-up answers as fast as a plain socket can.
 fn flood() -> std::thread::JoinHandle<()> {
     const FLOOD: usize = 100_000;
     std::thread::spawn(|| {
@@ -233,7 +233,7 @@ fn flood() -> std::thread::JoinHandle<()> {
     })
 }
 
-/// Another task on the same runtime; counts the turns it gets.
+/// Spawns another task on the same runtime, which counts the turns it gets.
 fn neighbour() -> Arc<AtomicU64> {
     let turns = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&turns);
@@ -248,7 +248,7 @@ fn neighbour() -> Arc<AtomicU64> {
 
 #[test]
 fn a_flood_of_answers_is_bounded_and_starves_nobody() {
-    /// What tokio lets a task read before another has its turn, and ours on top.
+    /// Packets that tokio lets a task read before another has its turn, and ours on top.
     const READS_PER_TURN: u64 = 128 + 32;
     in_namespace("a_flood_of_answers_is_bounded_and_starves_nobody", async {
         let (mut a, mut b) =
@@ -299,7 +299,7 @@ fn a_flood_of_questions_is_answered_once_a_second() {
         }
         let heard: Vec<u64> =
             listener.report().interfaces.iter().map(|each| each.received).collect();
-        // On pk1 nobody of that network asked: what is heard there is the announcement.
+        // On pk1 nobody of that network asked: the one answer there is the unsolicited first one.
         let most = started.elapsed().as_secs() + 1;
         assert!((2..=most).contains(&heard[0]) && heard[1] == 1, "{heard:?}");
         assert!(a.report().dropped["off_link"] > 10);
@@ -346,7 +346,7 @@ fn interfaces_come_and_go_and_sockets_go_with_their_owner() {
 #[test]
 fn an_interface_that_cannot_be_joined_is_reported() {
     in_namespace("an_interface_that_cannot_be_joined_is_reported", async {
-        // Whoever doesn't share the port keeps everybody else out.
+        // A socket that doesn't share the port keeps all others out.
         let selfish = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT)).unwrap();
         let mut a = Mdns::new(peer(1), Clock::default());
         a.set_addresses(&listening(4001));

@@ -1,4 +1,4 @@
-//! How often anything is sent, read, or told again.
+//! The limits on how often anything is sent, read, or reported again.
 
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ fn a_repeat_is_told_again_after_a_second_and_not_before() {
     assert!(!recent.is_repeat(&told(1, 2), start), "another address is news");
     assert!(!recent.is_repeat(&told(2, 1), start), "another peer is news");
     assert!(!recent.is_repeat(&told(1, 1), start + SECOND));
-    // What is remembered is bounded: the oldest is forgotten.
+    // The memory is bounded: the oldest report is forgotten.
     for port in 1000..1256 {
         assert!(!recent.is_repeat(&told(3, port), start + SECOND));
     }

@@ -1,4 +1,4 @@
-//! What is read of packets, honest and hostile, and whether ours are what others expect.
+//! Packets, honest and hostile, as they are read, and ours as others expect them.
 
 use std::net::Ipv4Addr;
 
@@ -42,7 +42,7 @@ fn parsed(id: &str, addresses: &[&str]) -> Vec<(PeerId, Vec<Multiaddr>)> {
     vec![(id.parse().unwrap(), addresses.iter().map(|text| addr(text)).collect())]
 }
 
-/// An answer with the records a test wants.
+/// Makes an answer with the records a test wants.
 fn answer(records: impl IntoIterator<Item = Record>) -> Message {
     let mut message = Message::response(0, OpCode::Query);
     message.add_additionals(records);
@@ -253,7 +253,7 @@ fn compression_that_loops_is_malformed() {
     }
 }
 
-/// Whatever was read, no more than the limits came of it.
+/// Checks that no more than the limits comes of a packet, whatever is in it.
 fn check(bytes: &[u8]) {
     let Ok(packet) = Packet::read(bytes) else { return };
     packet.asks_for(&name("me._p2p._udp.local."));
