@@ -92,7 +92,7 @@ impl Crowd {
         let token = n % 64;
         let listed = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", self.strangers[n as usize % 5]);
         let api = json!({ "api": self.daemon.url(), "cancel_token": token });
-        match n % 43 {
+        match n % 44 {
             0..=3 => (
                 "connect_peer",
                 json!({ "multiaddr": pick(&self.addresses, 5), "cancel_token": token }),
@@ -143,6 +143,7 @@ impl Crowd {
             39 => ("subscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
             40 => ("unsubscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
             41 => ("get_metrics", json!({})),
+            42 => ("network_changed", json!({ "cancel_token": token })),
             _ => ("ping_peer", json!({ "peer_id": "11" })),
         }
     }
