@@ -33,14 +33,22 @@ mod book;
 mod bootstrap;
 mod clock;
 pub mod config;
+#[cfg(feature = "control")]
 pub mod control;
+#[cfg(not(feature = "control"))]
+#[path = "control/absent.rs"]
+mod control;
+#[cfg_attr(not(feature = "daemons"), path = "daemon/absent.rs")]
 mod daemon;
 mod discovery;
 mod disk;
 mod error;
 mod events;
+mod features;
+#[cfg(feature = "capi")]
 mod ffi;
 mod handle;
+#[cfg_attr(not(feature = "log"), path = "log_absent.rs")]
 mod log;
 mod manager;
 mod model;
@@ -53,6 +61,7 @@ mod worker;
 pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
+#[cfg(feature = "daemons")]
 pub use self::daemon::is_loopback_api;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::manager::{EventIter, Events, PeerManager};

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
+use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
 use crate::model::params::*;
 use crate::model::reply::*;
@@ -47,6 +48,7 @@ pub struct Operation {
     /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
+    needs: Option<Feature>,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
     run: Run,
@@ -64,6 +66,12 @@ impl Operation {
     /// The JSON Schema of its reply, without the envelope.
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
+    }
+
+    /// The feature of the crate that it needs, where that is one. In a build without it every call answers
+    /// `unsupported`, and [`PeerManager`] has no method of that name.
+    pub fn feature(&self) -> Option<&'static str> {
+        self.needs.map(|feature| feature.name)
     }
 
     /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
@@ -113,7 +121,7 @@ impl Operation {
 
 macro_rules! operations {
     ($( $effect:ident $(($($fact:ident),+))? $name:ident [$($alias:literal),*] ($($params:ty)?) -> $reply:ty,
-        $summary:literal; )+) => {
+        $(needs $feature:tt,)? $summary:literal; )+) => {
         const CATALOGUE: &[Operation] = &[ $( Operation {
             name: stringify!($name),
             aliases: &[$($alias),*],
@@ -123,15 +131,29 @@ macro_rules! operations {
             // What reads changes nothing however often it is called.
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
+            needs: operations!(@needs $($feature)?),
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
-            run: |manager, params, timeout| {
-                let params = parse::<operations!(@params $($params)?)>(params)?;
-                let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
-                success(stringify!($name), &reply)
-            },
+            run: operations!(@run [$($feature)?] $effect $name($($params)?)),
         } $($(.$fact())+)?, )+ ];
     };
+    (@needs) => { None };
+    (@needs $feature:tt) => { Some(cargo_feature!($feature)) };
+    (@run [] $effect:ident $name:ident($($params:ty)?)) => {
+        |manager, params, timeout| {
+            let params = parse::<operations!(@params $($params)?)>(params)?;
+            let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
+            success(stringify!($name), &reply)
+        }
+    };
+    // Without its feature the manager has no such method.
+    (@run [$feature:tt] $effect:ident $name:ident($($params:ty)?)) => {{
+        #[cfg(feature = $feature)]
+        let run: Run = operations!(@run [] $effect $name($($params)?));
+        #[cfg(not(feature = $feature))]
+        let run: Run = |_, _, _| Err(cargo_feature!($feature).absent(stringify!($name)));
+        run
+    }};
     (@params) => { NoParams };
     (@params $params:ty) => { $params };
     (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
@@ -178,9 +200,9 @@ operations! {
         "Adds an address to the bootstrap list.";
     Acts(destructive, idempotent, open_world) remove_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
         "Takes an address off the bootstrap list.";
-    Acts(open_world) bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon, needs "daemons",
         "Adds the peers of the Kubo daemon beside this node, and connects to them.";
-    Acts(open_world) bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon, needs "daemons",
         "Adds the members of the ipfs-cluster beside this node, and connects to them.";
     Acts(open_world) discover_peers [](DiscoverPeers) -> Discovery,
         "Looks for peers now, by every source that is on.";
@@ -192,21 +214,21 @@ operations! {
         "What discovery has found, by source.";
     Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
-    Acts(idempotent, open_world) provide [](Provide) -> Provided,
+    Acts(idempotent, open_world) provide [](Provide) -> Provided, needs "dht",
         "Tells the DHT that this node has some content.";
-    Acts(idempotent, open_world) find_providers [](FindProviders) -> Providers,
+    Acts(idempotent, open_world) find_providers [](FindProviders) -> Providers, needs "dht",
         "Asks the DHT who has some content.";
-    Acts(open_world) publish [](Publish) -> Published,
+    Acts(open_world) publish [](Publish) -> Published, needs "gossip",
         "Publishes a message on a topic.";
-    Acts(idempotent, open_world) subscribe [](Topic) -> Topics,
+    Acts(idempotent, open_world) subscribe [](Topic) -> Topics, needs "gossip",
         "Subscribes to a topic; its messages come as events.";
-    Acts(destructive, idempotent, open_world) unsubscribe [](Topic) -> Topics,
+    Acts(destructive, idempotent, open_world) unsubscribe [](Topic) -> Topics, needs "gossip",
         "Ends the subscription to a topic.";
     Reads get_peer_stats []() -> StatsReply,
         "The statistics of this node.";
     Reads get_peers_summary []() -> Summary,
         "Totals, protocols, the last events and the statistics.";
-    Reads get_metrics []() -> Metrics,
+    Reads get_metrics []() -> Metrics, needs "metrics",
         "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 

@@ -58,11 +58,11 @@
 //! opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
 //! `wire` how lines travel, and `socket` where the file is and who may connect to it.
 
+#[cfg(not(unix))]
+mod absent;
 mod attach;
 mod client;
 mod connection;
-#[cfg(not(unix))]
-mod elsewhere;
 mod message;
 mod remote_events;
 #[cfg(unix)]
@@ -74,9 +74,9 @@ mod sessions;
 mod socket;
 mod wire;
 
-pub use self::client::Client;
 #[cfg(not(unix))]
-pub(crate) use self::elsewhere::{Server, Sessions};
+pub(crate) use self::absent::{Server, Sessions};
+pub use self::client::Client;
 pub use self::remote_events::RemoteEvents;
 #[cfg(unix)]
 pub(crate) use self::server::Server;

@@ -1,30 +1,15 @@
-//! The operations that find peers: discovery, the bootstrap list, the daemons beside this node, the
-//! DHT and pubsub.
+//! The operations that find peers: discovery, the bootstrap list, and where one peer is.
 
 use std::time::{Duration, Instant};
 
-use cid::Cid;
-
 use super::PeerManager;
 use super::check::{in_range, required, required_peer};
-use crate::PeerId;
 use crate::bootstrap::Entry;
-use crate::daemon::Api;
 use crate::discovery::Snapshot;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::model::Source;
 use crate::model::params::*;
 use crate::model::reply::*;
-use crate::worker::MAX_TOPIC_BYTES;
-use crate::worker::{
-    ContentCommand, DialingCommand, DiscoveryCommand, LookupCommand, PubsubCommand, Reply, Target,
-    Terms,
-};
-
-/// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.
-const MAX_MESSAGE_BYTES: usize = 60 * 1024;
-/// Peers dialled by one `bootstrap_from_*`.
-const MAX_DIALLED: usize = 64;
+use crate::worker::{DiscoveryCommand, LookupCommand};
 
 impl PeerManager {
     /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
@@ -147,99 +132,6 @@ impl PeerManager {
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
     }
 
-    /// Takes over the peers of a Kubo daemon, itself included, and connects to them.
-    ///
-    /// Fails with `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be
-    /// used. A peer the user disconnected is taken over, not connected.
-    pub fn bootstrap_from_ipfs(
-        &self,
-        params: BootstrapFrom,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<FromDaemon> {
-        let configured = self.run.shared.settings.discovery.ipfs.clone();
-        self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
-    }
-
-    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them.
-    pub fn bootstrap_from_cluster(
-        &self,
-        params: BootstrapFrom,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<FromDaemon> {
-        let configured = self.run.shared.settings.discovery.cluster.clone();
-        self.bootstrap_from(Source::Cluster, configured, Api::cluster_default, params, timeout)
-    }
-
-    fn bootstrap_from(
-        &self,
-        source: Source,
-        configured: Option<Api>,
-        default: fn() -> Api,
-        params: BootstrapFrom,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<FromDaemon> {
-        let deadline = self.act(timeout)?;
-        let api = match params.api {
-            Some(text) => Api::parse(&text)?,
-            None => configured.unwrap_or_else(default),
-        };
-        let token = params.cancel_token;
-        let named =
-            self.ask(deadline, token, |terms| DiscoveryCommand::AskDaemon { source, api, terms })?;
-        let failed = match params.connect.unwrap_or(true) {
-            true => self.connect_all(&named, token, deadline)?,
-            false => Vec::new(),
-        };
-        let records = named.iter().filter_map(|peer| self.run.shared.book.get(peer));
-        let peers: Vec<_> = records.map(|record| record.row()).collect();
-        let connected = peers.iter().filter(|row| row.connected);
-        Ok(FromDaemon {
-            connected: connected.map(|row| row.peer_id.clone()).collect(),
-            failed,
-            peers,
-        })
-    }
-
-    /// Connects to peers at once; gives those that failed.
-    fn connect_all(
-        &self,
-        peers: &[PeerId],
-        cancel_token: Option<u64>,
-        deadline: Instant,
-    ) -> Result<Vec<FailedPeer>> {
-        let records = peers.iter().filter_map(|peer| self.run.shared.book.get(peer));
-        let dialled = records.filter(|record| !record.dial_disabled).take(MAX_DIALLED);
-        let mut pending = Vec::new();
-        for record in dialled {
-            let (reply, answer) = Reply::channel();
-            let terms = Terms { deadline, cancel_token, reply };
-            let target = Target { peer: Some(record.id), address: None };
-            let sent = self.run.commands.send(DialingCommand::Connect { target, terms }.into());
-            sent.map_err(|error| self.why_gone(error))?;
-            pending.push((record, answer));
-        }
-        let mut failed = Vec::new();
-        for (record, answer) in pending {
-            if let Err(error) = self.answered(&answer, deadline) {
-                if error.kind() == ErrorKind::Cancelled && self.still_wanted(&record.id) {
-                    return Err(error);
-                }
-                failed.push(FailedPeer {
-                    peer_id: record.id_text.clone(),
-                    address: record.addrs.first().map(|entry| entry.text.clone()),
-                    code: error.kind(),
-                    error: error.message().to_owned(),
-                });
-            }
-        }
-        Ok(failed)
-    }
-
-    /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
-    fn still_wanted(&self, peer: &PeerId) -> bool {
-        self.run.shared.book.get(peer).is_some_and(|record| !record.dial_disabled)
-    }
-
     /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
     /// nobody knows; `detail.lookups` tells who was asked.
     pub fn find_peer(
@@ -255,100 +147,8 @@ impl PeerManager {
         self.ask(deadline, params.cancel_token, |terms| LookupCommand::FindPeer { peer, terms })
     }
 
-    /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
-    /// the run ends it is told again in time.
-    pub fn provide(
-        &self,
-        params: Provide,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Provided> {
-        let deadline = self.act(timeout)?;
-        let (cid, key) = content(params.cid)?;
-        let took = self
-            .ask(deadline, params.cancel_token, |terms| ContentCommand::Provide { key, terms })?;
-        Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
-    }
-
-    /// Asks the DHT who has some content.
-    pub fn find_providers(
-        &self,
-        params: FindProviders,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Providers> {
-        let deadline = self.act(timeout)?;
-        let limit = in_range("limit", params.limit, 20, 100)? as usize;
-        let (cid, key) = content(params.cid)?;
-        let peers = self.ask(deadline, params.cancel_token, |terms| {
-            ContentCommand::FindProviders { key, limit, terms }
-        })?;
-        Ok(Providers { cid, peers })
-    }
-
-    /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
-    /// connected peer subscribes to it.
-    pub fn publish(
-        &self,
-        params: Publish,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Published> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        let data = required(params.data, "data_base64")?.into_bytes("data_base64")?;
-        if data.len() > MAX_MESSAGE_BYTES {
-            return Err(invalid_argument(format!(
-                "the message has {} bytes; at most {MAX_MESSAGE_BYTES} are sent",
-                data.len()
-            )));
-        }
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Publish {
-            topic,
-            data,
-            terms,
-        })
-    }
-
-    /// Subscribes to a topic; its messages come as `message` events.
-    pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
-    }
-
-    /// Ends the subscription to a topic.
-    pub fn unsubscribe(
-        &self,
-        params: Topic,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<Topics> {
-        let deadline = self.act(timeout)?;
-        let topic = topic(params.topic)?;
-        self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Unsubscribe { topic, terms })
-    }
 }
 
 fn entry(params: BootstrapPeer) -> Result<Entry> {
     Entry::parse(&required(params.multiaddr, "multiaddr")?)
-}
-
-fn topic(given: Option<String>) -> Result<String> {
-    let topic = required(given, "topic")?;
-    match topic.is_empty() || topic.len() > MAX_TOPIC_BYTES {
-        true => Err(invalid_argument(format!("`topic` must have 1 to {MAX_TOPIC_BYTES} bytes"))),
-        false => Ok(topic),
-    }
-}
-
-/// The CID as it is answered, and its key in the DHT: the multihash, whatever version and codec say
-/// (libp2p specs, kad-dht, "Content provider advertisement").
-fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
-    let text = required(given, "cid")?;
-    let cid = Cid::try_from(text.as_str())
-        .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
-    // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
-    let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
-    let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());
-    if cid.version() != cid::Version::V0 && bytes != cid.encoded_len() {
-        return Err(invalid_argument("`cid` is no CID: there is more behind it"));
-    }
-    Ok((cid.to_string(), cid.hash().to_bytes()))
 }

@@ -2,13 +2,20 @@
 //! the parameters, read the book or ask the worker, shape the reply.
 //!
 //! Here are the life of the manager and the way to the worker; `read` holds the operations that
-//! answer from memory (`metrics` the one that answers for machines), `act` those that wait, `subscription`
-//! the user's side of events.
+//! answer from memory (`metrics` the one that answers for machines), `act`, `discover`, `daemons`,
+//! `content` and `pubsub` those that wait, `subscription` the user's side of events.
 
 mod act;
 mod check;
+#[cfg(feature = "dht")]
+mod content;
+#[cfg(feature = "daemons")]
+mod daemons;
 mod discover;
+#[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "gossip")]
+mod pubsub;
 mod read;
 mod subscription;
 

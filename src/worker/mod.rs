@@ -20,6 +20,7 @@ mod dialing;
 mod discovery;
 mod dispatch;
 mod lookup;
+#[cfg_attr(not(feature = "metrics"), path = "metrics_absent.rs")]
 mod metrics;
 mod protocols;
 mod pubsub;

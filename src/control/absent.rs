@@ -1,5 +1,5 @@
-//! Where there are no Unix sockets there is no control socket: a configuration that asks for one is
-//! `unsupported` before it comes here.
+//! Where there are no Unix sockets, or the feature `control` is left out, there is no control socket: a
+//! configuration that asks for one is `unsupported` before it comes here.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) struct Sessions;
 
 impl Server {
     pub(crate) fn open(_: &DataDir) -> Result<Server> {
-        Err(Error::new(ErrorKind::Unsupported, "there are no Unix sockets on this system"))
+        Err(Error::new(ErrorKind::Unsupported, "there is no control socket in this build"))
     }
 
     pub(crate) fn begin(&self, _: &Arc<Run>) {}
