@@ -9,6 +9,14 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A moment: microseconds since the Unix epoch. In JSON, seconds as a float.
+///
+/// ```
+/// use peerkit::Timestamp;
+///
+/// let moment = Timestamp::from_micros(1_500_000);
+/// assert_eq!((moment.as_micros(), moment.as_secs_f64()), (1_500_000, 1.5));
+/// assert_eq!(serde_json::to_string(&moment).unwrap(), "1.5");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
 
@@ -17,11 +25,13 @@ impl Timestamp {
     pub(crate) const MAX: Timestamp = Timestamp(i64::MAX);
 
     /// From microseconds since the Unix epoch.
+    #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Timestamp(micros)
     }
 
     /// Microseconds since the Unix epoch.
+    #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
@@ -38,6 +48,7 @@ impl Timestamp {
     }
 
     /// Seconds since the Unix epoch.
+    #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
     }

@@ -61,6 +61,7 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
 
 /// Options with which a file that is made is its user's alone.
 pub(crate) fn private_file() -> OpenOptions {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut options = OpenOptions::new();
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
@@ -69,6 +70,7 @@ pub(crate) fn private_file() -> OpenOptions {
 
 /// Makes directories that are their user's alone.
 pub(crate) fn private_directory() -> DirBuilder {
+    #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = DirBuilder::new();
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);

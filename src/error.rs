@@ -4,7 +4,8 @@
 //! [`as_str`](ErrorKind::as_str) is the `code` in every JSON reply, so C, Rust, the command line
 //! and MCP speak of the same thing by the same name. No other module defines a code.
 
-use std::fmt;
+use std::sync::Arc;
+use std::{error, fmt, io};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,16 +26,19 @@ macro_rules! error_kinds {
             pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
 
             /// The stable code, as it stands in the `code` field of a JSON reply.
+            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( ErrorKind::$variant => $code, )+ }
             }
 
             /// Whether the same call may succeed later with nothing changed by the caller.
+            #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $( ErrorKind::$variant => $retry, )+ }
             }
 
             /// What a person can do about it, where there is one answer for the whole kind.
+            #[must_use]
             pub const fn hint(self) -> Option<&'static str> {
                 match self { $( ErrorKind::$variant => $hint, )+ }
             }
@@ -118,6 +122,29 @@ impl fmt::Display for ErrorKind {
 }
 
 /// Why an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
+///
+/// The message is whole: it says what a [`source`](error::Error::source) would add. That is there where
+/// the system refused something, as an [`io::Error`].
+///
+/// ```
+/// use peerkit::{ErrorKind, PeerManager};
+///
+/// match PeerManager::current() {
+///     Ok(manager) => println!("{} runs", manager.peer_id()),
+///     Err(error) if error.kind() == ErrorKind::NotRunning => println!("none runs"),
+///     Err(error) if error.retryable() => println!("later, perhaps: {error}"),
+///     Err(error) => println!("{error}; {} {:?}", error.hint().unwrap_or(""), error.detail()),
+/// }
+/// ```
+///
+/// In a function that answers [`io::Result`], `?` turns it into the [`io::ErrorKind`] that comes closest:
+///
+/// ```
+/// fn our_id() -> std::io::Result<peerkit::PeerId> {
+///     Ok(peerkit::PeerManager::current()?.peer_id())
+/// }
+/// assert_eq!(our_id().unwrap_err().kind(), std::io::ErrorKind::NotConnected);
+/// ```
 #[derive(Clone)]
 pub struct Error(Box<Inner>);
 
@@ -127,6 +154,7 @@ struct Inner {
     message: String,
     hint: Option<String>,
     detail: Map<String, Value>,
+    source: Option<Arc<dyn error::Error + Send + Sync>>,
 }
 
 /// `Result` with peerkit's [`Error`].
@@ -135,43 +163,81 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` whose `message` tells a person what happened. Public for programs that serve the
     /// operations to others and answer in the library's manner.
+    ///
+    /// ```
+    /// use peerkit::{Error, ErrorKind, ops};
+    ///
+    /// let error = Error::new(ErrorKind::Blocked, "this server only reads")
+    ///     .with("operation", "connect_peer")
+    ///     .with_hint("ask who runs it");
+    /// let reply = ops::refusal("connect_peer", &error);
+    /// assert!(reply.starts_with(r#"{"success":false,"method":"connect_peer""#));
+    /// ```
+    #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Error(Box::new(Inner { kind, message: message.into(), hint: None, detail: Map::new() }))
+        let (message, detail) = (message.into(), Map::new());
+        Error(Box::new(Inner { kind, message, hint: None, detail, source: None }))
     }
 
     /// Adds a machine-readable fact under `detail`.
+    #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
         self.0.detail.insert(key.to_owned(), value.into());
         self
     }
 
     /// Replaces the kind's general hint by one for this case.
+    #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
+    /// Keeps what caused it as its [`source`](error::Error::source). The message says it too: JSON has
+    /// nothing else.
+    #[must_use]
+    pub fn with_source(
+        mut self,
+        source: impl Into<Box<dyn error::Error + Send + Sync + 'static>>,
+    ) -> Self {
+        self.0.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// As [`with_source`](Self::with_source), for an error of the system that others look at too.
+    pub(crate) fn caused_by(self, error: &io::Error) -> Self {
+        self.with_source(match error.raw_os_error() {
+            Some(number) => io::Error::from_raw_os_error(number),
+            None => io::Error::new(error.kind(), error.to_string()),
+        })
+    }
+
     /// What went wrong, coarsely.
+    #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
     /// What happened, for a person; may quote addresses and file names, never a secret.
+    #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
     /// Whether the same call may succeed later.
+    #[must_use]
     pub fn retryable(&self) -> bool {
         self.0.kind.retryable()
     }
 
     /// What to do about it, if there is something to be done.
+    #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref().or(self.0.kind.hint())
     }
 
     /// Machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
+    #[must_use]
     pub fn detail(&self) -> &Map<String, Value> {
         &self.0.detail
     }
@@ -185,15 +251,59 @@ impl fmt::Display for Error {
 
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Error")
-            .field("kind", &self.0.kind)
-            .field("message", &self.0.message)
-            .field("detail", &self.0.detail)
-            .finish()
+        let mut shown = f.debug_struct("Error");
+        shown.field("kind", &self.0.kind).field("message", &self.0.message);
+        shown.field("detail", &self.0.detail);
+        if let Some(source) = &self.0.source {
+            shown.field("source", source);
+        }
+        shown.finish()
     }
 }
 
-impl std::error::Error for Error {}
+impl error::Error for Error {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        self.0.source.as_deref().map(|source| source as &(dyn error::Error + 'static))
+    }
+}
+
+/// The kind is that of the system's own error where one was the cause, else the one that comes closest;
+/// the error itself is inside ([`io::Error::get_ref`]).
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let system =
+            error.0.source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        let kind = system.map_or_else(|| error.kind().as_io(), io::Error::kind);
+        io::Error::new(kind, error)
+    }
+}
+
+impl ErrorKind {
+    /// The kind that comes closest among those of [`io::Error`]. `Interrupted` is none of them: readers
+    /// take it as an invitation to call again.
+    fn as_io(self) -> io::ErrorKind {
+        use ErrorKind::*;
+
+        match self {
+            InvalidArgument | InvalidHandle | InvalidPeerId | InvalidMultiaddr | UnknownMethod
+            | ConfigInvalid | ConfigConflict | SelfDial => io::ErrorKind::InvalidInput,
+            Unsupported => io::ErrorKind::Unsupported,
+            NotRunning | NotConnected => io::ErrorKind::NotConnected,
+            Identity | StorageCorrupt | StorageVersion | WrongPeerId | Protocol => {
+                io::ErrorKind::InvalidData
+            }
+            DataDirLocked | Busy => io::ErrorKind::ResourceBusy,
+            ListenFailed => io::ErrorKind::AddrNotAvailable,
+            PeerNotFound | NoAddresses => io::ErrorKind::NotFound,
+            DialFailed => io::ErrorKind::HostUnreachable,
+            DialTimeout | Timeout => io::ErrorKind::TimedOut,
+            Blocked => io::ErrorKind::PermissionDenied,
+            LimitReached => io::ErrorKind::QuotaExceeded,
+            Closed => io::ErrorKind::BrokenPipe,
+            Storage | Cancelled | Forked | Reentrant | Panic | Dead => io::ErrorKind::Other,
+        }
+    }
+}
 
 /// Shorthand for the most frequent kind.
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
@@ -207,4 +317,32 @@ pub(crate) const MAX_NAME: usize = 64;
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = known.filter(|_| given.len() <= MAX_NAME);
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn an_io_error_keeps_the_error_and_the_systems_own_kind() {
+        let error = Error::new(ErrorKind::DialTimeout, "no word").with("pid", 7);
+        let io = io::Error::from(error);
+        assert_eq!((io.kind(), io.to_string()), (io::ErrorKind::TimedOut, "no word".to_owned()));
+        let inside = io.get_ref().and_then(|inside| inside.downcast_ref::<Error>()).unwrap();
+        assert_eq!((inside.kind(), &inside.detail()["pid"]), (ErrorKind::DialTimeout, &7.into()));
+
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = Error::new(ErrorKind::Storage, "the disk is full").caused_by(&full);
+        assert_eq!(error.clone().source().map(ToString::to_string), Some(full.to_string()));
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn no_error_asks_to_be_called_again_at_once() {
+        for kind in ErrorKind::ALL {
+            assert_ne!(kind.as_io(), io::ErrorKind::Interrupted, "{kind}");
+        }
+    }
 }

@@ -109,6 +109,7 @@ impl Hub {
                 ErrorKind::LimitReached,
                 format!("no descriptor for the subscription: {error}"),
             )
+            .caused_by(&error)
         })?;
         let subscription = Arc::new(Subscription::new(flag, kinds, queue, inner.last_seq));
         inner.subscriptions.push(Arc::downgrade(&subscription));

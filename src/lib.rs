@@ -24,9 +24,15 @@
 //! # }
 //! ```
 //!
-//! To read the source: [`PeerManager`] (`manager`) is the facade; it reads the `book` and sends
-//! commands to the `worker`, which owns the swarm; `run` is what both share; `process` holds the
-//! one slot; `ops` is the table of operations and `ffi` their C face.
+//! # Where things are
+//! [`PeerManager`] has a method for each operation. What they take is in [`params`], what they answer in
+//! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
+//! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
+//! [`control`] those of a node in another process.
+
+// To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
+// which owns the swarm; `run` is what both share; `process` holds the one slot; `ops` is the table of
+// operations and `ffi` their C face.
 
 mod addr;
 mod book;
@@ -36,7 +42,7 @@ pub mod config;
 #[cfg(feature = "control")]
 pub mod control;
 #[cfg(not(feature = "control"))]
-#[path = "control/absent.rs"]
+#[path = "control/unsupported.rs"]
 mod control;
 #[cfg_attr(not(feature = "daemons"), path = "daemon/absent.rs")]
 mod daemon;
@@ -76,6 +82,23 @@ pub use multiaddr::Multiaddr;
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
+
+/// What a Rust program has may go to any thread.
+const _: () = {
+    const fn shared<T: Send + Sync + 'static>() {}
+    shared::<Config>();
+    shared::<Error>();
+    shared::<PeerManager>();
+    shared::<Events>();
+    shared::<EventIter<'static>>();
+    shared::<control::Client>();
+    shared::<control::RemoteEvents>();
+    shared::<event::Event>();
+    shared::<PeerInfo>();
+    shared::<params::Publish>();
+    shared::<reply::Summary>();
+    shared::<ops::Operation>();
+};
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -23,6 +23,7 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
             let file = OpenOptions::new().create(true).append(true).open(path);
             BoxMakeWriter::new(Mutex::new(file.map_err(|error| {
                 Error::new(ErrorKind::ConfigInvalid, format!("can't write the log file: {error}"))
+                    .caused_by(&error)
                     .with("key", "log.file")
                     .with("path", path.display().to_string())
             })?))

@@ -1,6 +1,21 @@
 //! The table of operations: each is defined once, here, from a name, a parameter struct, a reply
-//! struct and a method of [`PeerManager`]. The C functions, `peerkit_call` and, in the hosts, the
-//! MCP tools, REST routes and commands are thin views of it.
+//! struct and a method of [`PeerManager`]. The C functions, `peerkit_call` and, in the program `peerkit`,
+//! the MCP tools, REST routes and commands are thin views of it.
+//!
+//! ```
+//! use peerkit::ops::{self, Effect};
+//! use peerkit::{Config, PeerManager, Profile};
+//!
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+//! for operation in ops::catalogue().iter().filter(|operation| operation.effect == Effect::Reads) {
+//!     println!("{}: {}", operation.name, operation.summary);
+//! }
+//! let params = serde_json::json!({ "limit": 10 });
+//! let reply = ops::call(&manager, "list_peers", params.as_object().cloned().unwrap(), None);
+//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#));
+//! manager.stop(None)?;
+//! # Ok::<(), peerkit::Error>(())
+//! ```
 
 use std::time::Duration;
 
@@ -48,6 +63,8 @@ pub struct Operation {
     /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
+    /// Whether `cancel_token` is among its parameters.
+    cancellable: bool,
     needs: Option<Feature>,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
@@ -59,29 +76,42 @@ type Run = fn(&PeerManager, Map<String, Value>, Option<Duration>) -> Result<Stri
 
 impl Operation {
     /// The JSON Schema of its parameters.
+    ///
+    /// ```
+    /// let schema = peerkit::ops::find("get_peer")?.params_schema();
+    /// assert!(schema.as_value()["properties"]["peer_id"].is_object());
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    #[must_use]
     pub fn params_schema(&self) -> Schema {
         schema(self.params)
     }
 
     /// The JSON Schema of its reply, without the envelope.
+    #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
     }
 
     /// The feature of the crate that it needs, where that is one. In a build without it every call answers
     /// `unsupported`, and [`PeerManager`] has no method of that name.
-    pub fn feature(&self) -> Option<&'static str> {
-        self.needs.map(|feature| feature.name)
+    #[must_use]
+    pub const fn feature(&self) -> Option<&'static str> {
+        match self.needs {
+            Some(feature) => Some(feature.name),
+            None => None,
+        }
     }
 
-    /// Whether a call of it can be cancelled by a `cancel_token` among its parameters.
-    pub fn takes_cancel_token(&self) -> bool {
-        // What reads answers at once.
-        self.effect == Effect::Acts
-            && property_names(&self.params_schema()).iter().any(|name| name == "cancel_token")
+    /// Tells whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    #[must_use]
+    pub const fn takes_cancel_token(&self) -> bool {
+        self.cancellable
     }
 
-    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure.
+    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure. As [`call`], which
+    /// has an example, for who has found the operation already.
+    #[must_use]
     pub fn call(
         &self,
         manager: &PeerManager,
@@ -96,7 +126,8 @@ impl Operation {
         run().unwrap_or_else(|error| self.failure(&error))
     }
 
-    /// The reply that says why the operation failed.
+    /// The reply that says why the operation failed, for who doesn't let it run. [`Error::new`] has an example.
+    #[must_use]
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
     }
@@ -132,6 +163,7 @@ macro_rules! operations {
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
             needs: operations!(@needs $($feature)?),
+            cancellable: operations!(@cancellable $effect $($params)?),
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
             run: operations!(@run [$($feature)?] $effect $name($($params)?)),
@@ -154,6 +186,9 @@ macro_rules! operations {
         let run: Run = |_, _, _| Err(cargo_feature!($feature).absent(stringify!($name)));
         run
     }};
+    // What acts takes a token wherever it takes parameters; what reads answers at once.
+    (@cancellable Acts $params:ty) => { true };
+    (@cancellable $effect:ident $($params:ty)?) => { false };
     (@params) => { NoParams };
     (@params $params:ty) => { $params };
     (@call Reads $manager:ident.$name:ident, $params:ident, $timeout:ident, ) => {{
@@ -212,6 +247,8 @@ operations! {
         "Stops discovery: nothing is asked, announced or dialled by itself until it is started again.";
     Reads get_discovery []() -> Discovery,
         "What discovery has found, by source.";
+    Acts(idempotent, open_world) network_changed [](NetworkChange) -> NetworkChanged,
+        "Tells the node that this machine is on another network: what failed before is tried at once.";
     Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
     Acts(idempotent, open_world) provide [](Provide) -> Provided, needs "dht",
@@ -233,11 +270,23 @@ operations! {
 }
 
 /// All operations.
+#[must_use]
 pub fn catalogue() -> &'static [Operation] {
     CATALOGUE
 }
 
 /// The operation of a name or alias.
+///
+/// # Errors
+/// `unknown_method`, with the nearest name in `detail.nearest`.
+///
+/// ```
+/// use peerkit::ops;
+///
+/// assert_eq!(ops::find("get_peer_info")?.name, "get_peer");
+/// assert_eq!(ops::find("list_pers").unwrap_err().detail()["nearest"], "list_peers");
+/// # Ok::<(), peerkit::Error>(())
+/// ```
 pub fn find(name: &str) -> Result<&'static Operation> {
     let known = |op: &&Operation| op.name == name || op.aliases.contains(&name);
     CATALOGUE.iter().find(known).ok_or_else(|| {
@@ -252,7 +301,8 @@ pub fn find(name: &str) -> Result<&'static Operation> {
 }
 
 /// Runs the operation of a name or alias with JSON parameters; gives the whole JSON reply, of success
-/// or failure, an unknown name among the failures.
+/// or failure, an unknown name among the failures. The module has an example.
+#[must_use]
 pub fn call(
     manager: &PeerManager,
     method: &str,
@@ -266,6 +316,8 @@ pub fn call(
 }
 
 /// The failure reply of an operation that could not even be asked for; `method` need not exist.
+/// [`Error::new`] has an example.
+#[must_use]
 pub fn refusal(method: &str, error: &Error) -> String {
     match find(method) {
         Ok(op) => op.failure(error),
@@ -401,6 +453,18 @@ mod tests {
                 assert!(!ENVELOPE.contains(&name.as_str()), "{}: {name}", op.name);
             }
         }
+    }
+
+    #[test]
+    fn an_operation_takes_a_cancel_token_where_its_schema_has_one() {
+        for op in catalogue() {
+            let names = property_names(&op.params_schema());
+            let has = names.iter().any(|name| name == "cancel_token");
+            assert_eq!(op.takes_cancel_token(), has, "{}", op.name);
+        }
+        assert!(find("connect_peer").unwrap().takes_cancel_token());
+        // The compiler can say so: each call that acts asks, and a schema takes longer than many a call.
+        const _: () = assert!(!CATALOGUE[0].takes_cancel_token());
     }
 
     #[test]

@@ -241,16 +241,16 @@ fn whoever_sends_slowly_is_hung_up_on_and_keeps_nobody_else() {
 
 #[test]
 fn a_call_that_nobody_waits_for_any_more_is_given_up() {
-    // A server that accepts and says nothing.
-    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    // Accept and say nothing, one for each call, so that each is known to have its turn.
+    let silent: Vec<_> = (0..16).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
     let server = Server::start(&[]);
-    let address = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port());
-    let body = json!({"multiaddr": address}).to_string();
-    let mut clients: Vec<_> = (0..16).map(|_| server.client()).collect();
-    for client in &mut clients {
+    let mut clients: Vec<_> = silent.iter().map(|_| server.client()).collect();
+    for (client, silent) in clients.iter_mut().zip(&silent) {
+        let address = format!("/ip4/127.0.0.1/tcp/{}", silent.local_addr().unwrap().port());
+        let body = json!({"multiaddr": address}).to_string();
         client.ask("POST", "/api/call/connect_peer?timeout_ms=600000", &body);
     }
-    let _dialled = silent.accept().unwrap();
+    let _dialled: Vec<_> = silent.iter().map(|silent| silent.accept().unwrap()).collect();
     assert_eq!(server.get(LIST).status, 200, "reads go on");
     drop(clients);
     // All turns were taken for ten minutes.

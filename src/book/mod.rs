@@ -40,7 +40,7 @@ pub(crate) use observe::{Discovered, Identified};
 pub(crate) use query::{Filter, ListQuery};
 pub(crate) use record::{MAX_PROTOCOLS, Record};
 pub(crate) use state::Counts;
-pub(crate) use store::{Store, StoreHandle};
+pub(crate) use store::{Committing, Store, StoreHandle};
 
 use crate::PeerId;
 use crate::model::{Source, Text};

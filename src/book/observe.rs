@@ -215,6 +215,25 @@ impl Book {
         })
     }
 
+    /// Forgets that dials failed: what kept them from working is over. Each peer may be dialled at
+    /// once; gives how many had to wait. The lock is given up every so often.
+    pub(crate) fn forget_waits(&self) -> u64 {
+        const AT_ONCE: usize = 4096;
+        let mut forgotten = 0;
+        for first in (0..self.state.read().slot_count()).step_by(AT_ONCE) {
+            let mut state = self.state.write();
+            for slot in first..first + AT_ONCE {
+                if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
+                    state.update(slot as u32, |record| {
+                        (record.next_retry_at, record.unasked_failures) = (None, 0);
+                    });
+                    forgotten += 1;
+                }
+            }
+        }
+        forgotten
+    }
+
     /// The ipfs-cluster beside us counts it as a member.
     pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
         self.with(id, |record| record.cluster_peer = true);

@@ -71,7 +71,8 @@ impl Store {
             last_error: Arc::clone(&last_error),
         };
         let running = spawn("peerkit-store", Box::new(move || thread.run())).map_err(|error| {
-            Error::new(ErrorKind::Storage, format!("can't start the store's thread: {error}"))
+            let message = format!("can't start the store's thread: {error}");
+            Error::new(ErrorKind::Storage, message).caused_by(&error)
         })?;
         let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
         Ok(StoreHandle { book, kind, last_error })
@@ -106,9 +107,15 @@ impl StoreHandle {
     /// Makes a user's change durable, applies it to the book and returns what it did. After a
     /// timeout the change may still come about.
     pub(crate) fn commit(&self, change: UserChange, deadline: Instant) -> Result<Changed> {
+        self.begin(change)?.wait(deadline)
+    }
+
+    /// Begins what [`commit`](Self::commit) does, for a caller that has something else to do until it
+    /// is done. Changes are made in the order in which they begin.
+    pub(crate) fn begin(&self, change: UserChange) -> Result<Committing> {
         match &self.kind {
             Kind::Disk { commands, .. } => {
-                ask(commands, |reply| Command::Commit(change, reply), deadline)
+                send(commands, |reply| Command::Commit(change, reply)).map(Committing::Begun)
             }
             Kind::Memory(closed) => {
                 // Held throughout, so that no two changes are planned against the same book.
@@ -117,7 +124,7 @@ impl StoreHandle {
                     return Err(store_closed());
                 }
                 self.book.plan(&change, 0)?;
-                Ok(self.book.apply(&change))
+                Ok(Committing::Done(self.book.apply(&change)))
             }
         }
     }
@@ -126,7 +133,7 @@ impl StoreHandle {
     #[cfg(test)]
     pub(crate) fn flush(&self, deadline: Instant) -> Result<()> {
         match &self.kind {
-            Kind::Disk { commands, .. } => ask(commands, Command::Flush, deadline),
+            Kind::Disk { commands, .. } => receive(&send(commands, Command::Flush)?, deadline),
             Kind::Memory(closed) => {
                 if *closed.lock() {
                     Err(store_closed())
@@ -168,17 +175,32 @@ impl StoreHandle {
     }
 }
 
-fn ask<T>(
+/// A change that is being made.
+pub(crate) enum Committing {
+    Begun(Receiver<Result<Changed>>),
+    Done(Changed),
+}
+
+impl Committing {
+    /// Waits until the change is durable and applied.
+    pub(crate) fn wait(self, deadline: Instant) -> Result<Changed> {
+        match self {
+            Committing::Begun(answer) => receive(&answer, deadline),
+            Committing::Done(changed) => Ok(changed),
+        }
+    }
+}
+
+fn send<T>(
     commands: &Sender<Command>,
     command: impl FnOnce(Sender<Result<T>>) -> Command,
-    deadline: Instant,
-) -> Result<T> {
+) -> Result<Receiver<Result<T>>> {
     let (reply, answer) = bounded(1);
     commands.try_send(command(reply)).map_err(|error| match error {
         TrySendError::Full(_) => Error::new(ErrorKind::Busy, "the store's queue is full"),
         TrySendError::Disconnected(_) => store_closed(),
     })?;
-    receive(&answer, deadline)
+    Ok(answer)
 }
 
 fn receive<T>(answer: &Receiver<Result<T>>, deadline: Instant) -> Result<T> {

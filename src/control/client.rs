@@ -77,6 +77,14 @@ impl Client {
     /// socket. `unsupported`: the owner speaks another version of the protocol. `busy`: it has all the
     /// connections it takes. `timeout`: it didn't answer. `storage`: the directory can't be read, or
     /// others may write it.
+    ///
+    /// ```no_run
+    /// use peerkit::control::Client;
+    ///
+    /// let owner = Client::attach("/home/me/.peerkit", None)?;
+    /// println!("process {}, peerkit {}: {}", owner.pid(), owner.version(), owner.peer_id());
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn attach(
         data_dir: impl AsRef<Path>,
         timeout: impl Into<Option<Duration>>,
@@ -95,16 +103,19 @@ impl Client {
     }
 
     /// The id of the owner's node.
+    #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id
     }
 
     /// The owner's process.
+    #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.owner.pid
     }
 
     /// The version of the owner's library.
+    #[must_use]
     pub fn version(&self) -> &str {
         &self.0.owner.version
     }
@@ -114,7 +125,22 @@ impl Client {
     ///
     /// # Errors
     /// `closed`: the owner is gone, and may have done what it was asked or not. `timeout`: it didn't
-    /// answer in time. `limit_reached`: this process has no descriptor left.
+    /// answer in time. `limit_reached`: this process has no descriptor left. What the operation itself
+    /// fails with is in the reply.
+    ///
+    /// ```no_run
+    /// use peerkit::reply::PeerReply;
+    /// use serde_json::{Map, Value};
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let params = Map::from_iter([("peer_id".to_owned(), Value::from("12D3KooW..."))]);
+    /// let reply = owner.call("get_peer", params, None)?;
+    /// match serde_json::from_str::<PeerReply>(&reply) {
+    ///     Ok(known) => println!("{:?}", known.peer_info.row.multiaddrs),
+    ///     Err(_) => println!("a failure: {reply}"),
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn call(
         &self,
         method: &str,
@@ -126,7 +152,8 @@ impl Client {
 
     /// As [`call`](Self::call), for a call whose `cancel_token` no other call carries: when this process
     /// dies, the owner cancels the call by that token. [`call`](Self::call) leaves one with a
-    /// `cancel_token` of its own to its deadline, and cancels only one without.
+    /// `cancel_token` of its own to its deadline, and cancels only one without. [`cancel`](Self::cancel) has
+    /// an example.
     ///
     /// # Errors
     /// Those of [`call`](Self::call).
@@ -186,6 +213,20 @@ impl Client {
     /// Those of that method; `busy` where there are 16 already; `closed`, `timeout`, `busy` and
     /// `limit_reached` of the connection.
     ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::EventsOptions;
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let events = owner.events(&EventsOptions::new().since(0))?;
+    /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
+    ///     for event in batch.events {
+    ///         println!("{} {:?}: {:?}", event.seq, event.peer_id, event.kind);
+    ///     }
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    ///
     /// [`PeerManager::events_with`]: crate::PeerManager::events_with
     pub fn events(&self, options: &EventsOptions) -> Result<RemoteEvents> {
         let deadline = Instant::now() + GRACE;
@@ -200,6 +241,21 @@ impl Client {
     /// # Errors
     /// Those of [`PeerManager::cancel`](crate::PeerManager::cancel); `closed`, `timeout`, `busy` and
     /// `limit_reached` of the connection.
+    ///
+    /// ```no_run
+    /// use serde_json::{Map, Value};
+    /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
+    ///
+    /// let token = 4_503_599_627_370_495; // better a random number
+    /// let params = Map::from_iter([("cancel_token".to_owned(), Value::from(token))]);
+    /// std::thread::scope(|scope| {
+    ///     let call = scope.spawn(|| owner.call_with_own_token("discover_peers", params, None));
+    ///     println!("{} ended", owner.cancel(token)?.cancelled);
+    ///     println!("{:?}", call.join());
+    ///     Ok::<(), peerkit::Error>(())
+    /// })?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
         let deadline = Instant::now() + GRACE;
         let request = line(&RequestLine { cancel: Some(token), ..RequestLine::default() })?;

@@ -54,13 +54,13 @@ fn unconnected(socket: &Path, error: &io::Error) -> Unopened {
         }
         io::ErrorKind::PermissionDenied => {
             let message = format!("the control socket {} is of another user", socket.display());
-            let error = Error::new(ErrorKind::Storage, message);
-            Unopened::Refused(error.with("path", socket.display().to_string()))
+            let refused = Error::new(ErrorKind::Storage, message).caused_by(error);
+            Unopened::Refused(refused.with("path", socket.display().to_string()))
         }
-        _ => Unopened::Refused(Error::new(
-            ErrorKind::LimitReached,
-            format!("no connection to the owner to be had: {error}"),
-        )),
+        _ => {
+            let message = format!("no connection to the owner to be had: {error}");
+            Unopened::Refused(Error::new(ErrorKind::LimitReached, message).caused_by(error))
+        }
     }
 }
 
@@ -99,7 +99,8 @@ pub(super) fn broke(broken: &Broken) -> Error {
         Broken::Closed => gone(),
         Broken::TooLong => not_understood(),
         Broken::Failed(error) => {
-            Error::new(ErrorKind::Closed, format!("the connection to the owner broke: {error}"))
+            let message = format!("the connection to the owner broke: {error}");
+            Error::new(ErrorKind::Closed, message).caused_by(error)
         }
     }
 }

@@ -7,13 +7,12 @@
 //!
 //! ```no_run
 //! # fn main() -> peerkit::Result<()> {
-//! use std::path::Path;
 //! use std::time::Duration;
 //! use peerkit::control::Client;
 //! use peerkit::event::Kind;
 //! use peerkit::params::EventsOptions;
 //!
-//! let owner = Client::attach(Path::new("/home/me/.peerkit"), Duration::from_secs(5))?;
+//! let owner = Client::attach("/home/me/.peerkit", Duration::from_secs(5))?;
 //! println!("process {} runs {}", owner.pid(), owner.peer_id());
 //! println!("{}", owner.call("list_peers", serde_json::Map::new(), None)?);
 //! let events = owner.events(&EventsOptions::new().kinds([Kind::PeerConnected]))?;
@@ -52,17 +51,17 @@
 //! is answered by a failure, and the connection goes on. A client that closes while its call waits has
 //! the call cancelled, unless it gave a `cancel_token` of its own: what others might share isn't one
 //! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
-//!
-//! To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-//! `session` serves one of them; `client` has the connections of an attached process, `connection`
-//! opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
-//! `wire` how lines travel, and `socket` where the file is and who may connect to it.
 
-#[cfg(not(unix))]
-mod absent;
+// To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
+// `session` serves one of them; `client` has the connections of an attached process, `connection`
+// opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
+// `wire` how lines travel, and `socket` where the file is and who may connect to it.
+
 mod attach;
 mod client;
 mod connection;
+// Half of it is what only a server says or hears.
+#[cfg_attr(not(unix), allow(dead_code))]
 mod message;
 mod remote_events;
 #[cfg(unix)]
@@ -72,13 +71,16 @@ mod session;
 #[cfg(unix)]
 mod sessions;
 mod socket;
+#[cfg(not(unix))]
+mod unsupported;
+#[cfg_attr(not(unix), allow(dead_code))]
 mod wire;
 
-#[cfg(not(unix))]
-pub(crate) use self::absent::{Server, Sessions};
 pub use self::client::Client;
 pub use self::remote_events::RemoteEvents;
 #[cfg(unix)]
 pub(crate) use self::server::Server;
 #[cfg(unix)]
 pub(crate) use self::sessions::Sessions;
+#[cfg(not(unix))]
+pub(crate) use self::unsupported::{Server, Sessions};

@@ -23,6 +23,7 @@ const _: () = assert!(SILENCE.as_millis() > 5 * HEARTBEAT.as_millis());
 /// A subscription at the owner. Dropping it ends it.
 ///
 /// Any number of threads may read it; each event goes to one of them.
+#[must_use = "a subscription that is dropped ends"]
 pub struct RemoteEvents {
     last_seq: u64,
     stream: Mutex<Stream>,
@@ -74,6 +75,7 @@ impl RemoteEvents {
 
     /// The number of the last event before this subscription was opened. What it replays goes up to
     /// that number; what comes after happened since.
+    #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
     }

@@ -82,7 +82,7 @@ impl Drop for Server {
 
 fn none_to_be_had(error: &io::Error) -> Error {
     let message = format!("no thread or descriptor to be had for the control socket: {error}");
-    Error::new(ErrorKind::LimitReached, message)
+    Error::new(ErrorKind::LimitReached, message).caused_by(error)
 }
 
 fn accept_until_closed(

@@ -7,7 +7,7 @@
 pub(super) use self::unix::{Bound, Stream, connect, send};
 
 #[cfg(not(unix))]
-pub(super) use self::elsewhere::{Stream, connect, send};
+pub(super) use self::unsupported::{Stream, connect, send};
 
 #[cfg(unix)]
 mod unix {
@@ -218,9 +218,9 @@ mod unix {
     }
 }
 
-/// Where there are no Unix sockets nobody attaches to anybody.
+/// Refuses to connect: there are no Unix sockets here.
 #[cfg(not(unix))]
-mod elsewhere {
+mod unsupported {
     use std::io::{self, Write};
     pub(in super::super) use std::net::TcpStream as Stream;
     use std::path::Path;

@@ -56,6 +56,7 @@ const MAX_ADDRESSES_READ: usize = 8 * MAX_ADDRESSES;
 /// assert!(is_loopback_api("/dns4/localhost/tcp/5001"));
 /// assert!(!is_loopback_api("http://127.0.0.1:5001@example.com"));
 /// ```
+#[must_use]
 pub fn is_loopback_api(api: &str) -> bool {
     Api::parse(api).is_ok_and(|api| api.is_loopback())
 }

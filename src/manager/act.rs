@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::check::{in_range, required_peer};
 use super::{PeerManager, not_in_book};
-use crate::book::{Record, UserChange};
+use crate::book::{Committing, Record, UserChange};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::Source;
 use crate::model::event::EventKind;
@@ -23,11 +23,27 @@ const COMMIT_GRACE: Duration = Duration::from_secs(2);
 impl PeerManager {
     /// Connects to a peer and waits until it has accepted us.
     ///
-    /// By id, by address, or both; then the address is tried first. An address that led there is
-    /// on disk when this returns.
-    /// Blocks for at most `timeout`. Fails with `no_addresses`, `self_dial`, `dial_failed`,
-    /// `dial_timeout`, `wrong_peer_id`, `blocked` or `limit_reached`; `detail.attempts` tells what
-    /// became of each address.
+    /// By id, by address, or both; then the address is tried first. By id alone the addresses in the book
+    /// are tried, and where none works others are asked where the peer is. An address that led there is on
+    /// disk when this returns.
+    ///
+    /// # Errors
+    /// `dial_failed`, `dial_timeout` or `wrong_peer_id`; `detail.attempts` tells what became of each
+    /// address. `no_addresses`, `self_dial`, `blocked` or `limit_reached`: nothing was dialled.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::ConnectPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    /// let to = ConnectPeer::to(id).multiaddr("/ip4/192.0.2.1/udp/4001/quic-v1");
+    /// match manager.connect_peer(to, Duration::from_secs(5)) {
+    ///     Ok(there) => println!("{} over {:?}", there.message, there.transport),
+    ///     Err(error) => println!("{error}: {:?}", error.detail().get("attempts")),
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn connect_peer(
         &self,
         params: ConnectPeer,
@@ -36,12 +52,15 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
-        let was_dial_disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
+        // That the user wants the peer again doesn't depend on how the dial ends, so it goes to disk
+        // meanwhile.
+        let disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
+        let enabling = disabled.map(|peer| self.begin_dial_change(peer, false)).transpose()?;
         let connected = self.ask(deadline, params.cancel_token, |terms| {
             DialingCommand::Connect { target, terms }
         })?;
-        if let Some(peer) = was_dial_disabled {
-            self.hold_off(peer, false, deadline)?;
+        if let Some(enabling) = enabling {
+            enabling.wait(commit_deadline(deadline))?;
         }
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;
@@ -77,7 +96,22 @@ impl PeerManager {
         Ok(Target { peer, address })
     }
 
-    /// Closes all connections to a peer and waits until they are closed.
+    /// Closes all connections to a peer and waits until they are closed. Nothing dials the peer by itself
+    /// any more, also after a restart, until [`connect_peer`](Self::connect_peer) does or the peer connects
+    /// to us.
+    ///
+    /// # Errors
+    /// `peer_not_found` where the book doesn't know it; one that isn't connected is a success.
+    ///
+    /// ```no_run
+    /// use peerkit::params::DisconnectPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let gone = manager.disconnect_peer(
+    ///     DisconnectPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"), None)?;
+    /// println!("{}, {}", gone.message, gone.was_connected);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn disconnect_peer(
         &self,
         params: DisconnectPeer,
@@ -87,7 +121,7 @@ impl PeerManager {
         let peer = required_peer(params.peer_id)?;
         let peer_id = self.known(&peer)?.id_text.clone();
         if !self.is_dial_disabled(&peer) {
-            self.hold_off(peer, true, deadline)?;
+            self.begin_dial_change(peer, true)?.wait(commit_deadline(deadline))?;
         }
         let was_connected = self.disconnect(peer, false, params.cancel_token, deadline)?;
         Ok(Disconnected {
@@ -104,10 +138,9 @@ impl PeerManager {
         self.run.shared.book.get(peer).is_some_and(|record| record.dial_disabled)
     }
 
-    /// Whether the worker may dial the peer unasked; on disk when this returns.
-    fn hold_off(&self, id: PeerId, dial_disabled: bool, deadline: Instant) -> Result<()> {
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        self.run.store.commit(UserChange::DisableDial { id, dial_disabled }, deadline).map(drop)
+    /// Begins to put down whether the node may dial the peer by itself.
+    fn begin_dial_change(&self, id: PeerId, dial_disabled: bool) -> Result<Committing> {
+        self.run.store.begin(UserChange::DisableDial { id, dial_disabled })
     }
 
     fn disconnect(
@@ -121,6 +154,21 @@ impl PeerManager {
     }
 
     /// Measures the round trip time to a connected peer; it never dials.
+    ///
+    /// # Errors
+    /// `peer_not_found`, `not_connected`; `protocol` where the peer speaks no ping; `timeout`, with
+    /// `detail.rtts_ms` of the pings that were answered.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::PingPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let ping = PingPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA").count(5);
+    /// let pinged = manager.ping_peer(ping, Duration::from_secs(2))?;
+    /// println!("{:?} ms, {} of {} lost", pinged.rtts_ms, pinged.sent - pinged.received, pinged.sent);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn ping_peer(
         &self,
         params: PingPeer,
@@ -138,6 +186,22 @@ impl PeerManager {
     }
 
     /// Makes a peer known, or adds addresses to one. On disk when this returns.
+    ///
+    /// ```
+    /// use peerkit::params::{AddPeer, RemovePeer};
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    /// manager.add_peer(AddPeer::new(id), None)?;
+    /// let at = AddPeer::at([format!("/ip4/192.0.2.1/tcp/4001/p2p/{id}")]);
+    /// let known = manager.add_peer(at, None)?.peer_info;
+    /// assert_eq!(*known.row.multiaddrs[0], *"/ip4/192.0.2.1/tcp/4001");
+    ///
+    /// assert!(manager.remove_peer(RemovePeer::new(id), None)?.removed);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn add_peer(
         &self,
         params: AddPeer,
@@ -197,13 +261,16 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Arc<Record>> {
         let now = clock::now();
-        let deadline = deadline.max(Instant::now() + COMMIT_GRACE);
-        let added = self.run.store.commit(UserChange::Add { id, addrs, now }, deadline)?;
+        let change = UserChange::Add { id, addrs, now };
+        let added = self.run.store.commit(change, commit_deadline(deadline))?;
         added.ok_or_else(|| not_in_book(&id))
     }
 
     /// Disconnects a peer and forgets everything about it, also that it was disconnected: who tells of
-    /// it anew makes it a new peer. On disk when this returns.
+    /// it anew makes it a new peer. On disk when this returns. [`add_peer`](Self::add_peer) has an example.
+    ///
+    /// # Errors
+    /// `peer_not_found` where the book doesn't know it.
     pub fn remove_peer(
         &self,
         params: RemovePeer,
@@ -218,6 +285,11 @@ impl PeerManager {
         self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
     }
+}
+
+/// Gives a commit some time, even where what went before has used up the caller's.
+fn commit_deadline(deadline: Instant) -> Instant {
+    deadline.max(Instant::now() + COMMIT_GRACE)
 }
 
 /// Whether a dial to this address made the connection.

@@ -14,6 +14,21 @@ use crate::worker::ContentCommand;
 impl PeerManager {
     /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
     /// the run ends it is told again in time.
+    ///
+    /// # Errors
+    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet.
+    ///
+    /// ```no_run
+    /// use peerkit::params::{FindProviders, Provide};
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let cid = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+    /// manager.provide(Provide::new(cid), None)?;
+    /// for provider in manager.find_providers(FindProviders::new(cid).limit(5), None)?.peers {
+    ///     println!("{} at {:?}", provider.peer_id, provider.multiaddrs);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn provide(
         &self,
         params: Provide,
@@ -26,7 +41,11 @@ impl PeerManager {
         Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
     }
 
-    /// Asks the DHT who has some content.
+    /// Asks the DHT who has some content. Past the deadline what was found by then is the answer.
+    /// [`provide`](Self::provide) has an example.
+    ///
+    /// # Errors
+    /// Those of [`provide`](Self::provide).
     pub fn find_providers(
         &self,
         params: FindProviders,

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::PeerManager;
 use crate::PeerId;
+use crate::book::{Intent, Origin};
 use crate::daemon::Api;
 use crate::error::{ErrorKind, Result};
 use crate::model::Source;
@@ -15,10 +16,24 @@ use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
-    /// Takes over the peers of a Kubo daemon, itself included, and connects to them.
+    /// Takes over the peers of a Kubo daemon, itself included, and connects to them. A peer the user
+    /// disconnected is taken over, not connected.
     ///
-    /// Fails with `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be
-    /// used. A peer the user disconnected is taken over, not connected.
+    /// # Errors
+    /// `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be used. Peers that
+    /// can't be connected are in the reply.
+    ///
+    /// ```no_run
+    /// use peerkit::params::BootstrapFrom;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let from = manager.bootstrap_from_ipfs(BootstrapFrom::new().api("/ip4/127.0.0.1/tcp/5001"), None)?;
+    /// println!("{} peers, {} of them connected", from.peers.len(), from.connected.len());
+    /// for failed in from.failed {
+    ///     println!("{}: {}", failed.peer_id, failed.error);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn bootstrap_from_ipfs(
         &self,
         params: BootstrapFrom,
@@ -28,7 +43,8 @@ impl PeerManager {
         self.bootstrap_from(Source::Ipfs, configured, Api::kubo_default, params, timeout)
     }
 
-    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them.
+    /// Takes over the members of an ipfs-cluster and their daemons, and connects to them. All else is as with
+    /// [`bootstrap_from_ipfs`](Self::bootstrap_from_ipfs).
     pub fn bootstrap_from_cluster(
         &self,
         params: BootstrapFrom,
@@ -76,7 +92,7 @@ impl PeerManager {
         deadline: Instant,
     ) -> Result<Vec<FailedPeer>> {
         let records = peers.iter().filter_map(|peer| self.run.shared.book.get(peer));
-        let dialled = records.filter(|record| !record.dial_disabled).take(MAX_DIALLED);
+        let dialled = records.filter(|record| self.still_wanted(&record.id)).take(MAX_DIALLED);
         let mut pending = Vec::new();
         for record in dialled {
             let (reply, answer) = Reply::channel();
@@ -105,6 +121,7 @@ impl PeerManager {
 
     /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
     fn still_wanted(&self, peer: &PeerId) -> bool {
-        self.run.shared.book.get(peer).is_some_and(|record| !record.dial_disabled)
+        let record = self.run.shared.book.get(peer);
+        record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))
     }
 }

@@ -14,6 +14,18 @@ use crate::worker::{DiscoveryCommand, LookupCommand};
 impl PeerManager {
     /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
     /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::DiscoverPeers;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let found = manager.discover_peers(DiscoverPeers::new().limit(10), Duration::from_secs(5))?;
+    /// for (source, report) in found.sources.iter().filter(|(_, report)| report.enabled) {
+    ///     println!("{source:?}: {} new, {:?}", report.found, report.note);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn discover_peers(
         &self,
         params: DiscoverPeers,
@@ -38,11 +50,22 @@ impl PeerManager {
     }
 
     /// Lets passes run by themselves, the first at once.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// assert!(!manager.stop_discovery(None)?.discovery_active);
+    /// assert!(manager.start_discovery(None)?.discovery_active);
+    /// println!("a pass every {} s", manager.get_discovery()?.interval_s);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn start_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends that: nothing is asked, announced or dialled by itself any more. A pass under way ends.
+    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
+    /// asked, announced or dialled by itself any more. A pass under way ends.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -58,7 +81,39 @@ impl PeerManager {
         Ok(self.discovery(then))
     }
 
-    /// What discovery has found, by source. Answers at once.
+    /// Tells the node that this machine is on another network, for a host that knows sooner than the
+    /// interfaces show (a phone, a program that wakes up): waits after failed dials are forgotten, the
+    /// local network is asked anew, and a pass of discovery begins. Blocks until that pass is over, or
+    /// `timeout` has passed.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::{PeerManager, params::NetworkChange};
+    ///
+    /// let node = PeerManager::current()?;
+    /// let changed = node.network_changed(NetworkChange::new(), Duration::from_secs(5))?;
+    /// println!("{} peers are dialled again", changed.waits_forgotten);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn network_changed(
+        &self,
+        params: NetworkChange,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<NetworkChanged> {
+        let deadline = self.act(timeout)?;
+        let waits_forgotten = self.run.shared.book.forget_waits();
+        self.ask(deadline, params.cancel_token, |terms| DiscoveryCommand::NetworkChanged {
+            terms,
+        })?;
+        Ok(NetworkChanged {
+            waits_forgotten,
+            listen_addrs: self.run.status().listen_addrs,
+            connected_peers: self.run.shared.book.counts().connected,
+        })
+    }
+
+    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
+    /// example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
         Ok(self.discovery(self.run.shared.discovery.snapshot()))
@@ -85,7 +140,7 @@ impl PeerManager {
         self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once.
+    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -93,6 +148,19 @@ impl PeerManager {
 
     /// Adds an address to the bootstrap list. On disk when this returns; the peer is then dialled
     /// whenever few peers are connected.
+    ///
+    /// ```
+    /// use peerkit::params::BootstrapPeer;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let at = "/dnsaddr/bootstrap.libp2p.io";
+    /// assert!(manager.add_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// assert_eq!(manager.list_bootstrap_peers()?.bootstrap_peers, [at]);
+    /// assert!(manager.remove_bootstrap_peer(BootstrapPeer::new(at), None)?.changed);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn add_bootstrap_peer(
         &self,
         params: BootstrapPeer,
@@ -108,6 +176,7 @@ impl PeerManager {
     }
 
     /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
+    /// [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
     pub fn remove_bootstrap_peer(
         &self,
         params: BootstrapPeer,
@@ -132,8 +201,21 @@ impl PeerManager {
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
     }
 
-    /// Asks the DHT, then the connected peers, where a peer is. Fails with `peer_not_found` where
-    /// nobody knows; `detail.lookups` tells who was asked.
+    /// Asks the DHT, then the connected peers, where a peer is.
+    ///
+    /// # Errors
+    /// `peer_not_found` where nobody knows; `detail.lookups` tells who was asked.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::FindPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let sought = FindPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA");
+    /// let found = manager.find_peer(sought, Duration::from_secs(20))?;
+    /// println!("at {:?}, says {:?}", found.multiaddrs, found.found_by);
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn find_peer(
         &self,
         params: FindPeer,
@@ -146,7 +228,6 @@ impl PeerManager {
         }
         self.ask(deadline, params.cancel_token, |terms| LookupCommand::FindPeer { peer, terms })
     }
-
 }
 
 fn entry(params: BootstrapPeer) -> Result<Entry> {

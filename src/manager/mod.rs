@@ -69,10 +69,15 @@ impl std::fmt::Debug for PeerManager {
 }
 
 impl PeerManager {
-    /// Starts this process's manager, or gives the one that runs.
+    /// Starts this process's manager, or gives the one that runs. Blocks until it listens.
     ///
-    /// Blocks until it listens. Fails with `config_conflict` where one runs with other values for
-    /// keys that `config` names, and with the codes of DESIGN section 3 where it can't start.
+    /// # Errors
+    /// Where one runs already: `config_conflict`, if it has other values for keys that `config` names;
+    /// `detail.keys` tells which. Where none can be started: `config_invalid` or `unsupported` of a key
+    /// (`detail.key`), `listen_failed`, `identity` of the private key, and of the data directory `storage`,
+    /// `storage_corrupt`, `storage_version` or `data_dir_locked`, if another process has it
+    /// (`detail.pid`). `timeout`: it would have gone on, and is given up. `dead`: one runs that has
+    /// panicked, and has to be stopped first.
     ///
     /// ```
     /// # fn main() -> peerkit::Result<()> {
@@ -91,6 +96,20 @@ impl PeerManager {
     }
 
     /// As [`start`](Self::start), telling also whether the manager ran before.
+    ///
+    /// # Errors
+    /// Those of [`start`](Self::start).
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// let config = Config::new().profile(Profile::Offline);
+    /// let (manager, ran_before) = PeerManager::start_or_join(&config, None)?;
+    /// let (same, runs) = PeerManager::start_or_join(&config, None)?;
+    /// assert_eq!((ran_before, runs), (false, true));
+    /// assert_eq!(manager.handle(), same.handle());
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn start_or_join(
         config: &Config,
         timeout: impl Into<Option<Duration>>,
@@ -99,7 +118,17 @@ impl PeerManager {
         Ok((PeerManager { run: started.run }, started.already_running))
     }
 
-    /// This process's manager; `not_running` where there is none.
+    /// This process's manager, whoever started it: in Rust, or in C.
+    ///
+    /// # Errors
+    /// `not_running` where there is none, `dead` where it has panicked.
+    ///
+    /// ```
+    /// use peerkit::{ErrorKind, PeerManager};
+    ///
+    /// let error = PeerManager::current().unwrap_err();
+    /// assert_eq!(error.kind(), ErrorKind::NotRunning);
+    /// ```
     pub fn current() -> Result<Self> {
         Ok(PeerManager { run: process::current()? })
     }
@@ -113,19 +142,35 @@ impl PeerManager {
         PeerManager { run: Arc::clone(run) }
     }
 
-    /// The number by which C knows this run.
+    /// The number by which C knows this run. Every start has another.
+    #[must_use]
     pub fn handle(&self) -> u64 {
         self.run.handle
     }
 
     /// This node's id.
+    #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.run.shared.peer_id
     }
 
     /// Stops the manager: ends calls in flight with `closed`, closes connections, writes what was
     /// observed, gives the data directory back. True in `already_stopped` where it had stopped
-    /// before. Past the deadline it fails with `timeout` and goes on stopping.
+    /// before.
+    ///
+    /// # Errors
+    /// `timeout`: it goes on stopping.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let stopped = manager.stop(None)?;
+    /// assert!(!stopped.already_stopped);
+    /// for warning in stopped.warnings {
+    ///     eprintln!("not everything went well: {warning}");
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn stop(&self, timeout: impl Into<Option<Duration>>) -> Result<Stopped> {
         let already_stopped = process::stop(&self.run, self.deadline(timeout)?)?;
         let warnings = self.run.end_warnings();
@@ -133,12 +178,40 @@ impl PeerManager {
     }
 
     /// The manager's state. Answers at once.
+    ///
+    /// ```
+    /// use peerkit::reply::State;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let status = manager.status()?;
+    /// assert_eq!(status.state, State::Running);
+    /// println!("{} for {:.0} s at {:?}", status.peer_id, status.uptime_seconds, status.listen_addrs);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn status(&self) -> Result<Status> {
         self.live()?;
         Ok(self.run.status())
     }
 
-    /// Ends, with `cancelled`, all waiting calls that carry `token`.
+    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose. Tells
+    /// how many those were.
+    ///
+    /// ```no_run
+    /// use peerkit::params::ConnectPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let connect = ConnectPeer::at("/ip4/192.0.2.1/tcp/4001").cancel_token(7);
+    /// std::thread::scope(|scope| {
+    ///     let call = scope.spawn(|| manager.connect_peer(connect, None));
+    ///     // A call that hasn't begun by then isn't ended.
+    ///     println!("{} ended", manager.cancel(7)?.cancelled);
+    ///     println!("{:?}", call.join());
+    ///     Ok::<(), peerkit::Error>(())
+    /// })?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
         let deadline = self.act(None)?;
         let (reply, answer) = Reply::channel();
@@ -162,6 +235,19 @@ impl PeerManager {
     }
 
     /// Subscribes to everything that happens from now on.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use peerkit::event::EventKind;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let events = manager.events()?;
+    /// manager.stop(None)?;
+    /// let last = events.next(Duration::from_secs(1))?.events.pop();
+    /// assert!(matches!(last.unwrap().kind, EventKind::Stopped { .. }));
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn events(&self) -> Result<Events> {
         self.events_with(EventsOptions::new())
     }
@@ -169,8 +255,26 @@ impl PeerManager {
     /// Subscribes to events of some kinds, or beginning with those of the past that are kept: the
     /// last 4096, or less where they take more than 4 MiB.
     ///
-    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`. A
-    /// `since` beyond the last event is `invalid_argument`: it is of another run.
+    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`.
+    ///
+    /// # Errors
+    /// `invalid_argument`: `since` is beyond the last event, so it is of another run, or `kinds` is
+    /// empty. `limit_reached`: 1024 subscriptions are open, or the process has no descriptor left.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use peerkit::event::Kind;
+    /// use peerkit::params::EventsOptions;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let options = EventsOptions::new().since(0).kinds([Kind::ListenAddr, Kind::PeerConnected]);
+    /// for event in manager.events_with(options)?.next(Duration::ZERO)?.events {
+    ///     println!("{} {} {}", event.seq, event.timestamp.as_secs_f64(), event.kind.name());
+    /// }
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn events_with(&self, options: EventsOptions) -> Result<Events> {
         self.live()?;
         Ok(Events(self.run.shared.hub.subscribe(&options)?))

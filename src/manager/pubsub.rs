@@ -13,8 +13,10 @@ use crate::worker::{MAX_TOPIC_BYTES, PubsubCommand};
 const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 
 impl PeerManager {
-    /// Publishes a message on a topic; signed by this node. Fails with `not_connected` where no
-    /// connected peer subscribes to it.
+    /// Publishes a message on a topic; signed by this node. The module [`event`](crate::event) has an example.
+    ///
+    /// # Errors
+    /// `not_connected` where no connected peer subscribes to the topic.
     pub fn publish(
         &self,
         params: Publish,
@@ -36,14 +38,15 @@ impl PeerManager {
         })
     }
 
-    /// Subscribes to a topic; its messages come as `message` events.
+    /// Subscribes to a topic; its messages come as `message` events. The module [`event`](crate::event) has
+    /// an example.
     pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;
         self.ask(deadline, params.cancel_token, |terms| PubsubCommand::Subscribe { topic, terms })
     }
 
-    /// Ends the subscription to a topic.
+    /// Ends the subscription to a topic. The module [`event`](crate::event) has an example.
     pub fn unsubscribe(
         &self,
         params: Topic,

@@ -6,16 +6,27 @@ use super::PeerManager;
 use super::check::{in_range, required};
 use crate::addr;
 use crate::book::{Filter, ListQuery, Record};
-use crate::error::{Result, invalid_argument};
-use crate::model::PeerRow;
+use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::params::*;
 use crate::model::reply::*;
+use crate::model::{PeerRow, Policy};
 
 /// Protocols in one reply of statistics.
 const MAX_PROTOCOLS: usize = 1000;
 
 impl PeerManager {
     /// Peers by status and text, most recently heard of first. Answers at once.
+    ///
+    /// ```
+    /// use peerkit::params::{GetPeers, PeerStatus};
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let found = manager.get_peers(GetPeers::new().status(PeerStatus::Connected).search("kubo"))?;
+    /// println!("{} of {}", found.peers.len(), found.total);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn get_peers(&self, params: GetPeers) -> Result<Peers> {
         self.live()?;
         let filter = Filter {
@@ -27,6 +38,19 @@ impl PeerManager {
     }
 
     /// Peers that contain a text, most recently heard of first. Answers at once.
+    ///
+    /// ```
+    /// use peerkit::params::{AddPeer, SearchPeers};
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    /// manager.add_peer(AddPeer::new(id).multiaddrs(["/ip4/192.0.2.1/tcp/4001"]), None)?;
+    /// let found = manager.search_peers(SearchPeers::new("192.0.2."))?.found;
+    /// assert_eq!(*found.peers[0].peer_id, *id);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn search_peers(&self, params: SearchPeers) -> Result<SearchResult> {
         self.live()?;
         let query = required(params.query, "query")?;
@@ -42,12 +66,30 @@ impl PeerManager {
 
     /// A page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
     /// same time at any offset of a book of any size.
+    ///
+    /// ```
+    /// use peerkit::params::{ListPeers, SortBy};
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    ///
+    /// let mut page = manager.list_peers(ListPeers::new().limit(100).sort(SortBy::Latency))?;
+    /// loop {
+    ///     for row in &page.peers {
+    ///         println!("{} {:?}", row.peer_id, row.latency_ms);
+    ///     }
+    ///     let Some(cursor) = page.pagination.next_cursor else { break };
+    ///     page = manager.list_peers(ListPeers::new().limit(100).sort(SortBy::Latency).cursor(cursor))?;
+    /// }
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn list_peers(&self, params: ListPeers) -> Result<PeerPage> {
         self.live()?;
         let limit = in_range("limit", params.limit, 50, 500)?;
         if params.cursor.is_some() && params.offset.is_some() {
             return Err(invalid_argument("`offset` and `cursor` exclude each other"));
         }
+        refuse_unbuilt_filters(&params)?;
         let query = ListQuery {
             filter: Filter {
                 connected: params.filter_connected,
@@ -75,6 +117,23 @@ impl PeerManager {
     }
 
     /// Everything known of a peer. Answers at once.
+    ///
+    /// # Errors
+    /// `peer_not_found` where the book doesn't know it.
+    ///
+    /// ```no_run
+    /// use peerkit::params::GetPeer;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let known = manager.get_peer(GetPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA"))?.peer_info;
+    /// for connection in known.connections {
+    ///     println!("{:?} {} since {:?}", connection.direction, connection.address, connection.opened_at);
+    /// }
+    /// if let Some(failed) = known.last_error {
+    ///     println!("{}: {}", failed.code, failed.message);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn get_peer(&self, params: GetPeer) -> Result<PeerReply> {
         self.live()?;
         let text = required(params.peer_id, "peer_id")?;
@@ -89,6 +148,16 @@ impl PeerManager {
     }
 
     /// The statistics of this node. Answers at once.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let stats = manager.get_peer_stats()?.stats;
+    /// println!("{} of {} peers are connected", stats.connected_peers, stats.total_peers);
+    /// println!("{} bytes in, {} out", stats.traffic.bytes_in, stats.traffic.bytes_out);
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn get_peer_stats(&self) -> Result<StatsReply> {
         self.live()?;
         let stats = self.stats();
@@ -128,6 +197,18 @@ impl PeerManager {
     }
 
     /// Totals, protocols, the last events and the statistics. Answers at once.
+    ///
+    /// ```
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let summary = manager.get_peers_summary()?;
+    /// for (protocol, peers) in &summary.protocols {
+    ///     println!("{peers} speak {protocol}");
+    /// }
+    /// assert_eq!(summary.recent_events.last().map(|event| event.kind.name()), Some("listen_addr"));
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn get_peers_summary(&self) -> Result<Summary> {
         self.live()?;
         let stats = self.stats();
@@ -145,4 +226,15 @@ impl PeerManager {
 
 fn rows(records: &[Arc<Record>]) -> Vec<PeerRow> {
     records.iter().map(|record| record.row()).collect()
+}
+
+/// Refuses filters by what no peer can have yet: an empty list would say that there is none.
+fn refuse_unbuilt_filters(params: &ListPeers) -> Result<()> {
+    let unbuilt = match (&params.tag, params.policy) {
+        (Some(_), _) => "tag",
+        (None, Some(policy)) if policy != Policy::Normal => "policy",
+        _ => return Ok(()),
+    };
+    let message = format!("`{unbuilt}`: tags and policies of peers aren't built yet");
+    Err(Error::new(ErrorKind::Unsupported, message).with("parameter", unbuilt))
 }

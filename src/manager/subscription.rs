@@ -12,12 +12,33 @@ use crate::process;
 /// A subscription to what happens. Dropping it ends it.
 ///
 /// Any number of threads may read it; each event goes to one of them.
+#[must_use = "a subscription that is dropped ends"]
 pub struct Events(pub(super) Arc<Subscription>);
 
 impl Events {
     /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at
-    /// all). Nothing in time is an empty batch; when the run has ended and everything was taken,
-    /// the error is `closed`.
+    /// all). Nothing in time is an empty batch.
+    ///
+    /// # Errors
+    /// `closed`: the run has ended, and everything was taken.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// # let events = manager.events()?;
+    /// # manager.stop(None)?;
+    ///
+    /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
+    ///     if batch.lagged > 0 {
+    ///         println!("{} events before these are lost", batch.lagged);
+    ///     }
+    ///     for event in batch.events {
+    ///         println!("{} {:?}", event.seq, event.kind);
+    ///     }
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
     pub fn next(&self, timeout: Duration) -> Result<EventBatch> {
         process::check_caller()?;
         self.0.next(Instant::now() + check_timeout(timeout)?)
@@ -57,12 +78,27 @@ impl Events {
 
     /// The number of the last event before this subscription was opened. What it replays goes up to
     /// that number; what comes after happened since.
+    #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.0.last_seq()
     }
 
-    /// A descriptor that is readable while something is queued or the run has ended. Poll it,
-    /// never read or close it. -1 where the system has none.
+    /// A descriptor that is readable while something is queued or the run has ended, for an event loop of
+    /// the program's own. Poll it, never read or close it; it is closed when the subscription is dropped.
+    /// -1 where the system has none.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use peerkit::{Config, PeerManager, Profile};
+    /// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+    /// let events = manager.events()?;
+    /// println!("poll {}, for what comes after event {}", events.fd(), events.last_seq());
+    /// // Once it is readable:
+    /// let batch = events.next(Duration::ZERO)?;
+    /// # manager.stop(None)?;
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    #[must_use]
     pub fn fd(&self) -> i32 {
         self.0.fd()
     }
@@ -80,6 +116,7 @@ impl std::fmt::Debug for Events {
 
 /// The events of a stretch of time, one by one; [`Events::iter`] makes it.
 #[derive(Debug)]
+#[must_use = "an iterator does nothing until it is read"]
 pub struct EventIter<'a> {
     events: &'a Events,
     /// None for what is queued, which needs no waiting.
@@ -91,6 +128,7 @@ pub struct EventIter<'a> {
 impl EventIter<'_> {
     /// How many events were lost, so far, before those it has given: because the reader was slow,
     /// or because what `since` asks for isn't kept any more.
+    #[must_use]
     pub fn lagged(&self) -> u64 {
         self.lagged
     }

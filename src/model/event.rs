@@ -1,4 +1,30 @@
-//! What subscriptions deliver: one flat object for each event.
+//! What subscriptions deliver: each event has a number, a time, and what happened. In JSON it is one flat
+//! object. Messages of pubsub come this way too:
+//!
+//! ```
+//! use std::time::Duration;
+//! use peerkit::event::{EventKind, Kind};
+//! use peerkit::params::{EventsOptions, Publish, Topic};
+//! use peerkit::{Config, ErrorKind, PeerManager, Profile};
+//!
+//! let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+//! let messages = manager.events_with(EventsOptions::new().kinds([Kind::Message]))?;
+//! assert_eq!(manager.subscribe(Topic::new("news"), None)?.topics, ["news"]);
+//!
+//! match manager.publish(Publish::new("news", "it rains"), None) {
+//!     Ok(published) => println!("as {}", published.message_id),
+//!     Err(error) if error.kind() == ErrorKind::NotConnected => println!("nobody is there to hear it"),
+//!     Err(error) => return Err(error),
+//! }
+//! for event in messages.iter(Duration::from_millis(10))? {
+//!     if let EventKind::Message { topic, data, .. } = &event.kind {
+//!         println!("{topic}, {:?}: {}", event.peer_id, String::from_utf8_lossy(data));
+//!     }
+//! }
+//! manager.unsubscribe(Topic::new("news"), None)?;
+//! manager.stop(None)?;
+//! # Ok::<(), peerkit::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -173,7 +199,7 @@ macro_rules! kinds {
         /// assert_eq!(kind.as_str(), "peer_connected");
         /// # Ok::<(), peerkit::Error>(())
         /// ```
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
         pub enum Kind {
@@ -185,6 +211,7 @@ macro_rules! kinds {
             pub const ALL: &'static [Kind] = &[$( Kind::$kind, )+];
 
             /// Its name, as it stands in the field `event`.
+            #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( Kind::$kind => $name, )+ }
             }
@@ -195,11 +222,13 @@ macro_rules! kinds {
             pub const NAMES: &'static [&'static str] = &[$( $name, )+];
 
             /// The kind by itself.
+            #[must_use]
             pub const fn kind(&self) -> Kind {
                 match self { $( EventKind::$kind { .. } => Kind::$kind, )+ }
             }
 
             /// The kind's name, as it stands in the field `event`.
+            #[must_use]
             pub const fn name(&self) -> &'static str {
                 self.kind().as_str()
             }

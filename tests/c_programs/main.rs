@@ -12,5 +12,7 @@ mod interop;
 mod library;
 mod peers;
 mod process;
+#[path = "../support/skip.rs"]
+mod skip;
 mod toolchain;
 mod valgrind;

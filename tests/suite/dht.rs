@@ -452,9 +452,16 @@ fn a_peer_the_user_disconnected_may_come_by_itself() {
     them.connect(&us.at("tcp"));
     us.wait_for("peer_identified", them.id());
     them.ok("disconnect_peer", one(us.id()));
-    // They came: so they may be dialled again.
+    us.wait_for("peer_disconnected", them.id());
+    // Dials them unasked: they came, so they are held off no longer.
+    let again = |event: &Value| {
+        event["event"] == "peer_connected"
+            && event["peer_id"] == them.id()
+            && event["direction"] == "outbound"
+    };
+    us.events_so_far();
     us.ok("discover_peers", json!({}));
-    us.ok("connect_peer", one(them.id()));
+    us.wait_event(SOON, again);
 }
 
 #[test]

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::support::dice::Dice;
+use crate::support::skip::skipped;
 use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 const ROUNDS: u32 = 50;
@@ -280,7 +281,8 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// None, and a printed line, where the machine doesn't permit it.
+    /// None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
+    #[track_caller]
     fn new(options: &str) -> Option<Self> {
         let mount = TempDir::new().unwrap();
         let script = format!(
@@ -292,15 +294,15 @@ impl SmallDisk {
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .ok()?;
+            .expect("unshare is there: make test-deps installs it");
         let mut line = String::new();
         let output = holder.stdout.as_mut().unwrap();
         std::io::BufRead::read_line(&mut std::io::BufReader::new(output), &mut line).unwrap();
         if line == "mounted\n" {
             return Some(SmallDisk { holder, mount });
         }
-        eprintln!("SKIPPED: this machine permits no mount namespace (unshare -rm)");
         let _ = holder.wait();
+        skipped("this machine permits no mount namespace (unshare -rm)");
         None
     }
 

@@ -185,6 +185,8 @@ fn a_peer_that_shares_no_security_or_no_muxer_fails_at_that_stage() {
     let stage = &attempts(&failure)[0]["stage"];
     // peerkit offers one muxer and doesn't wait for the answer, so the refusal may come late.
     assert!(stage == "muxer" || stage == "accept", "{failure:#}");
+    let b = Peer::raw(json!({ "security": false }));
+    fails_at(&a, 10_000, &b.at("tcp"), "dial_failed", "security");
     for security in ["noise", "tls"] {
         let b = Peer::raw(json!({ "security": security, "identify": "real" }));
         a.connect(b.status["listen_addrs"][0].as_str().unwrap());

@@ -4,11 +4,18 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::record::record;
 use crate::support::servers::ApiServer;
-use crate::support::{Peer, eventually};
+use crate::support::{Peer, eventually, failed, some_peer_id};
+
+/// Names the topic of announcements, where the configuration has no other.
+const ANNOUNCEMENTS: &str = "/peerkit/announce/1.0.0";
 
 const SOON: Duration = Duration::from_secs(10);
 /// Long enough for several passes, and for the dials that follow a disconnect at once.
@@ -87,7 +94,7 @@ fn a_disconnected_peer_that_comes_by_itself_is_welcome_and_dialled_again() {
 }
 
 #[test]
-fn a_stranger_that_was_disconnected_is_not_dialled_when_others_tell_of_it() {
+fn a_stranger_that_was_disconnected_is_not_dialled_when_a_daemon_names_it() {
     let (b, api) = (Peer::start(), ApiServer::start());
     api.kubo(&b, &[]);
     let a = Peer::with(json!({
@@ -102,9 +109,93 @@ fn a_stranger_that_was_disconnected_is_not_dialled_when_others_tell_of_it() {
     assert_eq!((&named["connected"], &named["failed"]), (&json!([]), &json!([])));
     stays_alone(&a, b.id());
 
-    // Nor by the DHT and gossip, once another peer is there.
-    a.ok("find_peer", json!({ "peer_id": b.id() }));
-    assert!(!is_connected(&a, b.id()));
     a.ok("connect_peer", json!({ "peer_id": b.id() }));
     assert!(is_connected(&a, b.id()));
+}
+
+/// Looks for peers by this source alone, every second.
+fn only(source: &str, mode: Value, limits: Value) -> Peer {
+    let mut discovery = json!({ "dht": "off", "gossip": false, "mdns": false, "interval_s": 1 });
+    discovery[source] = mode;
+    Peer::with(json!({ "discovery": discovery, "limits": limits }))
+}
+
+/// Has a peer of the DHT that answers every question with these.
+fn teller_of(told: &[&Peer]) -> Peer {
+    let entry = |peer: &&Peer| json!({ "id": peer.id(), "addrs": [peer.bare("tcp")] });
+    let told: Vec<Value> = told.iter().map(entry).collect();
+    Peer::raw(json!({ "identify": "real", "kad": { "peers": told } }))
+}
+
+#[test]
+fn a_disconnected_peer_is_not_dialled_by_the_queries_of_the_dht() {
+    let passive = || Peer::raw(json!({ "identify": "real", "kad": {} }));
+    let (b, c) = (passive(), passive());
+    // Dials nobody for its own sake: what is dialled, a query wanted to ask.
+    let a = only("dht", json!("server"), json!({ "low_water": 0 }));
+    let first = teller_of(&[&b]);
+    a.connect(&first.at("tcp"));
+    assert_eq!(a.wait_for("peer_connected", b.id())["direction"], "outbound");
+    a.ok("disconnect_peer", json!({ "peer_id": b.id() }));
+    a.wait_for("peer_disconnected", b.id());
+    let before = a.info(b.id())["connection_attempts"].clone();
+
+    // Tells of another in the same breath, who shows that the answer led to dials.
+    let second = teller_of(&[&b, &c]);
+    a.connect(&second.at("tcp"));
+    a.wait_for("peer_connected", c.id());
+    for _ in 0..2 {
+        let nobody = json!({ "peer_id": some_peer_id() });
+        failed(a.call("find_peer", nobody), "peer_not_found");
+        a.ok("discover_peers", json!({}));
+    }
+    was_left_alone(&a, b.id(), &before);
+    a.ok("connect_peer", json!({ "peer_id": b.id() }));
+}
+
+#[test]
+fn a_disconnected_peer_is_not_dialled_because_it_is_announced_over_gossip() {
+    let place = |seed: u8| Peer::raw(json!({ "identify": "real", "seed": seed }));
+    let (b, c) = (place(1), place(2));
+    let a = only("gossip", json!(true), json!({}));
+    let teller = Peer::raw(json!({ "identify": "real", "topics": [ANNOUNCEMENTS] }));
+    a.connect(&teller.at("tcp"));
+    let announce = |seed: u8, number: u64, place: &Peer| {
+        let key = Keypair::ed25519_from_bytes([seed; 32]).unwrap();
+        let address = place.bare("tcp").parse().unwrap();
+        let record = record(&key, key.public().to_peer_id(), number, &address);
+        let data = BASE64_STANDARD.encode(record);
+        teller.ok("publish", json!({ "topic": ANNOUNCEMENTS, "data_base64": data }));
+    };
+    announce(1, 1, &b);
+    assert_eq!(a.wait_for("peer_discovered", b.id())["source"], "gossip");
+    assert_eq!(a.wait_for("peer_connected", b.id())["direction"], "outbound");
+    a.ok("disconnect_peer", json!({ "peer_id": b.id() }));
+    a.wait_for("peer_disconnected", b.id());
+    let before = a.info(b.id())["connection_attempts"].clone();
+
+    // Announces it at another of its addresses, again and again, since only one in a second is heeded; then another peer,
+    // whose dial shows that it would be dialled, too.
+    let elsewhere = place(1);
+    let mut number = 1;
+    eventually(SOON, "the other address is known", || {
+        number += 1;
+        announce(1, number, &elsewhere);
+        let known = a.info(b.id())["multiaddrs"].clone();
+        known.as_array().unwrap().contains(&json!(elsewhere.bare("tcp")))
+    });
+    announce(2, 1, &c);
+    a.wait_for("peer_connected", c.id());
+    a.ok("discover_peers", json!({}));
+    was_left_alone(&a, b.id(), &before);
+    a.ok("connect_peer", json!({ "peer_id": b.id() }));
+}
+
+#[track_caller]
+fn was_left_alone(peer: &Peer, without: &str, attempts: &Value) {
+    let record = peer.info(without);
+    assert_eq!((&record["connected"], &record["connection_attempts"]), (&json!(false), attempts));
+    let events = peer.events_so_far();
+    let again = |event: &Value| event["event"] == "peer_connected" && event["peer_id"] == without;
+    assert!(!events.iter().any(again), "{events:#?}");
 }

@@ -113,9 +113,13 @@ fn stop_past_its_deadline_is_a_timeout_and_goes_on() {
 
 #[test]
 fn a_start_right_after_a_stop_that_timed_out_waits_for_it() {
-    let a = Peer::start();
-    a.call_within(1, "stop", json!({}));
-    succeeded(a.call("start", json!({ "config": loopback(json!({})) })));
+    // Has something to put on disk, so that no stop ends within a millisecond.
+    let data_dir = tempfile::TempDir::new().unwrap();
+    let config = json!({ "data_dir": data_dir.path() });
+    let (a, b) = (Peer::with(config.clone()), Peer::start());
+    a.connect(&b.at("tcp"));
+    failed(a.call_within(1, "stop", json!({})), "timeout");
+    succeeded(a.call("start", json!({ "config": loopback(config) })));
 }
 
 #[cfg(feature = "fault-injection")]

@@ -1,6 +1,9 @@
 //! The network that other tests are run on: hosts on a switch reach each other and nobody else, and what is done
 //! to them shows.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
 use std::time::Duration;
 
 use serde_json::json;
@@ -128,4 +131,22 @@ fn a_dnsaddr_resolves_through_the_name_server_of_the_host_and_connects() {
     assert!(asked("host.test A"));
     host.name_server().ok("set_records", json!({ "_dnsaddr.peer.test": text(&a.at("tcp")) }));
     c.connect(&format!("/dnsaddr/peer.test/p2p/{}", a.id()));
+}
+
+#[test]
+fn a_test_that_the_machine_does_not_permit_fails_in_ci_and_is_told_of_elsewhere() {
+    let dir = tempfile::tempdir().unwrap();
+    let unshare = dir.path().join("unshare");
+    std::fs::write(&unshare, "#!/bin/sh\necho not permitted >&2\nexit 1\n").unwrap();
+    std::fs::set_permissions(&unshare, Permissions::from_mode(0o700)).unwrap();
+    let path = format!("{}:{}", dir.path().display(), std::env::var("PATH").unwrap());
+    let run = |ci: &str| {
+        let mut tests = Command::new(std::env::current_exe().unwrap());
+        tests.args(["--exact", "namespaces::multicast_reaches_every_host_of_the_switch"]);
+        let ran = tests.env("PATH", &path).env("CI", ci).output().unwrap();
+        (ran.status.success(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (passed, told) = run("");
+    assert!(passed && told.contains("skipped: network namespaces can't be made here"), "{told}");
+    assert!(!run("true").0, "CI takes it for a success");
 }

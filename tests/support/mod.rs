@@ -10,7 +10,9 @@ pub mod namespace;
 pub mod netns;
 pub mod record;
 pub mod servers;
+pub mod skip;
 pub mod stream;
+pub mod visitor;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
@@ -25,6 +27,10 @@ use serde_json::{Value, json};
 
 /// How long a call may take where the test doesn't care.
 pub const PLENTY: u64 = 20_000;
+/// Spares a connection from trimming, at a node of [`Peer::with_grace`]. Nodes built with `fault-injection` are to take it
+/// from [`GRACE_MS`] of their environment; until they do, it must be the 20 s of every node.
+pub const GRACE: Duration = Duration::from_secs(20);
+const GRACE_MS: &str = "PEERKIT_TRIM_GRACE_MS";
 /// How much later than a call's own deadline its answer may come on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(20);
 
@@ -70,6 +76,15 @@ impl Peer {
     #[track_caller]
     pub fn try_with(config: Value) -> Result<Peer, Value> {
         Peer::spawn(Command::new(program()).arg("peerkit").arg(loopback(config).to_string()))
+    }
+
+    /// As [`with`](Self::with), sparing connections from trimming for [`GRACE`] only.
+    #[track_caller]
+    pub fn with_grace(config: Value) -> Peer {
+        let mut command = Command::new(program());
+        command.env(GRACE_MS, GRACE.as_millis().to_string());
+        let started = Peer::spawn(command.arg("peerkit").arg(loopback(config).to_string()));
+        started.unwrap_or_else(|failure| panic!("the peer doesn't start: {failure}"))
     }
 
     /// A plain rust-libp2p peer; `tests/support/raw_peer.rs` says what it can be told.

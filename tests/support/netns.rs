@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use serde_json::{Value, json};
 
 use super::namespace::{BRIDGE, Holder, QUIET};
+use super::skip::skipped;
 use super::{Peer, program};
 
 /// A host has no resolver but one given later.
@@ -41,14 +42,13 @@ pub struct Host {
 }
 
 impl Switch {
-    /// None, and a printed line, where the machine doesn't permit it.
+    /// None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
+    #[track_caller]
     pub fn new() -> Option<Switch> {
         match Holder::new(&[QUIET, NO_RESOLVER, BRIDGE, SPARE_PORT].concat()) {
             Ok(holder) => Some(Switch { holder: Arc::new(holder), ports: 0.into() }),
             Err(why) => {
-                // Not by `eprintln!`, which is heard from tests that fail only.
-                let line = format!("skipped: {why}\n");
-                let _ = std::io::stderr().write_all(line.as_bytes());
+                skipped(why);
                 None
             }
         }
@@ -107,6 +107,17 @@ impl Host {
     pub fn dns(&self, options: Value) -> Peer {
         let started = self.test_peer("dns", &options);
         started.unwrap_or_else(|failure| panic!("the name server doesn't start: {failure}"))
+    }
+
+    /// A web server at every address of the host, and its port: `tests/support/http_server.rs` says what pages are.
+    #[track_caller]
+    pub fn http(&self, pages: Value) -> (Peer, u16) {
+        let options = json!({ "listen": "0.0.0.0:0", "pages": pages });
+        let started = self.test_peer("http", &options);
+        let server =
+            started.unwrap_or_else(|failure| panic!("the server doesn't start: {failure}"));
+        let port = server.status["port"].as_u64().unwrap() as u16;
+        (server, port)
     }
 
     /// One who floods multicast DNS: `tests/support/flood.rs` says how.

@@ -2,7 +2,7 @@
 //!
 //! - `listen`: a multiaddr (TCP on loopback);
 //! - `blocks`: ids of peers whose connections it refuses once it knows who they are;
-//! - `security`: "noise" or "tls" alone (both);
+//! - `security`: "noise" or "tls" alone (Noise); false for one that nobody speaks;
 //! - `muxer`: false for none that anybody speaks;
 //! - `close_after_ms`: closes each connection that long after it was established;
 //! - `calls`: an address that it dials, and again whenever that fails or has ended;
@@ -161,6 +161,9 @@ fn transport(keypair: &Keypair, options: &Value) -> Boxed<(PeerId, StreamMuxerBo
     let yamux = yamux::Config::default();
     let tcp = match options["security"].as_str() {
         Some("tls") => tcp.authenticate(tls).multiplex(yamux).map(either_muxer).boxed(),
+        _ if options["security"] == false => {
+            tcp.authenticate(NoSecurity).multiplex(yamux).map(either_muxer).boxed()
+        }
         _ if options["muxer"] == false => {
             tcp.authenticate(noise).multiplex(NoMuxer).map(either_muxer).boxed()
         }
@@ -176,6 +179,39 @@ where
     M::Error: Send + Sync,
 {
     (peer, StreamMuxerBox::new(muxer))
+}
+
+/// Secures connections by a protocol that nobody else speaks, so none comes about.
+#[derive(Clone)]
+struct NoSecurity;
+
+impl UpgradeInfo for NoSecurity {
+    type Info = &'static str;
+    type InfoIter = std::iter::Once<&'static str>;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        std::iter::once("/nobody-secures-by-this/1.0.0")
+    }
+}
+
+impl<S: Send + 'static> InboundConnectionUpgrade<S> for NoSecurity {
+    type Output = (PeerId, S);
+    type Error = io::Error;
+    type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_inbound(self, _: S, _: Self::Info) -> Self::Future {
+        futures::future::ready(Err(io::Error::other("no security")))
+    }
+}
+
+impl<S: Send + 'static> OutboundConnectionUpgrade<S> for NoSecurity {
+    type Output = (PeerId, S);
+    type Error = io::Error;
+    type Future = futures::future::Ready<Result<Self::Output, io::Error>>;
+
+    fn upgrade_outbound(self, _: S, _: Self::Info) -> Self::Future {
+        futures::future::ready(Err(io::Error::other("no security")))
+    }
 }
 
 /// A multiplexer by a name that nobody else speaks.

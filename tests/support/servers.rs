@@ -85,16 +85,7 @@ pub const BODY_OF_A_FAULT: &str = "the-body-of-a-fault";
 impl ApiServer {
     /// On loopback.
     pub fn start() -> ApiServer {
-        ApiServer::on(Ipv4Addr::LOCALHOST)
-    }
-
-    /// On every interface of this machine.
-    pub fn everywhere() -> ApiServer {
-        ApiServer::on(Ipv4Addr::UNSPECIFIED)
-    }
-
-    fn on(host: Ipv4Addr) -> ApiServer {
-        let listener = TcpListener::bind((host, 0)).unwrap();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
         let (pages, requests) = (Pages::default(), Arc::new(Mutex::new(Vec::new())));
         let (its_pages, its_requests) = (Arc::clone(&pages), Arc::clone(&requests));
@@ -109,10 +100,6 @@ impl ApiServer {
 
     pub fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
-    }
-
-    pub fn port(&self) -> u16 {
-        self.port
     }
 
     /// The URL with credentials in it.

@@ -5,12 +5,14 @@
 //! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
 //! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
 //! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a
-//! name server: see `dns_server`. `test-peer flood OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
+//! name server: see `dns_server`. `test-peer http OPTIONS_JSON` runs a web server: see `http_server`. `test-peer flood
+//! OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
 //! The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
 mod flood;
+mod http_server;
 mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
@@ -30,8 +32,9 @@ fn main() {
         ["peerkit", config] => peerkit_peer(config),
         ["raw", options] => raw_peer::run(options),
         ["dns", options] => dns_server::run(options),
+        ["http", options] => http_server::run(options),
         ["flood", options] => flood::run(options),
-        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns or flood OPTIONS_JSON"),
+        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns, http or flood OPTIONS_JSON"),
     }
 }
 

@@ -75,7 +75,9 @@ const scenarios = {
     assert.equal(row.protocols, undefined, 'short where no detail is asked for');
     assert.ok((await call('get_peers', { detail: true })).peers[0].protocols.length > 0);
     await assert.rejects(client.callTool({ name: 'no_such', arguments: {} }), { code: -32602 });
-    for (const { uri } of (await client.listResources()).resources) {
+    const { resources } = await client.listResources();
+    assert.ok(resources.length > 0, 'it offers none');
+    for (const { uri } of resources) {
       const { contents } = await client.readResource({ uri });
       assert.equal(JSON.parse(contents[0].text).success, true, uri);
     }

@@ -37,7 +37,9 @@ async def every_tool(client, mode, peer):
             assert json.loads(result.content[0].text) == reply, made
             assert result.is_error == (not reply["success"]) == bool(fails), (made, reply)
             assert not isinstance(fails, str) or reply["code"] == fails, (made, reply)
-    for resource in (await client.list_resources()).resources:
+    resources = (await client.list_resources()).resources
+    assert resources, "it offers none"
+    for resource in resources:
         contents = (await client.read_resource(resource.uri)).contents
         assert json.loads(contents[0].text)["success"], resource
 

@@ -15,12 +15,14 @@ use crate::model::{LastError, PeerRow, Source, Text};
 
 /// What callers send.
 pub mod params {
-    pub use super::{BootstrapFrom, BootstrapPeer, DiscoverPeers};
+    pub use super::{BootstrapFrom, BootstrapPeer, DiscoverPeers, NetworkChange};
 }
 
 /// What is answered.
 pub mod reply {
-    pub use super::{BootstrapPeers, Discovery, FailedPeer, FromDaemon, SourceReport};
+    pub use super::{
+        BootstrapPeers, Discovery, FailedPeer, FromDaemon, NetworkChanged, SourceReport,
+    };
 }
 
 params! {
@@ -33,6 +35,26 @@ params! {
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
     }
+}
+
+params! {
+    /// Parameters of `network_changed`.
+    NetworkChange() {
+        /// A number of the caller's own, by which `cancel` ends this call.
+        pub cancel_token: u64,
+    }
+}
+
+/// Reply of `network_changed`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct NetworkChanged {
+    /// Peers that had to wait before peerkit would dial them again by itself, and no longer have to.
+    pub waits_forgotten: u64,
+    /// The addresses this node listens at now, each ending in /p2p/ and its id.
+    pub listen_addrs: Vec<String>,
+    /// Peers connected when the call ended.
+    pub connected_peers: u64,
 }
 
 params! {

@@ -26,7 +26,7 @@ params! {
     }
 }
 
-/// Reply of `events_open`.
+/// Reply of `peerkit_events_open` in C. In Rust a subscription is [`Events`](crate::Events).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct EventsOpened {
@@ -36,7 +36,7 @@ pub struct EventsOpened {
     pub last_seq: u64,
 }
 
-/// Reply of `events_close`.
+/// Reply of `peerkit_events_close` in C. In Rust a subscription is closed when it is dropped.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct EventsClosed {

@@ -16,28 +16,23 @@ macro_rules! params {
         params! { @struct $(#[$meta])* $name () { $($optional)* } }
     };
     ( $(#[$meta:meta])* $name:ident () { $($optional:tt)* } ) => {
-        params! { @struct $(#[$meta])* #[derive(Default)] $name () { $($optional)* } }
-
         impl $name {
             /// Nothing set.
             pub fn new() -> Self {
                 Self::default()
             }
         }
+
+        params! { @struct $(#[$meta])* #[derive(Default)] $name () { $($optional)* } }
     };
     (
         $(#[$meta:meta])* $name:ident
         ( $( $(#[$rdoc:meta])* $needed:ident : $rty:ty $(= $rarg:ident)? $([ $($rattr:meta),+ ])?, )+ )
         { $( $(#[$doc:meta])* $vis:vis $field:ident : $ty:ty $(= $arg:ident)? $([ $($attr:meta),+ ])?, )* }
     ) => {
-        params! { @struct
-            $(#[$meta])* $name
-            ( $( $(#[$rdoc])* $needed : $rty $([ $($rattr),+ ])?, )+ )
-            { $( $(#[$doc])* $vis $field : $ty $(= $arg)? $([ $($attr),+ ])?, )* }
-        }
-
         impl $name {
-            /// With what the operation needs:
+            /// With what the operation needs.
+            ///
             $( #[doc = concat!("- `", stringify!($needed), "`:")] $(#[$rdoc])* )+
             pub fn new($( $needed: params!(@arg $rty $(, $rarg)?) ),+) -> Self {
                 $name {
@@ -45,6 +40,12 @@ macro_rules! params {
                     $( $field: None, )*
                 }
             }
+        }
+
+        params! { @struct
+            $(#[$meta])* $name
+            ( $( $(#[$rdoc])* $needed : $rty $([ $($rattr),+ ])?, )+ )
+            { $( $(#[$doc])* $vis $field : $ty $(= $arg)? $([ $($attr),+ ])?, )* }
         }
     };
     (
@@ -55,6 +56,7 @@ macro_rules! params {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
         #[serde(deny_unknown_fields)]
+        #[must_use = "parameters do nothing until an operation gets them"]
         #[non_exhaustive]
         pub struct $name {
             $(

@@ -68,7 +68,8 @@ pub struct Status {
     pub warnings: Vec<String>,
 }
 
-/// Reply of `start` and `current`.
+/// Reply of `peerkit_start` and `peerkit_current` in C. In Rust they give a
+/// [`PeerManager`](crate::PeerManager).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Started {

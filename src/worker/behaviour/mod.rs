@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use libp2p::autonat;
 use libp2p::identify;
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
@@ -18,6 +17,7 @@ use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use tokio::sync::Notify;
 
 use self::gater::Gater;
+use super::protocols::autonat::Autonat;
 use super::protocols::find_peer::{self, FindPeer};
 use super::protocols::gossipsub::message_filter::MessageFilter;
 use super::protocols::gossipsub::{self, Gossipsub};
@@ -49,7 +49,7 @@ pub(crate) struct Behaviour {
     pub(crate) dht: Toggle<Dht>,
     pub(crate) gossipsub: Gossipsub,
     pub(crate) find_peer: FindPeer,
-    pub(crate) autonat: Toggle<autonat::v2::client::Behaviour>,
+    autonat: Toggle<Autonat>,
 }
 
 /// Makes a swarm that listens nowhere yet. `crashed` is told when a connection's task panics, which
@@ -73,7 +73,7 @@ pub(crate) fn swarm(
         dht: dht(shared, terms)?.into(),
         gossipsub: gossipsub::behaviour(keypair, filter, clock)?,
         find_peer: find_peer::behaviour(settings)?,
-        autonat: reachability.then(autonat::v2::client::Behaviour::default).into(),
+        autonat: reachability.then(Autonat::default).into(),
     };
     let executor = move |task: BoxFuture<'static, ()>| {
         let crashed = Arc::clone(&crashed);

@@ -66,6 +66,10 @@ pub(crate) enum DiscoveryCommand {
         active: bool,
         terms: Terms<Snapshot>,
     },
+    /// This machine is on another network. One pass; answers when it is over.
+    NetworkChanged {
+        terms: Terms<Snapshot>,
+    },
     /// The bootstrap list was changed.
     BootstrapChanged {
         terms: Terms<()>,
@@ -149,6 +153,7 @@ impl Discovery {
                 self.set_active(core, active);
                 terms.reply.send(Ok(core.shared.discovery.snapshot()));
             }
+            DiscoveryCommand::NetworkChanged { terms } => self.network_changed(core, terms),
             DiscoveryCommand::BootstrapChanged { terms } => {
                 self.bootstrap_changed(core);
                 terms.reply.send(Ok(()));
@@ -266,7 +271,7 @@ impl Discovery {
 
     /// `discover_peers`: joins the pass under way, or begins one.
     fn discover(&mut self, core: &mut Core, limit: u64, terms: Terms<Snapshot>) {
-        let goal = core.shared.discovery.total() + limit;
+        let goal = core.shared.discovery.total().saturating_add(limit);
         let Some((call, _, reply)) = core.register(Owner::Discovery, terms) else { return };
         self.goals.insert(call, (goal, reply));
         match &mut self.pass {
@@ -279,6 +284,13 @@ impl Discovery {
             }
             None => self.begin_pass(core, true),
         }
+    }
+
+    /// `network_changed`: asks the local network anew, and everybody else in a pass.
+    fn network_changed(&mut self, core: &mut Core, terms: Terms<Snapshot>) {
+        self.sources.mdns.tell_addresses(core);
+        self.sources.mdns.query_new_network(core);
+        self.discover(core, u64::MAX, terms);
     }
 
     /// A pass is due. One that comes due during another waits for its end.

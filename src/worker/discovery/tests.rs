@@ -190,3 +190,23 @@ async fn a_first_peer_of_the_dht_gives_occasion_to_a_pass_but_not_to_one_after_t
     bench.wait(Duration::from_secs(1));
     assert_eq!(bench.discovery.passes, 3);
 }
+
+#[tokio::test]
+async fn a_change_of_network_lets_a_bootstrap_peer_be_dialled_at_once() {
+    let (peer, address) = listed();
+    let mut bench = Bench::new(json!({ "interval_s": 30 }), &[address]);
+    let dials = bench.wait(Duration::ZERO);
+    bench.dials_end(&dials);
+    let time = bench.core.time;
+    bench.core.shared.book.back_off(&peer, time, |_| Duration::from_secs(3600));
+    assert!(bench.wait(Duration::from_secs(30)).is_empty(), "its turn hasn't come");
+    assert_eq!(bench.core.shared.book.forget_waits(), 1);
+    let (terms, answer) = terms(&bench.core, Duration::from_secs(60));
+    let command = DiscoveryCommand::NetworkChanged { terms };
+    bench.discovery.command(&mut bench.core, command);
+    let dials = bench.wait(Duration::ZERO);
+    assert_eq!((dials.len(), answer.is_empty()), (1, true));
+    bench.dials_end(&dials);
+    assert!(answer.try_recv().unwrap().is_ok(), "the pass is over");
+    assert_eq!(bench.core.shared.book.forget_waits(), 0);
+}

@@ -8,6 +8,7 @@ import * as many from "./many.mjs";
 
 const only = process.argv.slice(2);
 const stories = { ...life, ...many, ...access };
+let told = 0;
 let failed = 0;
 
 for (const signal of ["SIGINT", "SIGTERM"]) {
@@ -20,6 +21,7 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 const browser = await launch();
 for (const [name, story] of Object.entries(stories)) {
   if (only.length > 0 && !only.includes(name)) continue;
+  told++;
   const began = performance.now();
   try {
     await story(browser);
@@ -40,4 +42,5 @@ for (const [name, story] of Object.entries(stories)) {
   }
 }
 await browser.close();
-process.exit(failed === 0 ? 0 : 1);
+if (told === 0) console.log(`no story is called ${only.join(" or ")}: there are ${Object.keys(stories).join(", ")}`);
+process.exit(told > 0 && failed === 0 ? 0 : 1);
