@@ -29,10 +29,46 @@
 //! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
 //! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
 //! [`control`] those of a node in another process.
+//!
+//! # Features
+//! All but `capi` are on by default. What needs one that a build is without is
+//! [`Unsupported`](ErrorKind::Unsupported), and the error names it.
+//!
+//! | feature | |
+//! |---|---|
+//! | `dht` | the Kademlia DHT: peers and who has some content are found by it |
+//! | `gossip` | gossipsub: topics and messages, and announcements of peers |
+//! | `mdns` | multicast DNS: peers on the same network |
+//! | `daemons` | the peers of a Kubo daemon or an ipfs-cluster |
+//! | `metrics` | OpenMetrics text |
+//! | `control` | the control socket, and the client of one |
+//! | `log` | a log of its own |
+//! | `quic` | QUIC beside TCP |
+//! | `dns` | names in addresses |
+//! | `capi` | the functions of the C ABI, for `make lib`; a Rust program that has them exports them |
 
 // To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
 // which owns the swarm; `run` is what both share; `process` holds the one slot; `ops` is the table of
 // operations and `ffi` their C face.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// A build without some feature is left with what only that one uses; the build with all of them finds what
+// nothing uses.
+#![cfg_attr(
+    not(all(
+        feature = "dht",
+        feature = "gossip",
+        feature = "mdns",
+        feature = "daemons",
+        feature = "metrics",
+        feature = "control",
+        feature = "log",
+        feature = "quic",
+        feature = "dns",
+        feature = "capi",
+    )),
+    allow(dead_code, unused_variables)
+)]
 
 mod addr;
 mod book;
@@ -91,8 +127,11 @@ const _: () = {
     shared::<PeerManager>();
     shared::<Events>();
     shared::<EventIter<'static>>();
-    shared::<control::Client>();
-    shared::<control::RemoteEvents>();
+    #[cfg(feature = "control")]
+    {
+        shared::<control::Client>();
+        shared::<control::RemoteEvents>();
+    }
     shared::<event::Event>();
     shared::<PeerInfo>();
     shared::<params::Publish>();

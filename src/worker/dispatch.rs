@@ -1,19 +1,23 @@
 //! The loop of the worker, and the one place that knows every part: it gives commands, swarm events and
 //! timers to the part they are for, and hands notes round.
 
+#[cfg(feature = "dht")]
+mod dht;
+#[cfg(feature = "gossip")]
+mod gossip;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
-use libp2p::gossipsub::Event as GossipsubEvent;
 use libp2p::identity::Keypair;
-use libp2p::kad::{self, QueryResult};
 use libp2p::swarm::SwarmEvent;
 use tokio::sync::{Notify, mpsc};
 
 use super::behaviour::BehaviourEvent;
 use super::command::Command;
 use super::connections::{Connections, on_identify, trim};
+#[cfg(feature = "dht")]
 use super::content::Content;
 use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, DialOutcome, Note};
@@ -22,7 +26,7 @@ use super::core::{Core, advertise};
 use super::dialing::{Dialing, Landed};
 use super::discovery::Discovery;
 use super::lookup::Lookups;
-use super::protocols::kad::DhtEvent;
+#[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
 use crate::model::event::DisconnectReason;
@@ -37,10 +41,12 @@ const TIMERS_AT_ONCE: usize = 32;
 pub(super) struct Worker {
     core: Core,
     connections: Connections,
+    #[cfg(feature = "dht")]
     content: Content,
     dialing: Dialing,
     discovery: Discovery,
     lookups: Lookups,
+    #[cfg(feature = "gossip")]
     pubsub: Pubsub,
 }
 
@@ -56,15 +62,17 @@ impl Drop for DeathMark {
 }
 
 impl Worker {
-    pub(super) fn new(core: Core, keypair: &Keypair, pubsub: Pubsub) -> Self {
+    pub(super) fn new(core: Core, keypair: &Keypair) -> Self {
         Worker {
             discovery: Discovery::new(keypair, &core.shared.settings),
+            #[cfg(feature = "gossip")]
+            pubsub: Pubsub::new(core.swarm.behaviour().gossipsub.filter()),
             core,
             connections: Connections::default(),
+            #[cfg(feature = "dht")]
             content: Content::default(),
             dialing: Dialing::default(),
             lookups: Lookups::default(),
-            pubsub,
         }
     }
 
@@ -110,17 +118,23 @@ impl Worker {
 
     /// Whether nobody looks for anything: then queries of the DHT dial nobody.
     fn is_quiet(&self) -> bool {
-        !self.discovery.is_looking(&self.core) && self.lookups.is_empty() && self.content.is_empty()
+        #[cfg(feature = "dht")]
+        if !self.content.is_empty() {
+            return false;
+        }
+        !self.discovery.is_looking(&self.core) && self.lookups.is_empty()
     }
 
     fn on_command(&mut self, command: Command) {
         let core = &mut self.core;
         match command {
             Command::Connections(command) => self.connections.command(core, command),
+            #[cfg(feature = "dht")]
             Command::Content(command) => self.content.command(core, command),
             Command::Dialing(command) => self.dialing.command(core, command),
             Command::Discovery(command) => self.discovery.command(core, command),
             Command::Lookup(command) => self.lookups.command(core, command),
+            #[cfg(feature = "gossip")]
             Command::Pubsub(command) => self.pubsub.command(core, command),
             Command::Cancel { token, reply } => {
                 let calls = core.calls.with_token(token);
@@ -137,6 +151,7 @@ impl Worker {
         let core = &mut self.core;
         match core.calls.owner(call) {
             Some(Owner::Connections) => self.connections.ended(core, call, why),
+            #[cfg(feature = "dht")]
             Some(Owner::Content) => self.content.ended(core, call, why),
             Some(Owner::Dialing) => self.dialing.ended(core, call, why),
             Some(Owner::Discovery) => self.discovery.ended(core, call, why),
@@ -158,7 +173,9 @@ impl Worker {
                 Timer::PassEnd => self.discovery.pass_may_be_over(core),
                 Timer::AutoDial => self.dialing.look(core),
                 Timer::Trim => trim(core),
+                #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
+                #[cfg(feature = "mdns")]
                 Timer::QueryMdns => self.discovery.query_mdns(),
             }
         }
@@ -280,65 +297,11 @@ impl Worker {
                 self.connections.on_ping(core, event);
             }
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
-            BehaviourEvent::Dht(DhtEvent::Kad(event)) => {
-                metrics.record_kad(&event);
-                self.on_kad(event);
-            }
-            BehaviourEvent::Dht(DhtEvent::Located { peer, addresses }) => {
-                self.lookups.located(core, peer, &addresses);
-            }
-            BehaviourEvent::Dht(DhtEvent::DialFailed { peer, addresses }) => {
-                let text = |address| addr::without_peer_id(address).to_string().into();
-                let addresses = addresses.iter().map(text).collect();
-                core.note(Note::QueryDialFailed { peer, addresses });
-            }
-            BehaviourEvent::Gossipsub(event) => {
-                metrics.record_gossipsub(&event);
-                self.on_gossipsub(event);
-            }
+            #[cfg(feature = "dht")]
+            BehaviourEvent::Dht(event) => self.on_dht(event),
+            #[cfg(feature = "gossip")]
+            BehaviourEvent::Gossipsub(event) => self.on_gossipsub(event),
             BehaviourEvent::Autonat(event) => tracing::info!(?event, "autonat"),
-        }
-    }
-
-    /// A query of the DHT came to its end, or to a part of its result. Each part knows its own.
-    fn on_kad(&mut self, event: kad::Event) {
-        let kad::Event::OutboundQueryProgressed { id, result, step, stats } = event else { return };
-        let core = &mut self.core;
-        match result {
-            QueryResult::GetClosestPeers(result) => {
-                let found = match result {
-                    Ok(found) => found.peers,
-                    Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
-                };
-                self.discovery.searched(core, id, found, step.last);
-                if step.last {
-                    self.lookups.query_over(core, id);
-                }
-            }
-            QueryResult::StartProviding(result) => {
-                let told = result.is_ok() && stats.num_successes() > 0;
-                self.content.provided(core, id, told);
-            }
-            QueryResult::GetProviders(result) => {
-                self.content.found_providers(core, id, result, step.last);
-            }
-            _ => {}
-        }
-    }
-
-    fn on_gossipsub(&mut self, event: GossipsubEvent) {
-        let core = &mut self.core;
-        match event {
-            GossipsubEvent::Message { propagation_source: from, message_id: id, message } => {
-                let acceptance = match self.discovery.is_topic(&message.topic) {
-                    true => self.discovery.on_record(core, &from, &message.data),
-                    false => self.pubsub.on_message(core, &id, message),
-                };
-                let gossipsub = &mut core.swarm.behaviour_mut().gossipsub;
-                gossipsub.report_message_validation_result(&id, &from, acceptance);
-            }
-            GossipsubEvent::Subscribed { topic, .. } => self.discovery.on_subscribed(core, &topic),
-            _ => {}
         }
     }
 
@@ -353,8 +316,10 @@ impl Worker {
         self.core.begin_turn();
         self.discovery.shut_down(&mut self.core);
         // Their calls are answered `closed`.
-        (self.connections, self.content) = (Connections::default(), Content::default());
+        self.connections = Connections::default();
         (self.dialing, self.lookups) = (Dialing::default(), Lookups::default());
+        #[cfg(feature = "dht")]
+        (self.content = Content::default());
         self.core.dial_terms.pause_queries(true);
         let connected: Vec<_> = self.core.peers.iter().map(|(peer, _)| *peer).collect();
         for peer in connected {

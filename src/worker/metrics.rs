@@ -10,12 +10,12 @@
 use std::fmt;
 
 use libp2p::core::ConnectedPoint;
-use libp2p::swarm::{ConnectionId, SwarmEvent};
 #[cfg(feature = "gossip")]
 use libp2p::gossipsub;
 use libp2p::identify;
 #[cfg(feature = "dht")]
 use libp2p::kad;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p_metrics::{Metrics, Recorder as _};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;

@@ -1,7 +1,7 @@
 //! A build without the feature `metrics` counts nothing.
 
-use libp2p::swarm::{ConnectionId, SwarmEvent};
 use libp2p::identify;
+use libp2p::swarm::{ConnectionId, SwarmEvent};
 
 use super::protocols::ping::Event as PingEvent;
 use crate::PeerId;

@@ -38,6 +38,12 @@ impl DiscoverySource for BootstrapSource {
         core.shared.bootstrap.len() > 0
     }
 
+    fn begin(&mut self, core: &mut Core) {
+        // Who was on the list in an earlier run.
+        self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
+        self.sync_book(core);
+    }
+
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         let entries = core.shared.bootstrap.entries();
         note(core, &entries);
@@ -60,11 +66,6 @@ impl DiscoverySource for BootstrapSource {
 }
 
 impl BootstrapSource {
-    /// Takes over who was on the list in an earlier run.
-    pub(super) fn begin(&mut self, core: &mut Core) {
-        self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
-    }
-
     /// Enters the bootstrap peers into the book as such, and takes out those no longer listed.
     pub(super) fn sync_book(&mut self, core: &mut Core) {
         let mut listed = HashSet::new();

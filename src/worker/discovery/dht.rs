@@ -1,7 +1,8 @@
 //! The DHT as a source: who stands in its routing table, and what a pass asks of it.
 
-use libp2p::kad::{self, QueryId};
+use libp2p::kad;
 
+use super::Discovery;
 use super::passes::{Pass, Pending};
 use super::source::{DiscoverySource, note_left_out};
 use crate::book::Record;
@@ -9,7 +10,7 @@ use crate::config::DhtMode;
 use crate::model::{Direction, Source};
 use crate::worker::core::Core;
 use crate::worker::core::peers::Peer;
-use crate::worker::protocols::kad::Dht;
+use crate::worker::protocols::kad::{Dht, QueryId};
 use crate::worker::util::addresses::MAX_ADDRESSES;
 use crate::{Multiaddr, PeerId, addr};
 
@@ -53,18 +54,21 @@ impl DiscoverySource for DhtSource {
         let note = "the DHT told of no peer that wasn't known".to_owned();
         core.shared.discovery.note(Source::Dht, note);
     }
-}
 
-impl DhtSource {
+    fn begin(&mut self, core: &mut Core) {
+        seed_table(core, |_| true);
+    }
+
+    fn finish(&mut self, core: &mut Core, queries: &[QueryId]) {
+        if let Some(dht) = core.dht() {
+            queries.iter().for_each(|query| dht.finish(*query));
+        }
+    }
+
     /// Enters a peer that has told which protocols it speaks into the routing table, or takes it out:
     /// the table has those who take part, at the addresses they tell of now and those they were reached
-    /// at. True if it is the first there.
-    pub(super) fn identified(
-        &self,
-        core: &mut Core,
-        peer: PeerId,
-        listens_at: Vec<Multiaddr>,
-    ) -> bool {
+    /// at.
+    fn identified(&mut self, core: &mut Core, peer: PeerId, listens_at: &[Multiaddr]) -> bool {
         let Some(record) = core.shared.book.get(&peer) else { return false };
         let takes_part = record.speaks(&core.shared.settings.discovery.dht_protocol);
         let Some(dht) = core.dht() else { return false };
@@ -76,34 +80,42 @@ impl DhtSource {
         let dialled = core.peers.get(&peer).into_iter().flat_map(Peer::live);
         let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
         let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
-        add_route(core, peer, reached.into_iter().chain(listens_at));
+        add_route(core, peer, reached.into_iter().chain(listens_at.iter().cloned()));
         was_empty
     }
 
-    /// A search came to a part of its result.
-    pub(super) fn searched(&self, core: &mut Core, found: Vec<kad::PeerInfo>) {
+    fn knows_nobody(&self, core: &mut Core) -> bool {
+        routes(core) == Some(0)
+    }
+}
+
+impl Discovery {
+    /// A search of the DHT came to a part of its result, or to its end.
+    pub(crate) fn searched(
+        &mut self,
+        core: &mut Core,
+        query: QueryId,
+        found: Vec<kad::PeerInfo>,
+        last: bool,
+    ) {
         // Who was known before the search comes without addresses.
         for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
             core.discovered(Source::Dht, info.peer_id, &info.addrs);
         }
-    }
-
-    /// Ends queries with what they have.
-    pub(super) fn finish(&self, core: &mut Core, queries: &[QueryId]) {
-        if let Some(dht) = core.dht() {
-            queries.iter().for_each(|query| dht.finish(*query));
+        if last {
+            self.arrived(core, Pending::Query(query));
         }
     }
 }
 
 /// How many peers the routing table has.
-pub(super) fn routes(core: &mut Core) -> Option<usize> {
+fn routes(core: &mut Core) -> Option<usize> {
     core.dht().map(Dht::len)
 }
 
 /// Enters whoever took part in the DHT into the routing table again: in an earlier run, or before it
 /// was out of reach.
-pub(super) fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
+fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
     for record in core.shared.book.dht_peers(&core.shared.settings.discovery.dht_protocol) {
         if worth_it(&record) {
             let known = record.dial_addresses();

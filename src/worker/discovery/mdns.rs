@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::passes::Pass;
 use super::source::DiscoverySource;
+use super::{Arrived, Discovery};
 use crate::model::Source;
 use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
@@ -51,12 +52,29 @@ impl DiscoverySource for MdnsSource {
         }
         core.shared.discovery.note(Source::Mdns, silence(&report));
     }
+
+    fn addresses_changed(&mut self, core: &mut Core) {
+        self.tell_addresses(core);
+    }
+
+    /// Asks now and in a moment.
+    fn network_changed(&mut self, core: &mut Core) {
+        self.query();
+        core.timers.set(core.now + SETTLING, Timer::QueryMdns);
+    }
+}
+
+impl Discovery {
+    /// A network that came has had time to settle.
+    pub(crate) fn query_mdns(&mut self) {
+        self.sources.mdns.query();
+    }
 }
 
 impl MdnsSource {
-    pub(super) async fn next(&mut self) -> Discovered {
+    pub(super) async fn next(&mut self) -> Arrived {
         match &mut self.0 {
-            Some(mdns) => mdns.next().await,
+            Some(mdns) => Arrived::Mdns(mdns.next().await),
             None => std::future::pending().await,
         }
     }
@@ -66,21 +84,14 @@ impl MdnsSource {
     }
 
     /// Says where this node listens now.
-    pub(super) fn tell_addresses(&mut self, core: &Core) {
+    fn tell_addresses(&mut self, core: &Core) {
         let Some(mdns) = &mut self.0 else { return };
         let never = &core.shared.settings.no_announce;
         let told = core.swarm.listeners().filter(|address| !never.contains(address));
         mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
     }
 
-    /// Asks now and in a moment: there is an address of ours that wasn't there. It may be of a network
-    /// that has just come.
-    pub(super) fn query_new_network(&mut self, core: &mut Core) {
-        self.query();
-        core.timers.set(core.now + SETTLING, Timer::QueryMdns);
-    }
-
-    pub(super) fn query(&mut self) {
+    fn query(&mut self) {
         if let Some(mdns) = &mut self.0 {
             mdns.query();
         }

@@ -7,11 +7,16 @@
 
 mod backoff;
 mod bootstrap;
+#[cfg(feature = "daemons")]
 mod daemons;
+#[cfg(feature = "dht")]
 mod dht;
+#[cfg(feature = "gossip")]
 mod gossip;
+#[cfg(feature = "mdns")]
 mod mdns;
 mod passes;
+#[cfg(feature = "gossip")]
 mod records;
 mod source;
 #[cfg(test)]
@@ -20,15 +25,17 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use libp2p::gossipsub::{MessageAcceptance, TopicHash};
 use libp2p::identity::Keypair;
-use libp2p::kad::{self, QueryId};
 
 use self::backoff::Backoff;
 use self::bootstrap::BootstrapSource;
+#[cfg(feature = "daemons")]
 use self::daemons::{Answered, DaemonSource};
+#[cfg(feature = "dht")]
 use self::dht::DhtSource;
+#[cfg(feature = "gossip")]
 use self::gossip::GossipSource;
+#[cfg(feature = "mdns")]
 use self::mdns::MdnsSource;
 use self::passes::{Pass, Pending};
 use self::source::DiscoverySource;
@@ -36,14 +43,17 @@ use super::core::Core;
 use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, Closed, ListedDialEnd, Note, Opened};
 use super::core::timers::Timer;
+#[cfg(feature = "mdns")]
 use super::protocols::mdns::Discovered;
 use super::reply::{Reply, Terms};
 use super::util::millis;
 use crate::PeerId;
 use crate::book::Origin;
 use crate::config::Settings;
+#[cfg(feature = "daemons")]
 use crate::daemon::Api;
 use crate::discovery::Snapshot;
+#[cfg(feature = "daemons")]
 use crate::model::Source;
 use crate::model::event::EventKind;
 
@@ -74,6 +84,7 @@ pub(crate) enum DiscoveryCommand {
     BootstrapChanged {
         terms: Terms<()>,
     },
+    #[cfg(feature = "daemons")]
     /// Answers which peers the daemon named; they are in the book then.
     AskDaemon {
         source: Source,
@@ -100,29 +111,53 @@ pub(crate) struct Discovery {
 
 struct Sources {
     bootstrap: BootstrapSource,
+    #[cfg(feature = "gossip")]
     gossip: GossipSource,
+    #[cfg(feature = "dht")]
     dht: DhtSource,
+    #[cfg(feature = "mdns")]
     mdns: MdnsSource,
+    #[cfg(feature = "daemons")]
     ipfs: DaemonSource,
+    #[cfg(feature = "daemons")]
     cluster: DaemonSource,
 }
 
 impl Sources {
     /// The sources in the order a pass asks them.
-    fn table(&mut self) -> [&mut dyn DiscoverySource; 6] {
-        let Sources { bootstrap, gossip, dht, mdns, ipfs, cluster } = self;
-        [bootstrap, gossip, dht, mdns, ipfs, cluster]
-    }
-
-    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
-        if source == Source::Cluster { &mut self.cluster } else { &mut self.ipfs }
+    fn table(&mut self) -> impl Iterator<Item = &mut dyn DiscoverySource> {
+        let sources: [&mut dyn DiscoverySource; _] = [
+            &mut self.bootstrap,
+            #[cfg(feature = "gossip")]
+            &mut self.gossip,
+            #[cfg(feature = "dht")]
+            &mut self.dht,
+            #[cfg(feature = "mdns")]
+            &mut self.mdns,
+            #[cfg(feature = "daemons")]
+            &mut self.ipfs,
+            #[cfg(feature = "daemons")]
+            &mut self.cluster,
+        ];
+        sources.into_iter()
     }
 }
 
 /// Something that came from beside the swarm.
 pub(crate) enum Arrived {
+    #[cfg(feature = "mdns")]
     Mdns(Discovered),
+    #[cfg(feature = "daemons")]
     Daemon(Answered),
+}
+
+/// Whichever is ready first.
+#[cfg(any(feature = "mdns", feature = "daemons"))]
+async fn first_of<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    tokio::select! {
+        it = one => it,
+        it = other => it,
+    }
 }
 
 impl Discovery {
@@ -130,10 +165,15 @@ impl Discovery {
         Discovery {
             sources: Sources {
                 bootstrap: BootstrapSource::default(),
+                #[cfg(feature = "gossip")]
                 gossip: GossipSource::new(keypair, settings),
+                #[cfg(feature = "dht")]
                 dht: DhtSource,
+                #[cfg(feature = "mdns")]
                 mdns: MdnsSource::default(),
+                #[cfg(feature = "daemons")]
                 ipfs: DaemonSource::new(Source::Ipfs),
+                #[cfg(feature = "daemons")]
                 cluster: DaemonSource::new(Source::Cluster),
             },
             pass: None,
@@ -158,18 +198,17 @@ impl Discovery {
                 self.bootstrap_changed(core);
                 terms.reply.send(Ok(()));
             }
+            #[cfg(feature = "daemons")]
             DiscoveryCommand::AskDaemon { source, api, terms } => {
-                self.sources.daemon(source).call(core, api, terms);
+                self.ask_daemon(core, source, api, terms);
             }
         }
     }
 
     /// What the start of a run does about discovery.
     pub(crate) fn begin(&mut self, core: &mut Core) {
-        self.sources.bootstrap.begin(core);
-        self.sources.bootstrap.sync_book(core);
+        self.sources.table().for_each(|source| source.begin(core));
         self.tell_enabled(core);
-        dht::seed_table(core, |_| true);
         if self.any_on(core) {
             self.set_active(core, true);
         }
@@ -185,26 +224,22 @@ impl Discovery {
 
     /// Waits for what comes from beside the swarm.
     pub(crate) async fn next(&mut self) -> Arrived {
-        let Sources { mdns, ipfs, cluster, .. } = &mut self.sources;
-        tokio::select! {
-            told = mdns.next() => Arrived::Mdns(told),
-            answered = ipfs.next() => Arrived::Daemon(answered),
-            answered = cluster.next() => Arrived::Daemon(answered),
-        }
+        let next = std::future::pending();
+        #[cfg(feature = "mdns")]
+        let next = first_of(next, self.sources.mdns.next());
+        #[cfg(feature = "daemons")]
+        let next = first_of(next, self.sources.ipfs.next());
+        #[cfg(feature = "daemons")]
+        let next = first_of(next, self.sources.cluster.next());
+        next.await
     }
 
     pub(crate) fn on_arrived(&mut self, core: &mut Core, arrived: Arrived) {
         match arrived {
+            #[cfg(feature = "mdns")]
             Arrived::Mdns(told) => self.sources.mdns.discovered(core, &told),
-            Arrived::Daemon(answered) => {
-                let source = answered.source;
-                let number = self.sources.daemon(source).answered(core, answered);
-                if let Some(pass) = &self.pass
-                    && number == Some(pass.number)
-                {
-                    self.arrived(core, Pending::Daemon(source));
-                }
-            }
+            #[cfg(feature = "daemons")]
+            Arrived::Daemon(answered) => self.daemon_answered(core, answered),
         }
     }
 
@@ -241,7 +276,7 @@ impl Discovery {
     }
 
     fn any_on(&mut self, core: &Core) -> bool {
-        self.sources.table().iter().any(|source| source.is_on(core))
+        self.sources.table().any(|source| source.is_on(core))
     }
 
     fn tell_enabled(&mut self, core: &Core) {
@@ -288,8 +323,8 @@ impl Discovery {
 
     /// `network_changed`: asks the local network anew, and everybody else in a pass.
     fn network_changed(&mut self, core: &mut Core, terms: Terms<Snapshot>) {
-        self.sources.mdns.tell_addresses(core);
-        self.sources.mdns.query_new_network(core);
+        self.sources.table().for_each(|source| source.addresses_changed(core));
+        self.sources.table().for_each(|source| source.network_changed(core));
         self.discover(core, u64::MAX, terms);
     }
 
@@ -312,8 +347,9 @@ impl Discovery {
         if requested {
             self.backoff.reset();
         }
-        let table = self.sources.table();
-        let listens = table.iter().any(|source| source.listens() && source.is_on(core));
+        let mut table = self.sources.table();
+        let listens = table.any(|source| source.listens() && source.is_on(core));
+        drop(table);
         self.passes += 1;
         let mut pass = Pass::new(self.passes, requested, listens, core.now);
         pass.rests = !self.backoff.asks();
@@ -355,7 +391,7 @@ impl Discovery {
     fn break_off_pass(&mut self, core: &mut Core) {
         let Some(pass) = &mut self.pass else { return };
         let queries = pass.break_off(core.now);
-        self.sources.dht.finish(core, &queries);
+        self.sources.table().for_each(|source| source.finish(core, &queries));
         self.end_pass_if_over(core);
     }
 
@@ -371,7 +407,7 @@ impl Discovery {
         let duration_ms = millis(core.since(pass.begun));
         tracing::info!(number = pass.number, ?found, duration_ms, "a pass ended");
         core.shared.hub.publish(None, EventKind::Discovery { found, duration_ms });
-        self.sources.table().iter().for_each(|source| source.note(core));
+        self.sources.table().for_each(|source| source.note(core));
         if !core.shared.discovery.active() {
             self.take_part(core, false);
         }
@@ -397,8 +433,7 @@ impl Discovery {
 
     /// A call of this part ends before its work is done; what was found by now is an answer.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
-        self.sources.ipfs.ended(core, call, why);
-        self.sources.cluster.ended(core, call, why);
+        self.sources.table().for_each(|source| source.ended(core, call, why));
         let Some((_, reply)) = self.goals.remove(&call) else { return };
         core.finish(call);
         reply.send(match why {
@@ -424,7 +459,7 @@ impl Discovery {
 
     pub(crate) fn closed(&mut self, closed: &Closed) {
         if closed.last.is_some() {
-            self.sources.gossip.peer_gone(&closed.peer);
+            self.sources.table().for_each(|source| source.peer_gone(&closed.peer));
             if closed.origin != Some(Origin::Query) {
                 self.reset_backoff();
             }
@@ -434,10 +469,10 @@ impl Discovery {
     pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
         self.reset_backoff();
         if change != AddressChange::External {
-            self.sources.mdns.tell_addresses(core);
+            self.sources.table().for_each(|source| source.addresses_changed(core));
         }
         if change == AddressChange::ListenAdded {
-            self.sources.mdns.query_new_network(core);
+            self.sources.table().for_each(|source| source.network_changed(core));
         }
     }
 
@@ -448,13 +483,22 @@ impl Discovery {
         peer: PeerId,
         listens_at: Vec<crate::Multiaddr>,
     ) {
-        if !self.sources.dht.identified(core, peer, listens_at) {
+        let mut first = false;
+        for source in self.sources.table() {
+            if source.identified(core, peer, &listens_at) {
+                first = true;
+                if let Some(pass) = &mut self.pass {
+                    source.ask(core, pass);
+                }
+            }
+        }
+        if !first {
             return;
         }
-        // The DHT has a first peer: whatever it knows is worth asking for.
+        // Whatever a first peer knows is worth asking for.
         self.reset_backoff();
-        if let Some(pass) = &mut self.pass {
-            return self.sources.dht.ask(core, pass);
+        if self.pass.is_some() {
+            return;
         }
         // A remote decides when it takes part, so it mustn't decide how often we look around.
         let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
@@ -467,56 +511,10 @@ impl Discovery {
         self.sources.bootstrap.dial_ended(end);
         if let Some(pass) = &mut self.pass
             && end.landed
-            && dht::routes(core) == Some(0)
+            && self.sources.table().any(|source| source.knows_nobody(core))
         {
             pass.extend_window(core.now + TELLING);
         }
         self.arrived(core, Pending::Dial(end.ticket));
-    }
-
-    /// A search of the DHT came to a part of its result, or to its end.
-    pub(crate) fn searched(
-        &mut self,
-        core: &mut Core,
-        query: QueryId,
-        found: Vec<kad::PeerInfo>,
-        last: bool,
-    ) {
-        self.sources.dht.searched(core, found);
-        if last {
-            self.arrived(core, Pending::Query(query));
-        }
-    }
-
-    /// Whether gossip on this topic is for discovery.
-    pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
-        self.sources.gossip.is_topic(topic)
-    }
-
-    /// A neighbour handed on a peer's record.
-    pub(crate) fn on_record(
-        &mut self,
-        core: &mut Core,
-        from: &PeerId,
-        data: &[u8],
-    ) -> MessageAcceptance {
-        self.sources.gossip.on_record(core, from, data)
-    }
-
-    /// Somebody takes part in gossip who doesn't know us yet.
-    pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
-        if self.is_topic(topic) {
-            self.sources.gossip.publish_soon(core);
-        }
-    }
-
-    /// This node's record is to be published, unless it was meanwhile.
-    pub(crate) fn record_due(&mut self, core: &mut Core) {
-        self.sources.gossip.publish_if_due(core);
-    }
-
-    /// A network that came has had time to settle.
-    pub(crate) fn query_mdns(&mut self) {
-        self.sources.mdns.query();
     }
 }

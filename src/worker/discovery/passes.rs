@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::QueryId;
-
 use crate::model::Source;
+use crate::worker::protocols::kad::QueryId;
 
 /// How long a pass waits for what multicast and gossip bring.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);
