@@ -242,6 +242,9 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 //   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
 //     discovery runs by itself
 //   start_discovery*, stop_discovery*, get_discovery* {}
+// This machine is on another network, and its host knows sooner than the interfaces show:
+//   network_changed {}: waits_forgotten (peers that may be dialled again at once), listen_addrs[],
+//     connected_peers, once the pass that it begins is over
 // Where somebody or something is:
 //   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
 //     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows
@@ -305,7 +308,7 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //                      |"inbound", multiaddrs[]: a peer the book didn't know
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 //   peer_identified    agent_version, protocols[]
-//   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"limit"|"trimmed"
+//   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 //                      |"shutdown"|"error", inferred, error: its last connection ended
 //   dial_failed        code, error, source: why peerkit dialled
 //   listen_addr        address, active: whether this node listens there now

@@ -1,9 +1,9 @@
-//! Reading peer ids and addresses, in every form a user may hold, and telling what an address runs
-//! over; how far it reaches is told in `scope`. The one place for it: rust-libp2p's own parsers refuse
-//! the CIDv1 forms, take texts that are no peer id (`11`), and take the empty address.
+//! Reads peer ids and addresses, in every form a user may have, and tells what an address runs over;
+//! how far it reaches is in `scope`. The one place for it: rust-libp2p's own parsers refuse the CIDv1
+//! forms, take texts that are no peer id (`11`), and take the empty address.
 //!
-//! Nothing here touches the network or the book. The manager and the configuration call it with
-//! what users give, the worker with what remotes tell.
+//! Nothing here touches the network or the book. The manager and the configuration call it with what
+//! users give, the worker with what remotes advertise.
 
 use std::net::IpAddr;
 
@@ -20,11 +20,12 @@ mod tests;
 
 pub(crate) use scope::{Scope, is_public_ip, scope};
 
-/// The longest text read as a peer id, in bytes. Real ones have 46 to 90; decoding costs the square.
+/// The longest text read as a peer id, in bytes. Real ones have 46 to 90; the time to decode one grows
+/// with the square of its length.
 const MAX_PEER_ID_BYTES: usize = 512;
 /// The longest text read as an address, in bytes.
 const MAX_ADDRESS_BYTES: usize = 2048;
-/// How much of a refused text an error quotes, in characters.
+/// The part of a refused text that an error quotes, in characters.
 const QUOTED_CHARS: usize = 100;
 
 const CID_VERSION_1: u64 = 1;
@@ -35,9 +36,9 @@ const SHA2_256_BYTES: usize = 32;
 /// An address as a user or a remote gave it, taken apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// How to get there, without the `/p2p/` part of the peer itself. A relay's stays.
+    /// The address to dial, without the `/p2p/` part of the peer itself. A relay's stays.
     pub addr: Multiaddr,
-    /// Who should answer there, where the address says so.
+    /// The peer that should answer there, if the address names one.
     pub peer_id: Option<PeerId>,
 }
 
@@ -61,8 +62,8 @@ pub fn parse_peer_id(text: &str) -> Result<PeerId> {
     })
 }
 
-/// Reads a peer id as [`parse_peer_id`] does, but for a check that costs more than everything else:
-/// whether it holds a public key. Good enough to look up what was checked before.
+/// Reads a peer id as [`parse_peer_id`] does, without the check that costs more than everything else:
+/// that it holds a public key. Good enough to look up what was checked before.
 pub(crate) fn peer_id_to_look_up(text: &str) -> Option<PeerId> {
     if !text.starts_with('1') && !text.starts_with("Qm") || text.len() > MAX_PEER_ID_BYTES {
         return None;
@@ -79,7 +80,7 @@ pub(crate) fn parse_address(text: &str) -> Result<Address> {
     })
 }
 
-/// The address with `/p2p/` and the id at its end, once.
+/// Returns the address with `/p2p/` and the id at its end, once.
 pub(crate) fn with_peer_id(addr: &Multiaddr, peer_id: &PeerId) -> Multiaddr {
     let end = Protocol::P2p(*peer_id);
     if addr.iter().last().as_ref() == Some(&end) {
@@ -88,7 +89,7 @@ pub(crate) fn with_peer_id(addr: &Multiaddr, peer_id: &PeerId) -> Multiaddr {
     addr.clone().with(end)
 }
 
-/// The address without a trailing `/p2p/` component.
+/// Returns the address without a trailing `/p2p/` component.
 pub(crate) fn without_peer_id(addr: &Multiaddr) -> Multiaddr {
     let mut addr = addr.clone();
     if peer_id_of(&addr).is_some() {
@@ -97,7 +98,7 @@ pub(crate) fn without_peer_id(addr: &Multiaddr) -> Multiaddr {
     addr
 }
 
-/// The peer a trailing `/p2p/` component names.
+/// Returns the peer that a trailing `/p2p/` component names.
 pub(crate) fn peer_id_of(addr: &Multiaddr) -> Option<PeerId> {
     match addr.iter().last() {
         Some(Protocol::P2p(peer)) => Some(peer),
@@ -105,7 +106,7 @@ pub(crate) fn peer_id_of(addr: &Multiaddr) -> Option<PeerId> {
     }
 }
 
-/// The IP address a resolved multiaddr begins with.
+/// Returns the IP address a resolved multiaddr begins with.
 pub(crate) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
     match addr.iter().next()? {
         Protocol::Ip4(ip) => Some(ip.into()),
@@ -114,13 +115,14 @@ pub(crate) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
-/// What a connection to or from this address runs over.
+/// Returns the transport of a connection to or from this address.
 pub(crate) fn transport_kind(addr: &Multiaddr) -> TransportKind {
     transport_of(addr).unwrap_or(TransportKind::Other)
 }
 
-/// What peerkit would reach an address over; None for what it can't dial, and for `/dnsaddr/`, which
-/// says only once resolved. A `/p2p/` at the end makes no difference, nor which features this build has.
+/// Returns the transport over which peerkit dials an address, in a build with every feature; None for one it
+/// can't dial, and for `/dnsaddr/`, which names its transport only once resolved. A `/p2p/` at the end makes
+/// no difference.
 pub(crate) fn transport_of(addr: &Multiaddr) -> Option<TransportKind> {
     use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, QuicV1, Tcp, Udp};
 
@@ -137,7 +139,7 @@ pub(crate) fn transport_of(addr: &Multiaddr) -> Option<TransportKind> {
     ends_here(parts).then_some(transport)
 }
 
-/// Whether this build can dial an address, perhaps only after it is resolved.
+/// Tells whether this build can dial an address, perhaps only after it is resolved.
 pub(crate) fn is_dialable(addr: &Multiaddr) -> bool {
     let mut parts = addr.iter();
     let known = match parts.next() {
@@ -147,7 +149,7 @@ pub(crate) fn is_dialable(addr: &Multiaddr) -> bool {
     known && features::missing_for(addr).is_none()
 }
 
-/// Whether nothing but a peer id is left.
+/// Tells whether nothing but a peer id is left.
 fn ends_here<'a>(mut parts: impl Iterator<Item = Protocol<'a>>) -> bool {
     match parts.next() {
         None => true,
@@ -156,7 +158,7 @@ fn ends_here<'a>(mut parts: impl Iterator<Item = Protocol<'a>>) -> bool {
     }
 }
 
-// Below, an `Err` is the reason as it ends a sentence; the public functions put it in an `Error`.
+// Each `Err` below is a reason, worded as the end of a sentence; the public functions put it in an `Error`.
 
 fn id_in_address(text: &str) -> Result<PeerId, String> {
     check_text(text, MAX_ADDRESS_BYTES)?;
@@ -219,7 +221,7 @@ fn components(text: &str) -> Result<Vec<Protocol<'_>>, String> {
     Ok(read)
 }
 
-/// Why one component of an address can't be read.
+/// Explains why one component of an address can't be read.
 fn explain(name: &str, value: Option<&str>, error: &multiaddr::Error) -> String {
     use multiaddr::Error::{InvalidProtocolString, UnknownProtocolString};
 
@@ -257,7 +259,7 @@ fn check_name(part: &Protocol<'_>) -> Result<(), String> {
 /// Decodes one peer id and makes sure that it is one.
 fn decode_id(text: &str) -> Result<PeerId, String> {
     check_text(text, MAX_PEER_ID_BYTES)?;
-    // The rule of the peer id specification: these two are base58, all else is a CID.
+    // The rule of the peer id specification: a text that begins so is base58, all else is a CID.
     let multihash = if text.starts_with('1') || text.starts_with("Qm") {
         let decoded = multibase::Base::Base58Btc.decode(text);
         decoded.map_err(|_| "it has a character that base58 doesn't use".to_owned())?
@@ -277,7 +279,7 @@ fn decode_id(text: &str) -> Result<PeerId, String> {
     Ok(id)
 }
 
-/// The multihash in a CIDv1 of a libp2p key.
+/// Returns the multihash in a CIDv1 of a libp2p key.
 fn multihash_of_cid(text: &str) -> Result<Vec<u8>, String> {
     let unknown =
         "it begins like neither a base58 id (12D3KooW…, 16Uiu2…, Qm…) nor a CID (bafz…, k51…)";
@@ -303,7 +305,7 @@ fn multihash_of_cid(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-/// The unsigned varint at the front, and what follows it.
+/// Reads the unsigned varint at the front; returns it and what follows it.
 fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     const MAX_BYTES: usize = 9;
 
@@ -345,7 +347,7 @@ fn check_text(text: &str, max_bytes: usize) -> Result<(), String> {
     Ok(())
 }
 
-/// The text as an error may show it: bounded, and with no character that garbles a terminal.
+/// Returns the text as an error may show it: bounded, and with no character that garbles a terminal.
 fn quote(text: &str) -> String {
     format!("`{}`", shorten(text))
 }

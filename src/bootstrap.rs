@@ -27,12 +27,12 @@ mod tests;
 pub(crate) const MAX_ENTRIES: usize = 1000;
 /// The largest file that is read or written, in bytes.
 const MAX_FILE_BYTES: usize = 1024 * 1024;
-/// Lines a start complains about one by one; the rest is a number.
+/// Unusable lines that a start warns of one by one; the rest is a number.
 const MAX_WARNINGS: usize = 20;
 
 /// The list, shared by facade and worker.
 pub(crate) struct BootstrapList {
-    /// None: in memory only.
+    /// The file; None: the list is in memory only.
     path: Option<PathBuf>,
     configured: Vec<Entry>,
     /// The file as it was last read or written. Held for as long as the disk takes, so only by calls
@@ -41,7 +41,7 @@ pub(crate) struct BootstrapList {
     known: RwLock<Known>,
 }
 
-/// What follows from the configuration and the file.
+/// The list that follows from the configuration and the file.
 struct Known {
     entries: Vec<Entry>,
     peers: HashSet<PeerId>,
@@ -66,25 +66,25 @@ impl BootstrapList {
         Ok((list, warnings))
     }
 
-    /// The configuration's entries, then the file's in its order, each once. What somebody else wrote
-    /// into the file shows after the next change.
+    /// Returns the configuration's entries, then the file's in its order, each once. Lines that others wrote
+    /// into the file show after the next change.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         self.known.read().entries.clone()
     }
 
-    /// How many entries there are.
+    /// Counts the entries.
     pub(crate) fn len(&self) -> usize {
         self.known.read().entries.len()
     }
 
-    /// The addresses listed for this peer.
+    /// Returns the addresses listed for this peer.
     pub(crate) fn addresses_of(&self, peer: &PeerId) -> Vec<Multiaddr> {
         let known = self.known.read();
         let its = known.entries.iter().filter(|entry| entry.peer_id.as_ref() == Some(peer));
         its.map(|entry| entry.addr.clone()).collect()
     }
 
-    /// Whether an entry is an address of this peer.
+    /// Tells whether an entry is an address of this peer.
     pub(crate) fn names(&self, peer: &PeerId) -> bool {
         self.known.read().peers.contains(peer)
     }
@@ -155,7 +155,7 @@ impl BootstrapList {
             return Err(Error::new(ErrorKind::LimitReached, message).with("limit", MAX_FILE_BYTES));
         }
         if let Some(path) = &self.path {
-            // Where the file is a link, what it leads to is replaced.
+            // Follows a link: the file it leads to is replaced, and the link stays.
             let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
             disk::replace(&place, &changed).map_err(|error| {
                 storage_error(path, "the bootstrap list can't be written", &error)
@@ -178,7 +178,7 @@ struct Refused {
     why: String,
 }
 
-/// What is to be known of a file with this text, and which of its lines can't be used.
+/// Makes the list of a file with this text, and tells which of its lines can't be used.
 fn know(configured: &[Entry], text: &[u8]) -> (Known, Vec<Refused>) {
     let mut seen = HashSet::new();
     let mut refused = Vec::new();

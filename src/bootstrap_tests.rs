@@ -1,4 +1,4 @@
-//! What the bootstrap list promises: a person's file stays as it is but for the one line, nothing is
+//! Tests of the bootstrap list: a person's file stays as it is but for the one line, nothing is
 //! lost on the way, and nothing unusable is used.
 
 use std::fs;

@@ -21,33 +21,33 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// The end of time.
+    /// The latest moment there is.
     pub(crate) const MAX: Timestamp = Timestamp(i64::MAX);
 
-    /// From microseconds since the Unix epoch.
+    /// Makes a moment from microseconds since the Unix epoch.
     #[must_use]
     pub const fn from_micros(micros: i64) -> Self {
         Timestamp(micros)
     }
 
-    /// Microseconds since the Unix epoch.
+    /// Returns the microseconds since the Unix epoch.
     #[must_use]
     pub const fn as_micros(self) -> i64 {
         self.0
     }
 
-    /// The moment so much later.
+    /// Returns the moment that is `wait` later.
     pub(crate) fn after(self, wait: Duration) -> Self {
         let wait = i64::try_from(wait.as_micros()).unwrap_or(i64::MAX);
         Timestamp(self.0.saturating_add(wait))
     }
 
-    /// How much later this is than an earlier moment; nothing if it is no later.
+    /// Returns the time from an earlier moment to this one; zero if this one is no later.
     pub(crate) fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }
 
-    /// Seconds since the Unix epoch.
+    /// Returns the seconds since the Unix epoch.
     #[must_use]
     pub fn as_secs_f64(self) -> f64 {
         self.0 as f64 / 1e6
@@ -81,7 +81,7 @@ impl JsonSchema for Timestamp {
     }
 }
 
-/// What the system's clock says. A clock set before 1970 reads as 1970.
+/// Reads the system's clock. A clock set before 1970 reads as 1970.
 pub(crate) fn now() -> Timestamp {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Timestamp(i64::try_from(since_epoch.as_micros()).unwrap_or(i64::MAX))

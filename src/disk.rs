@@ -28,7 +28,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     written
 }
 
-/// Creates what `finish` will name `path`, to read and write, in place of one that a crash left.
+/// Creates the unfinished file that `finish` will name `path`, to read and write, in place of one that a crash left.
 pub(crate) fn create_unfinished(path: &Path) -> io::Result<File> {
     let new = unfinished(path);
     // It never got its name, so nobody relies on what is in it.
@@ -39,7 +39,7 @@ pub(crate) fn create_unfinished(path: &Path) -> io::Result<File> {
     private_file().read(true).write(true).create_new(true).open(new)
 }
 
-/// Gives what `create_unfinished` made its name, once its bytes are on disk.
+/// Gives the unfinished file its name, once its bytes are on disk.
 pub(crate) fn finish(path: &Path) -> io::Result<()> {
     let new = unfinished(path);
     OpenOptions::new().write(true).open(&new)?.sync_all()?;
@@ -59,7 +59,7 @@ fn sync_directory_of(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(directory.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
 }
 
-/// Options with which a file that is made is its user's alone.
+/// Gives options with which a new file is its user's alone.
 pub(crate) fn private_file() -> OpenOptions {
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut options = OpenOptions::new();
@@ -68,7 +68,7 @@ pub(crate) fn private_file() -> OpenOptions {
     options
 }
 
-/// Makes directories that are their user's alone.
+/// Gives a builder of directories that are their user's alone.
 pub(crate) fn private_directory() -> DirBuilder {
     #[cfg_attr(not(unix), allow(unused_mut))]
     let mut builder = DirBuilder::new();
@@ -77,19 +77,19 @@ pub(crate) fn private_directory() -> DirBuilder {
     builder
 }
 
-/// Why a file wasn't read. Its `Display` goes behind the file's name.
+/// The reason why a file wasn't read. Its `Display` goes behind the file's name.
 #[derive(Debug)]
 pub(crate) enum Unread {
-    /// To open a pipe is to wait for whoever writes into it.
+    /// A directory, or a pipe: opening that would wait for a writer.
     NotRegular,
-    /// It has more bytes than this.
+    /// A file of more bytes than this.
     TooLong(u64),
-    /// The system refused.
+    /// An error of the system.
     Failed(io::Error),
 }
 
 impl Unread {
-    /// Whether there is no such file.
+    /// Tells whether there is no such file.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Unread::Failed(error) if error.kind() == io::ErrorKind::NotFound)
     }
@@ -135,12 +135,12 @@ pub(crate) fn refuse_foreign_writers(directory: &Path) -> Result<()> {
         .with_hint("chmod 700 the directory, or use one of your own"))
 }
 
-/// The mode of a file that other users may read or write.
+/// Returns the mode of a file that other users may read or write; None for one that they may not.
 pub(crate) fn open_to_others(file: &Path) -> io::Result<Option<u32>> {
     access_of_others(file, 0o077)
 }
 
-/// The mode of what has any of these bits.
+/// Returns the mode of a path that has any of these bits.
 #[cfg(unix)]
 fn access_of_others(path: &Path, bits: u32) -> io::Result<Option<u32>> {
     let mode = std::os::unix::fs::MetadataExt::mode(&fs::metadata(path)?) & 0o7777;
@@ -169,7 +169,7 @@ pub(crate) fn keep_private(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether it is a directory, and no link to one, that nobody but this user can look into.
+/// Tells whether it is a directory, and no link to one, that nobody but this user can look into.
 #[cfg(unix)]
 pub(crate) fn is_private_directory(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
@@ -181,7 +181,7 @@ pub(crate) fn is_private_directory(path: &Path) -> bool {
     })
 }
 
-/// The error for what the disk or its permissions refuse; `what` says what couldn't be done.
+/// Makes the error for what the disk or its permissions refuse; `what` says what couldn't be done.
 pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error {
     let (why, hint) = match error.kind() {
         io::ErrorKind::PermissionDenied => {
@@ -190,7 +190,9 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
         io::ErrorKind::ReadOnlyFilesystem => {
             ("its file system is read-only", "use a data_dir that can be written")
         }
-        io::ErrorKind::StorageFull => ("its disk is full", "free some space, then start again"),
+        io::ErrorKind::StorageFull => {
+            ("its disk has no space left", "free some space, then start again")
+        }
         io::ErrorKind::QuotaExceeded => {
             ("its disk quota is used up", "free some space, then start again")
         }
@@ -201,6 +203,7 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
     };
     let why = if why.is_empty() { error.to_string() } else { why.to_owned() };
     Error::new(ErrorKind::Storage, format!("{what} ({}): {why}", path.display()))
+        .caused_by(error)
         .with("path", path.display().to_string())
         .with_hint(hint)
 }
@@ -208,6 +211,14 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_disk_refused_is_the_source_of_the_error() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let error = storage_error(Path::new("/d"), "the list can't be written", &full);
+        assert_eq!(error.message(), "the list can't be written (/d): its disk is full");
+        assert_eq!(io::Error::from(error).kind(), io::ErrorKind::StorageFull);
+    }
 
     #[test]
     fn a_file_is_replaced_whole_or_stays_as_it_was() {

@@ -3,6 +3,10 @@
 //! Everything that can go wrong in peerkit is an [`Error`] with an [`ErrorKind`]; the kind's
 //! [`as_str`](ErrorKind::as_str) is the `code` in every JSON reply, so C, Rust, the command line
 //! and MCP speak of the same thing by the same name. No other module defines a code.
+//!
+//! A hint is neutral: it names no function, command or route, for the same error is read in C, in a
+//! terminal, by an agent and over HTTP. Each of these doors says the general hint of a kind in its own
+//! words (`ffi/hints.rs` those of C).
 
 use std::sync::Arc;
 use std::{error, fmt, io};
@@ -13,7 +17,7 @@ use serde_json::{Map, Value};
 
 macro_rules! error_kinds {
     ($( $(#[doc = $doc:expr])+ $variant:ident = $code:literal, retryable: $retry:literal, hint: $hint:expr; )+) => {
-        /// What went wrong, coarsely. New kinds may be added in any release.
+        /// The kind of a failure. New kinds may be added in any release.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -25,19 +29,19 @@ macro_rules! error_kinds {
             /// Every kind there is, in catalogue order.
             pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
 
-            /// The stable code, as it stands in the `code` field of a JSON reply.
+            /// Returns the stable code, as it stands in the `code` field of a JSON reply.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( ErrorKind::$variant => $code, )+ }
             }
 
-            /// Whether the same call may succeed later with nothing changed by the caller.
+            /// Tells whether the same call may succeed later with nothing changed by the caller.
             #[must_use]
             pub const fn retryable(self) -> bool {
                 match self { $( ErrorKind::$variant => $retry, )+ }
             }
 
-            /// What a person can do about it, where there is one answer for the whole kind.
+            /// Says what can be done about it, where there is one answer for the whole kind.
             #[must_use]
             pub const fn hint(self) -> Option<&'static str> {
                 match self { $( ErrorKind::$variant => $hint, )+ }
@@ -50,7 +54,7 @@ error_kinds! {
     /// A parameter is missing, of the wrong type, out of range, unknown, or contradicts another.
     InvalidArgument = "invalid_argument", retryable: false, hint: None;
     /// The handle is zero, stale, or of another kind.
-    InvalidHandle = "invalid_handle", retryable: false, hint: Some("get a live handle from peerkit_start or peerkit_current");
+    InvalidHandle = "invalid_handle", retryable: false, hint: Some("use the manager that runs now, or start one");
     /// The text is no libp2p peer id in any form.
     InvalidPeerId = "invalid_peer_id", retryable: false, hint: Some("a peer id looks like 12D3KooW…, 16Uiu2…, Qm…, bafz… or k51…");
     /// The text is no multiaddr that a peer could be reached at.
@@ -60,7 +64,7 @@ error_kinds! {
     /// The feature exists in the contract but not in this build.
     Unsupported = "unsupported", retryable: false, hint: None;
     /// No manager runs in this process.
-    NotRunning = "not_running", retryable: false, hint: Some("call peerkit_start first");
+    NotRunning = "not_running", retryable: false, hint: Some("start a node first");
     /// The configuration contradicts itself, or a value is of the wrong shape.
     ConfigInvalid = "config_invalid", retryable: false, hint: None;
     /// The manager already runs with another value for a key this start names.
@@ -78,18 +82,18 @@ error_kinds! {
     /// An address to listen on can't be had.
     ListenFailed = "listen_failed", retryable: true, hint: Some("choose a free port, or port 0 to let the system choose");
     /// The book has no such peer.
-    PeerNotFound = "peer_not_found", retryable: false, hint: Some("add_peer or connect_peer with an address makes a peer known");
+    PeerNotFound = "peer_not_found", retryable: false, hint: Some("add the peer, or connect to it at an address: then it is known");
     /// No address of the peer is known.
     NoAddresses = "no_addresses", retryable: false, hint: Some("give a multiaddr beside the peer id");
     /// The peer or address is this node itself.
     SelfDial = "self_dial", retryable: false, hint: None;
     /// The operation needs a connection and there is none.
-    NotConnected = "not_connected", retryable: false, hint: Some("call connect_peer first");
+    NotConnected = "not_connected", retryable: false, hint: Some("connect to the peer first");
     /// Every address was tried and failed; `detail.attempts` says why.
     DialFailed = "dial_failed", retryable: true, hint: Some("detail.attempts lists each address with the stage it failed at");
     /// No address answered in time.
     DialTimeout = "dial_timeout", retryable: true, hint: Some("the addresses may be stale, or a firewall drops the packets");
-    /// Whoever answered is not the peer that was asked for.
+    /// Another peer answered than the one that was asked for.
     WrongPeerId = "wrong_peer_id", retryable: false, hint: Some("the address belongs to another peer now; detail.attempts says which");
     /// The address or peer is not allowed by the profile or a block list.
     Blocked = "blocked", retryable: false, hint: None;
@@ -112,7 +116,7 @@ error_kinds! {
     /// peerkit has a bug: the call panicked.
     Panic = "panic", retryable: false, hint: Some("this is a bug in peerkit; stop and start again");
     /// The worker died of a panic earlier.
-    Dead = "dead", retryable: false, hint: Some("call stop, then start again");
+    Dead = "dead", retryable: false, hint: Some("stop the node, then start it again");
 }
 
 impl fmt::Display for ErrorKind {
@@ -121,10 +125,10 @@ impl fmt::Display for ErrorKind {
     }
 }
 
-/// Why an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
+/// The reason an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
 ///
-/// The message is whole: it says what a [`source`](error::Error::source) would add. That is there where
-/// the system refused something, as an [`io::Error`].
+/// The message is whole: it says all that a [`source`](error::Error::source) would add. An error has a
+/// source where the system refused something, an [`io::Error`].
 ///
 /// ```
 /// use peerkit::{ErrorKind, PeerManager};
@@ -161,8 +165,8 @@ struct Inner {
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
-    /// An error of `kind` whose `message` tells a person what happened. Public for programs that serve the
-    /// operations to others and answer in the library's manner.
+    /// Makes an error of `kind` whose `message` tells a person what happened. Public for programs that
+    /// serve the operations to others and answer in the library's manner.
     ///
     /// ```
     /// use peerkit::{Error, ErrorKind, ops};
@@ -186,15 +190,15 @@ impl Error {
         self
     }
 
-    /// Replaces the kind's general hint by one for this case.
+    /// Replaces the kind's general hint by one for this case; it should name no function, command or route.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
     }
 
-    /// Keeps what caused it as its [`source`](error::Error::source). The message says it too: JSON has
-    /// nothing else.
+    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message says
+    /// it too: JSON has nothing else.
     #[must_use]
     pub fn with_source(
         mut self,
@@ -204,7 +208,7 @@ impl Error {
         self
     }
 
-    /// As [`with_source`](Self::with_source), for an error of the system that others look at too.
+    /// Keeps a copy of an error of the system as the source, for a caller that needs the original.
     pub(crate) fn caused_by(self, error: &io::Error) -> Self {
         self.with_source(match error.raw_os_error() {
             Some(number) => io::Error::from_raw_os_error(number),
@@ -212,31 +216,31 @@ impl Error {
         })
     }
 
-    /// What went wrong, coarsely.
+    /// Returns the kind of the failure.
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// What happened, for a person; may quote addresses and file names, never a secret.
+    /// Returns what happened, in words for a person; may quote addresses and file names, never a secret.
     #[must_use]
     pub fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// Whether the same call may succeed later.
+    /// Tells whether the same call may succeed later.
     #[must_use]
     pub fn retryable(&self) -> bool {
         self.0.kind.retryable()
     }
 
-    /// What to do about it, if there is something to be done.
+    /// Says what to do about it, if there is something to be done.
     #[must_use]
     pub fn hint(&self) -> Option<&str> {
         self.0.hint.as_deref().or(self.0.kind.hint())
     }
 
-    /// Machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
+    /// Returns machine-readable facts, such as `attempts` of a failed dial or the `pid` of a lock's holder.
     #[must_use]
     pub fn detail(&self) -> &Map<String, Value> {
         &self.0.detail
@@ -279,7 +283,7 @@ impl From<Error> for io::Error {
 }
 
 impl ErrorKind {
-    /// The kind that comes closest among those of [`io::Error`]. `Interrupted` is none of them: readers
+    /// Returns the kind that comes closest among those of [`io::Error`]. Never `Interrupted`: readers
     /// take it as an invitation to call again.
     fn as_io(self) -> io::ErrorKind {
         use ErrorKind::*;
@@ -305,15 +309,15 @@ impl ErrorKind {
     }
 }
 
-/// Shorthand for the most frequent kind.
+/// Makes an error of the most frequent kind.
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// Names longer than this aren't compared: the cost is the product of both lengths.
+/// The longest name compared, in bytes: the cost is the product of both lengths.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// The known name that is most like the one given, to suggest it.
+/// Finds the known name that is most like the one given, to suggest it.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = known.filter(|_| given.len() <= MAX_NAME);
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))

@@ -1,10 +1,9 @@
 //! The event hub and its subscriptions.
 //!
-//! Whoever learns something publishes it here (the worker, and the facade for peers added by
-//! hand); each subscription has a bounded queue of its own. Publishing never waits: a reader that
-//! falls behind loses its oldest events and is told how many. The flag's descriptor is readable
-//! exactly while something is queued or the run has ended, because it is raised and lowered under
-//! the queue's own lock.
+//! The worker publishes here, the facade for peers added by hand, and the run its end; each subscription
+//! has a bounded queue of its own. Publishing never waits: a reader that falls behind loses its oldest
+//! events and is told how many. The flag's descriptor is readable exactly while something is queued or
+//! the run has ended, because it is raised and lowered under the queue's own lock.
 //!
 //! The hub keeps the newest events for those who subscribe later (`since`). A subscription is
 //! filled from them and entered into the list under the one lock that publishing takes, so nothing
@@ -27,9 +26,9 @@ use crate::model::event::{Event, EventBatch, EventKind};
 use crate::model::params::EventsOptions;
 use crate::os::Flag;
 
-/// What a subscription holds for its reader before it drops the oldest.
+/// The most a subscription holds for its reader before it drops the oldest.
 const QUEUE: Bounds = Bounds { events: 4096, bytes: 8 << 20, at_least: 1 };
-/// What is kept for those who subscribe later.
+/// The most kept for those who subscribe later.
 const HISTORY: Bounds = Bounds { events: 4096, bytes: 4 << 20, at_least: RECENT };
 const _: () = assert!(
     HISTORY.events <= QUEUE.events && HISTORY.bytes <= QUEUE.bytes,
@@ -42,7 +41,7 @@ const MAX_SUBSCRIPTIONS: usize = 1024;
 /// Events that `get_peers_summary` shows.
 const RECENT: usize = 20;
 
-/// Where events are published. One for each run.
+/// The place where events are published. One for each run.
 pub(crate) struct Hub {
     inner: Mutex<HubInner>,
 }
@@ -64,7 +63,7 @@ impl Default for Hub {
 }
 
 impl Hub {
-    /// Publishes an event of this moment.
+    /// Publishes an event that happens now.
     pub(crate) fn publish(&self, peer_id: Option<Text>, kind: EventKind) {
         self.publish_at(clock::now(), peer_id, kind);
     }
@@ -88,7 +87,7 @@ impl Hub {
         });
     }
 
-    /// A subscription to what the options say.
+    /// Opens a subscription as the options say.
     pub(crate) fn subscribe(&self, options: &EventsOptions) -> Result<Arc<Subscription>> {
         let kinds = options.kinds.as_deref().map_or(Ok(Kinds::ALL), Kinds::of)?;
         let mut inner = self.inner.lock();
@@ -116,14 +115,14 @@ impl Hub {
         Ok(subscription)
     }
 
-    /// How many events were published in this run, and how many subscriptions are open.
+    /// Counts the events published in this run, and the open subscriptions.
     pub(crate) fn counts(&self) -> (u64, usize) {
         let inner = self.inner.lock();
         let open = inner.subscriptions.iter().filter(|weak| weak.strong_count() > 0);
         (inner.last_seq, open.count())
     }
 
-    /// The last events, oldest first.
+    /// Returns the last events, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<Event>> {
         let inner = self.inner.lock();
         inner.history.newest(RECENT).map(|kept| Arc::clone(&kept.event)).collect()
@@ -131,8 +130,8 @@ impl Hub {
 }
 
 impl HubInner {
-    /// Queues what is kept of the events after `since`, and counts those that aren't kept. Of these
-    /// nobody knows the kind any more, so all of them count.
+    /// Queues what is kept of the events after `since`, and counts those that aren't kept. Their kind
+    /// isn't known any more, so all of them count.
     fn replay(&self, since: u64, kinds: Kinds, queue: &mut Queue) -> Result<()> {
         let Some(after) = self.last_seq.checked_sub(since) else {
             return Err(beyond_the_end(since, self.last_seq));
@@ -167,7 +166,7 @@ pub(crate) struct Subscription {
 struct Queue {
     events: Backlog,
     lagged: u64,
-    /// The run has ended, or the reader closed the subscription: nothing more will come.
+    /// True once the run has ended, or the reader closed the subscription: nothing more will come.
     ended: bool,
 }
 
@@ -180,7 +179,7 @@ impl Subscription {
         Subscription { queue, arrived, flag, kinds, last_seq }
     }
 
-    /// The number of the last event before the subscription.
+    /// Returns the number of the last event before the subscription.
     pub(crate) fn last_seq(&self) -> u64 {
         self.last_seq
     }
@@ -206,7 +205,7 @@ impl Subscription {
         }
     }
 
-    /// How many events are queued.
+    /// Returns the number of queued events.
     pub(crate) fn queued(&self) -> usize {
         self.queue.lock().events.len()
     }
@@ -217,7 +216,7 @@ impl Subscription {
         self.pull(deadline, BATCH)
     }
 
-    /// As [`next`](Self::next), with at most so many events.
+    /// Takes events as [`next`](Self::next) does, but `most` of them at most.
     pub(crate) fn pull(&self, deadline: Instant, most: usize) -> Result<EventBatch> {
         let mut queue = self.queue.lock();
         while queue.events.is_empty() {
@@ -247,13 +246,13 @@ impl Subscription {
                 self.flag.lower();
             }
         } else {
-            // One event wakes one reader; what this batch left is for the next.
+            // One event wakes one reader; the next takes what this batch left.
             self.arrived.notify_one();
         }
         batch
     }
 
-    /// Ends the subscription: what is queued is dropped and whoever waits is woken.
+    /// Ends the subscription: drops what is queued and wakes all readers that wait.
     pub(crate) fn close(&self) {
         let mut queue = self.queue.lock();
         queue.ended = true;
@@ -262,7 +261,7 @@ impl Subscription {
         self.arrived.notify_all();
     }
 
-    /// The descriptor that is readable while something is queued or the end has come.
+    /// Returns the descriptor that is readable while something is queued or the end has come.
     pub(crate) fn fd(&self) -> i32 {
         self.flag.raw()
     }

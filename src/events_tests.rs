@@ -1,6 +1,6 @@
-//! The wake-up alone: the descriptor is readable exactly while something is queued or the end has
-//! come, no reader sleeps past an event, and a slow one loses the oldest only. What is kept, for how
-//! long and for whom is tested in `events/keeping_tests.rs`.
+//! Tests of the wake-up alone: the descriptor is readable exactly while something is queued or the end
+//! has come, no reader sleeps past an event, and a slow one loses the oldest only. The tests of what is
+//! kept, for how long and for whom, are in `events/keeping_tests.rs`.
 #![allow(unsafe_code)]
 
 use std::collections::{HashSet, VecDeque};
@@ -24,7 +24,7 @@ fn stop(hub: &Hub) {
     hub.publish(None, EventKind::Stopped { code: ErrorKind::Closed });
 }
 
-/// What `poll` says of the descriptor within this time.
+/// Tells whether `poll` finds the descriptor readable within this time.
 fn readable(subscription: &Subscription, within: Duration) -> bool {
     let mut polled = libc::pollfd { fd: subscription.fd(), events: libc::POLLIN, revents: 0 };
     // SAFETY: one live pollfd, and its number.
@@ -58,7 +58,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..40)
 }
 
-/// What a subscription should hold: the numbers queued, how many were lost, whether it ended.
+/// A model of a subscription: the numbers queued, the count of those lost, whether it ended.
 #[derive(Default)]
 struct Model {
     queued: VecDeque<u64>,
@@ -147,7 +147,7 @@ proptest! {
     }
 }
 
-/// A reader that takes only when told to, by the descriptor or by `next` itself, gets everything.
+/// Checks that a reader which takes only when told to, by the descriptor or by `next` itself, gets everything.
 fn everything_arrives(readers: usize, by_descriptor: bool) {
     const EVENTS: u64 = 3000;
     let hub = Hub::default();

@@ -8,7 +8,7 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a handle stands for.
+/// The kinds of thing that a handle stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Run = 0,
@@ -34,13 +34,13 @@ impl Handles {
         })
     }
 
-    /// A new handle.
+    /// Makes a new handle.
     pub(crate) fn next(kind: Kind) -> u64 {
         let counter = &Self::get().next[kind as usize];
         (counter.fetch_add(1, Ordering::Relaxed) << 1) | kind as u64
     }
 
-    /// Whether the number was ever given out for this kind in this process.
+    /// Tells whether the number was ever given out for this kind in this process.
     pub(crate) fn was_issued(handle: u64, kind: Kind) -> bool {
         let handles = Self::get();
         let issued = handles.first..handles.next[kind as usize].load(Ordering::Relaxed);

@@ -2,7 +2,7 @@
 //!
 //! A program that links it gets a real libp2p node in its own process. Every call blocks with a
 //! deadline; there is no async runtime to own and no daemon to run. There is one manager in a
-//! process: [`PeerManager::start`] gives it to whoever asks.
+//! process: [`PeerManager::start`] returns it to every caller.
 //!
 //! ```
 //! # fn main() -> peerkit::Result<()> {
@@ -24,9 +24,9 @@
 //! # }
 //! ```
 //!
-//! # Where things are
-//! [`PeerManager`] has a method for each operation. What they take is in [`params`], what they answer in
-//! [`reply`], what happens meanwhile in [`event`]. What can go wrong has one of the kinds of [`ErrorKind`].
+//! # Overview
+//! [`PeerManager`] has a method for each operation. The parameters are in [`params`], the answers in
+//! [`reply`], the events meanwhile in [`event`]. Each failure has one of the kinds of [`ErrorKind`].
 //! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
 //! [`control`] those of a node in another process.
 //!
@@ -48,8 +48,9 @@
 //! | `capi` | the functions of the C ABI, for `make lib`; a Rust program that has them exports them |
 
 // To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
-// which owns the swarm; `run` is what both share; `process` holds the one slot; `ops` is the table of
-// operations and `ffi` their C face.
+// which owns the swarm; `run` is the life of a node, from its start to its end, and `worker::Shared` what
+// facade and worker have in common; `process` holds the one slot; `ops` is the table of operations and
+// `ffi` their C face. ARCHITECTURE.md has the picture.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // A build without some feature is left with what only that one uses; the build with all of them finds what
@@ -82,7 +83,7 @@ pub mod control;
 mod control;
 #[cfg_attr(not(feature = "daemons"), path = "daemon/absent.rs")]
 mod daemon;
-mod discovery;
+mod discovery_log;
 mod disk;
 mod error;
 mod events;
@@ -119,7 +120,7 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;
 
-/// What a Rust program has may go to any thread.
+/// Checks that everything a Rust program holds may go to any thread.
 const _: () = {
     const fn shared<T: Send + Sync + 'static>() {}
     shared::<Config>();

@@ -11,7 +11,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use crate::config::{LogLevel, Settings};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Sends what the calling thread logs to where the settings say, until the guard is dropped.
+/// Sends the calling thread's log to where the settings say, until the guard is dropped.
 pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
     let Some(log) = &settings.log else {
         // Otherwise a Rust host's own global subscriber would get it.

@@ -33,7 +33,7 @@ use crate::model::reply::*;
 /// The most a reply may take, in bytes.
 pub const MAX_REPLY: usize = 16 << 20;
 
-/// What calling an operation does to the world.
+/// The effect of calling an operation on the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Effect {
@@ -50,20 +50,20 @@ pub struct Operation {
     pub name: &'static str,
     /// Other names it is known by.
     pub aliases: &'static [&'static str],
-    /// What it does, in a sentence.
+    /// Says what it does, in a sentence.
     pub summary: &'static str,
-    /// What calling it does to the world.
+    /// The effect of calling it on the world.
     pub effect: Effect,
-    /// Whether calling it may undo or delete something: close a connection, forget a peer, end a
+    /// True if calling it may undo or delete something: close a connection, forget a peer, end a
     /// subscription, stop what runs. One that only adds is not destructive.
     pub destructive: bool,
-    /// Whether a second call with the same arguments leaves everything as the first has left it, so
+    /// True if a second call with the same arguments leaves everything as the first has left it, so
     /// that a caller in doubt may call again. It may well ask the network again.
     pub idempotent: bool,
-    /// Whether the call itself makes this node ask, tell or dial others. One that changes only this
+    /// True if the call itself makes this node ask, tell or dial others. One that changes only this
     /// node is not, even where discovery later acts on what it changed.
     pub open_world: bool,
-    /// Whether `cancel_token` is among its parameters.
+    /// True if `cancel_token` is among its parameters.
     cancellable: bool,
     needs: Option<Feature>,
     params: fn(&mut SchemaGenerator) -> Schema,
@@ -75,7 +75,7 @@ pub struct Operation {
 type Run = fn(&PeerManager, Map<String, Value>, Option<Duration>) -> Result<String>;
 
 impl Operation {
-    /// The JSON Schema of its parameters.
+    /// Returns the JSON Schema of its parameters.
     ///
     /// ```
     /// let schema = peerkit::ops::find("get_peer")?.params_schema();
@@ -87,7 +87,7 @@ impl Operation {
         schema(self.params)
     }
 
-    /// The JSON Schema of its reply, without the envelope.
+    /// Returns the JSON Schema of its reply, without the envelope.
     #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
@@ -109,8 +109,8 @@ impl Operation {
         self.cancellable
     }
 
-    /// Runs it with JSON parameters; gives the whole JSON reply, of success or failure. As [`call`], which
-    /// has an example, for who has found the operation already.
+    /// Runs it with JSON parameters; returns the whole JSON reply, of success or failure. For a caller
+    /// that has found the operation already; [`call`] does the same by name, and has an example.
     #[must_use]
     pub fn call(
         &self,
@@ -118,15 +118,22 @@ impl Operation {
         params: Map<String, Value>,
         timeout: impl Into<Option<Duration>>,
     ) -> String {
-        let timeout = timeout.into();
-        let run = || {
-            timeout.map(check_timeout).transpose()?;
-            (self.run)(manager, params, timeout)
-        };
-        run().unwrap_or_else(|error| self.failure(&error))
+        self.try_call(manager, params, timeout.into()).unwrap_or_else(|error| self.failure(&error))
     }
 
-    /// The reply that says why the operation failed, for who doesn't let it run. [`Error::new`] has an example.
+    /// Runs it as [`call`](Self::call) does, for a door that has words of its own for a failure's hint.
+    pub(crate) fn try_call(
+        &self,
+        manager: &PeerManager,
+        params: Map<String, Value>,
+        timeout: Option<Duration>,
+    ) -> Result<String> {
+        timeout.map(check_timeout).transpose()?;
+        (self.run)(manager, params, timeout)
+    }
+
+    /// Returns the reply that says why the operation failed, for a program that doesn't let it run.
+    /// [`Error::new`] has an example.
     #[must_use]
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
@@ -159,7 +166,7 @@ macro_rules! operations {
             summary: $summary,
             effect: Effect::$effect,
             destructive: false,
-            // What reads changes nothing however often it is called.
+            // An operation that reads changes nothing, however often it is called.
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
             needs: operations!(@needs $($feature)?),
@@ -186,7 +193,7 @@ macro_rules! operations {
         let run: Run = |_, _, _| Err(cargo_feature!($feature).absent(stringify!($name)));
         run
     }};
-    // What acts takes a token wherever it takes parameters; what reads answers at once.
+    // An operation that acts takes a token if it takes parameters; one that reads answers at once.
     (@cancellable Acts $params:ty) => { true };
     (@cancellable $effect:ident $($params:ty)?) => { false };
     (@params) => { NoParams };
@@ -269,13 +276,13 @@ operations! {
         "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 
-/// All operations.
+/// Returns all operations.
 #[must_use]
 pub fn catalogue() -> &'static [Operation] {
     CATALOGUE
 }
 
-/// The operation of a name or alias.
+/// Finds the operation of a name or alias.
 ///
 /// # Errors
 /// `unknown_method`, with the nearest name in `detail.nearest`.
@@ -300,7 +307,7 @@ pub fn find(name: &str) -> Result<&'static Operation> {
     })
 }
 
-/// Runs the operation of a name or alias with JSON parameters; gives the whole JSON reply, of success
+/// Runs the operation of a name or alias with JSON parameters; returns the whole JSON reply, of success
 /// or failure, an unknown name among the failures. The module has an example.
 #[must_use]
 pub fn call(
@@ -315,7 +322,7 @@ pub fn call(
     }
 }
 
-/// The failure reply of an operation that could not even be asked for; `method` need not exist.
+/// Returns the failure reply of an operation that could not even be asked for; `method` need not exist.
 /// [`Error::new`] has an example.
 #[must_use]
 pub fn refusal(method: &str, error: &Error) -> String {
@@ -331,7 +338,7 @@ fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
     of(&mut settings.into_generator())
 }
 
-/// Reads a parameter struct; an unknown key is named together with the nearest known one.
+/// Reads a parameter struct; names an unknown key together with the nearest known one.
 pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>) -> Result<P> {
     let keys: Vec<String> = params.keys().cloned().collect();
     serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
@@ -367,7 +374,7 @@ struct Success<'a, R> {
     success: bool,
     method: &'a str,
     category: &'a str,
-    /// Null, and there at all, only where existing dashboards print it.
+    /// Present, as null, only where existing dashboards print it.
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<()>,
     #[serde(flatten)]
@@ -375,7 +382,7 @@ struct Success<'a, R> {
     source: &'a str,
 }
 
-/// The JSON of a success.
+/// Returns the JSON of a success.
 pub(crate) fn success<R: Serialize>(method: &str, reply: &R) -> Result<String> {
     let envelope = Success {
         success: true,
@@ -398,7 +405,7 @@ pub(crate) fn success<R: Serialize>(method: &str, reply: &R) -> Result<String> {
     Ok(json)
 }
 
-/// The JSON of a failure of a call that would have answered with `reply`: its top-level arrays
+/// Returns the JSON of a failure of a call that would have answered with `reply`: its top-level arrays
 /// are there, empty, so that a caller which only iterates needs no special case.
 pub(crate) fn failure(method: &str, error: &Error, reply: &Schema) -> String {
     let mut json = Map::new();
@@ -417,7 +424,7 @@ pub(crate) fn failure(method: &str, error: &Error, reply: &Schema) -> String {
     Value::Object(json).to_string()
 }
 
-/// [`failure`] for a function outside the catalogue.
+/// Returns a [`failure`] for a function outside the catalogue.
 pub(crate) fn failure_of<R: JsonSchema>(method: &str, error: &Error) -> String {
     failure(method, error, &schema(R::json_schema))
 }
@@ -463,7 +470,7 @@ mod tests {
             assert_eq!(op.takes_cancel_token(), has, "{}", op.name);
         }
         assert!(find("connect_peer").unwrap().takes_cancel_token());
-        // The compiler can say so: each call that acts asks, and a schema takes longer than many a call.
+        // Asserted while compiling: each call that acts asks this, and a schema takes longer than many a call.
         const _: () = assert!(!CATALOGUE[0].takes_cancel_token());
     }
 

@@ -1,4 +1,4 @@
-//! What peerkit needs of the operating system that the standard library doesn't give: threads
+//! The parts of the operating system that peerkit needs and the standard library doesn't give: threads
 //! that leave the host program's signals alone, a stamp that a fork wipes, a descriptor that can be
 //! polled, and polling. The only `unsafe` outside `ffi`.
 #![allow(unsafe_code)]
@@ -23,14 +23,14 @@ pub(crate) fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Jo
     })
 }
 
-/// As [`spawn`], for a thread that does what callers' threads do: it may call into peerkit and wait,
+/// Starts a thread as [`spawn`] does, for what callers' threads do: it may call into peerkit and wait,
 /// and nothing of peerkit's own ever waits for it without a deadline.
 pub(crate) fn spawn_caller(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let _mask = SignalMask::block_asynchronous();
     Builder::new().name(name.to_owned()).spawn(body).map(drop)
 }
 
-/// Whether the calling thread is one of ours; a blocking call from it would wait for itself.
+/// Tells whether the calling thread is one of ours; a blocking call from it would wait for itself.
 pub(crate) fn on_our_thread() -> bool {
     OURS.get()
 }
@@ -76,17 +76,17 @@ impl SignalMask {
     }
 }
 
-/// The user whose rights this process has.
+/// Returns the user whose rights this process has.
 #[cfg(unix)]
 pub(crate) fn effective_uid() -> u32 {
     // SAFETY: takes nothing, and always succeeds.
     unsafe { libc::geteuid() }
 }
 
-/// Whether there is a process of this number, as far as this one can see.
+/// Tells whether there is a process of this number, as far as this one can see.
 #[cfg(unix)]
 pub(crate) fn process_exists(pid: u32) -> bool {
-    // 0 and what is negative would be groups of processes.
+    // 0 and negative numbers would be groups of processes.
     let Some(pid) = i32::try_from(pid).ok().filter(|pid| *pid > 0) else {
         return false;
     };
@@ -95,7 +95,7 @@ pub(crate) fn process_exists(pid: u32) -> bool {
     found || io::Error::last_os_error().raw_os_error() == Some(libc::EPERM)
 }
 
-/// It may be; here the system isn't asked.
+/// Says that it may be: here the system isn't asked.
 #[cfg(not(unix))]
 pub(crate) fn process_exists(_: u32) -> bool {
     true
@@ -108,24 +108,23 @@ pub(crate) struct Polled(libc::pollfd);
 
 #[cfg(unix)]
 impl Polled {
-    /// For something to read, or its end.
+    /// Waits for something to read, or for the end.
     pub(crate) fn readable(fd: i32) -> Self {
         Polled(libc::pollfd { fd, events: libc::POLLIN, revents: 0 })
     }
 
-    /// For nothing but its end: the other side has closed both directions.
+    /// Waits for nothing but the end: the other side has closed both directions.
     pub(crate) fn hung_up(fd: i32) -> Self {
         Polled(libc::pollfd { fd, events: 0, revents: 0 })
     }
 
-    /// Whether it has come about.
+    /// Tells whether it has happened.
     pub(crate) fn happened(&self) -> bool {
         self.0.revents != 0
     }
 }
 
-/// Waits until something has come about at one of the descriptors, or the time is over; none: for
-/// ever.
+/// Waits until something has happened at one of the descriptors or the timeout is over; without one, for ever.
 #[cfg(unix)]
 pub(crate) fn poll(polled: &mut [Polled], timeout: Option<std::time::Duration>) -> io::Result<()> {
     let millis = timeout.map_or(-1, |left| i32::try_from(left.as_millis()).unwrap_or(i32::MAX));
@@ -166,7 +165,7 @@ impl ForkStamp {
         STAMP_PID.store(std::process::id(), Ordering::Release);
     }
 
-    /// Whether this process is a forked child of the one that called [`set`](Self::set).
+    /// Tells whether this process is a forked child of the one that called [`set`](Self::set).
     pub(crate) fn forked() -> bool {
         let pid = STAMP_PID.load(Ordering::Acquire);
         if pid == 0 {
@@ -222,7 +221,7 @@ pub(crate) struct Flag(std::os::fd::OwnedFd);
 
 #[cfg(target_os = "linux")]
 impl Flag {
-    /// A lowered flag: close-on-exec and non-blocking.
+    /// Makes a lowered flag: close-on-exec and non-blocking.
     pub(crate) fn new() -> io::Result<Self> {
         use std::os::fd::FromRawFd;
         // SAFETY: takes no pointers.
@@ -250,7 +249,7 @@ impl Flag {
         unsafe { libc::read(self.raw(), count.as_mut_ptr().cast(), count.len()) };
     }
 
-    /// The descriptor's number.
+    /// Returns the descriptor's number.
     pub(crate) fn raw(&self) -> i32 {
         use std::os::fd::AsRawFd;
         self.0.as_raw_fd()

@@ -1,8 +1,8 @@
 //! The process's one manager: the slot that holds it, and start, current and stop.
 //!
-//! `SLOT` is the only global of peerkit beside the fork stamp (`os`) and the table of handles
-//! (`ffi`). Any number of threads may start at once: the first makes the slot `Starting` and does
-//! the work, the others wait for what becomes of it.
+//! `SLOT` is the only global of peerkit beside the fork stamp (`os`), the counter of handles (`handle`)
+//! and C's table of event subscriptions (`ffi`). Any number of threads may start at once: the first
+//! makes the slot `Starting` and does the work, the others wait for its outcome.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -25,7 +25,7 @@ struct Slot {
 
 enum Occupant {
     Nobody,
-    /// The run with this handle is on its way; abandoned, it is to end instead of serving.
+    /// The run with this handle is on its way; once abandoned, it ends instead of serving.
     Starting {
         handle: u64,
         abandoned: bool,
@@ -39,8 +39,8 @@ fn slot() -> &'static Slot {
     SLOT.get_or_init(|| Slot { occupant: Mutex::new(Occupant::Nobody), changed: Condvar::new() })
 }
 
-/// Refuses a call in a forked child or from a thread of our own. First of all in every call: in a
-/// forked child a lock may be held by a thread that doesn't exist.
+/// Refuses a call in a forked child or from a thread of our own. Comes first in every call: in a forked
+/// child a lock may be held by a thread that doesn't exist.
 pub(crate) fn check_caller() -> Result<()> {
     if os::ForkStamp::forked() {
         return Err(Error::new(
@@ -57,13 +57,13 @@ pub(crate) fn check_caller() -> Result<()> {
     Ok(())
 }
 
-/// What a start found or made.
+/// The run that a start found or made.
 pub(crate) struct Start {
     pub run: Arc<Run>,
     pub already_running: bool,
 }
 
-/// Gives this process's manager, starting it where none runs.
+/// Returns this process's manager, starting it where none runs.
 pub(crate) fn start(config: &Config, deadline: Instant) -> Result<Start> {
     check_caller()?;
     os::ForkStamp::set();
@@ -119,7 +119,7 @@ fn start_anew(handle: u64, config: &Config, deadline: Instant) -> Result<Start> 
     Ok(Start { run, already_running: false })
 }
 
-/// Called by a run's thread when the run is up. False where nobody waits for it any more.
+/// Puts a run that is up in the slot; called by its thread. False where nobody waits for it any more.
 fn occupy(run: &Arc<Run>) -> bool {
     let slot = slot();
     let mut occupant = slot.occupant.lock();
@@ -144,7 +144,7 @@ fn abandon(handle: u64) -> Result<Arc<Run>> {
     Err(timed_out("peerkit did not start in time"))
 }
 
-/// Called at the very end of a run's thread. A dead run stays, until it is stopped.
+/// Empties the slot at the very end of a run's thread. A dead run stays, until it is stopped.
 fn free(handle: u64) {
     let slot = slot();
     let mut occupant = slot.occupant.lock();
@@ -159,7 +159,7 @@ fn free(handle: u64) {
     slot.changed.notify_all();
 }
 
-/// The running manager.
+/// Returns the running manager.
 pub(crate) fn current() -> Result<Arc<Run>> {
     check_caller()?;
     let slot = slot();
@@ -173,7 +173,7 @@ pub(crate) fn current() -> Result<Arc<Run>> {
     }
 }
 
-/// The run of a handle, if it is the present one; `invalid_handle` for any other.
+/// Returns the run of a handle, if it is the present one; `invalid_handle` for any other.
 pub(crate) fn find(handle: u64) -> Result<Arc<Run>> {
     check_caller()?;
     match &*slot().occupant.lock() {
@@ -210,7 +210,7 @@ fn clear_dead(run: &Run) {
     slot.changed.notify_all();
 }
 
-/// The thread's last act comes after its run is `Stopped`; a stop that has returned means that
+/// Waits for the thread's last act, which comes after its run is `Stopped`: once a stop has returned,
 /// the thread's resources are free too.
 fn wait_until_free(run: &Run, deadline: Instant) -> Result<()> {
     let slot = slot();

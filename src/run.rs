@@ -25,9 +25,9 @@ use crate::{Multiaddr, addr, clock, control, log, os};
 
 /// The peer book's file in the data directory.
 const BOOK_FILE: &str = "book.redb";
-/// The bootstrap list's.
+/// The bootstrap list's file in the data directory.
 const BOOTSTRAP_FILE: &str = "bootstrap_peers.txt";
-/// How long the end of a run may take to write what was observed.
+/// The time that the end of a run may take to write what was observed.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A run, from its start to its end and beyond: handles to it outlive it.
@@ -56,14 +56,14 @@ impl Run {
         self.state_changed.notify_all();
     }
 
-    /// The run is over.
+    /// Ends the run: sets its last state and publishes `stopped`.
     fn end(&self, state: State) {
         self.set_state(state);
         let code = if state == State::Dead { ErrorKind::Dead } else { ErrorKind::Closed };
         self.shared.hub.publish(None, EventKind::Stopped { code });
     }
 
-    /// What went wrong at the end.
+    /// Returns what went wrong at the end.
     pub(crate) fn end_warnings(&self) -> Vec<String> {
         self.end_warnings.lock().clone()
     }
@@ -83,7 +83,7 @@ impl Run {
         let _ = self.commands.send(Command::Stop);
     }
 
-    /// Asks the run to end and waits for that until `deadline`. Gives the state it then has.
+    /// Asks the run to end and waits for that until `deadline`. Returns the state it then has.
     pub(crate) fn stop(&self, deadline: Instant) -> State {
         let mut state = self.state.lock();
         if *state == State::Running {
@@ -134,14 +134,14 @@ fn is_busy(error: Error) -> bool {
     error.kind() == ErrorKind::Busy
 }
 
-/// Whom a run's thread tells of its start and its end.
+/// The callbacks by which a run's thread tells of its start and its end.
 pub(crate) struct Host {
     pub handle: u64,
-    /// Gets the run, or why there is none.
+    /// Gets the run, or the reason there is none.
     pub ready: Sender<Result<Arc<Run>>>,
-    /// The run is up. False where it is not wanted any more and is to end at once.
+    /// Called when the run is up. False where it is not wanted any more and is to end at once.
     pub started: fn(&Arc<Run>) -> bool,
-    /// The very last thing the thread does.
+    /// Called as the very last thing the thread does.
     pub ended: fn(u64),
 }
 
@@ -149,7 +149,7 @@ pub(crate) struct Host {
 pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
     let body = move || {
         let (started, sessions) = (OnceCell::new(), OnceCell::new());
-        // Whatever a panic leaves half done is dropped by the unwinding or told as dead.
+        // Unwinding drops what a panic leaves half done; the start fails, or the run ends as dead.
         let life = catch_unwind(AssertUnwindSafe(|| live(&config, &host, &started, &sessions)));
         match (life, started.get()) {
             (Ok(Ok(state)), Some(run)) => run.end(state),
@@ -158,7 +158,7 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
             (_, Some(run)) => run.end(State::Dead),
             (Ok(Ok(_)), None) => {}
         }
-        // They have heard of the end as everybody has; now they go.
+        // The sessions have passed on the end of the run; now they close.
         sessions.get().inspect(|sessions: &&Arc<control::Sessions>| sessions.finish());
         (host.ended)(host.handle);
     };
@@ -168,7 +168,7 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
     })
 }
 
-/// The life of a run, from opening its directory to giving it back. Gives the state to end in.
+/// Runs from opening the directory to giving it back; returns the state to end in.
 fn live(
     config: &Config,
     host: &Host,
@@ -176,7 +176,7 @@ fn live(
     sessions: &OnceCell<Arc<control::Sessions>>,
 ) -> Result<State> {
     let Opened { settings, data_dir, keypair } = config::open(config)?;
-    // Before anything that takes long: whoever connects meanwhile waits for the start to be over.
+    // Opened before anything that takes long: a client that connects meanwhile waits for the start to be over.
     let found_by = data_dir.as_ref().filter(|_| settings.control_socket);
     let control = found_by.map(control::Server::open).transpose()?;
     control.iter().for_each(|control| drop(sessions.set(control.sessions())));
@@ -215,7 +215,7 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
     store.spawn(Arc::clone(book), os::spawn)
 }
 
-/// What a node is started with.
+/// The parts that a node is started with.
 struct Node<'a> {
     shared: &'a Arc<Shared>,
     keypair: &'a Keypair,
@@ -231,7 +231,7 @@ fn serve(
     control: Option<&control::Server>,
 ) -> Result<State> {
     let shared = Arc::clone(node.shared);
-    // A panic before there is a run is the start's failure, one after it the run's death.
+    // A panic before there is a run fails the start; one after it ends the run as dead.
     let served = catch_unwind(AssertUnwindSafe(|| bind_and_run(host, started, node, control)));
     match served {
         Ok(ended) => ended?,

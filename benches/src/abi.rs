@@ -1,4 +1,4 @@
-//! libpeerkit as a C program has it: loaded from the shared library, called by C functions.
+//! libpeerkit as a C program uses it: loaded from the shared library, called by C functions.
 #![allow(unsafe_code)] // Calling C functions is what this is about.
 
 use std::ffi::{CStr, CString, c_char, c_void};
@@ -25,14 +25,14 @@ type Free = unsafe extern "C" fn(*mut c_char);
 
 /// The deadline of every call that has one.
 const TIMEOUT_MS: u32 = 60_000;
-/// Names the library to measure, where it isn't the one of this build.
+/// The variable that names the library to measure, where it isn't the one of this build.
 const LIBRARY_VARIABLE: &str = "PEERKIT_LIB";
 
 /// A started manager.
 pub struct Node {
     lib: Lib,
     handle: u64,
-    /// What `peerkit_start` answered.
+    /// The reply of `peerkit_start`.
     pub started: Value,
 }
 
@@ -82,12 +82,12 @@ impl Drop for Reply {
 }
 
 impl Reply {
-    /// Whether it is a success, told as plain C tells it.
+    /// Tells whether it is a success, as plain C tells it.
     pub fn success(&self) -> bool {
         self.starts_with("{\"success\":true")
     }
 
-    /// The JSON of a success.
+    /// Reads the JSON of a success.
     pub fn json(&self) -> Result<Value> {
         if !self.success() {
             return Err(format!("peerkit: {}", &**self).into());
@@ -166,7 +166,7 @@ impl Node {
         self.lib.reply(unsafe { (self.lib.cancel)(self.handle, token) })
     }
 
-    /// A subscription to events.
+    /// Subscribes to events.
     pub fn events(&self, options: &CStr) -> Result<Events<'_>> {
         let mut handle = 0;
         // SAFETY: the options are a string, and the handle may be written.
@@ -241,7 +241,7 @@ fn find(library: *mut c_void, name: &CStr) -> Result<*mut c_void> {
     Ok(address)
 }
 
-/// The library beside this program, or the one the environment names.
+/// Returns the library beside this program, or the one the environment names.
 pub fn library_path() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(LIBRARY_VARIABLE) {
         return Ok(path.into());

@@ -1,4 +1,4 @@
-//! The processes the driver starts, and what the kernel tells of them.
+//! The processes the driver starts, and the kernel's figures of them.
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use crate::netns::Host;
 /// `high_water` is three quarters of `max_connections`.
 const LIMITS: &str = r#"{"max_connections":20000,"low_water":0,"max_pending":10000,"max_inbound_per_s":100000,"max_peers":2000000}"#;
 
-/// A process that is told what to do by lines of JSON. It is killed when dropped.
+/// A process that takes commands as lines of JSON. It is killed when dropped.
 pub struct Child {
     process: std::process::Child,
     input: ChildStdin,
@@ -37,7 +37,7 @@ impl Child {
         Ok(child)
     }
 
-    /// An embedding program with a manager on the loopback that listens at `listen`, by default
+    /// Starts an embedding program with a manager on the loopback that listens at `listen`, by default
     /// over TCP and QUIC.
     pub fn node(listen: Option<&str>, data_dir: Option<&str>) -> Result<Child> {
         let mut config = json!({ "profile": "offline" });
@@ -45,7 +45,7 @@ impl Child {
         Child::unlimited(listen, config)
     }
 
-    /// The same, taking part in a DHT. It dials nobody.
+    /// Starts the same, taking part in a DHT. It dials nobody.
     pub fn node_in_dht(listen: Option<&str>) -> Result<Child> {
         Child::unlimited(listen, json!({ "profile": "offline", "discovery": { "dht": "server" } }))
     }
@@ -58,28 +58,28 @@ impl Child {
         Child::node_with(&config.to_string())
     }
 
-    /// An embedding program with a manager of this configuration.
+    /// Starts an embedding program with a manager of this configuration.
     pub fn node_with(config: &str) -> Result<Child> {
         Child::node_at(None, config)
     }
 
-    /// The same on a host of its own, where one is given.
+    /// Starts the same on a host of its own, where one is given.
     pub fn node_at(host: Option<&Host>, config: &str) -> Result<Child> {
         let program = std::env::current_exe()?.with_file_name("bench-node");
         Child::spawn(inside(host, program).arg(config))
     }
 
-    /// This program in one of its other roles.
+    /// Starts this program in one of its other roles.
     pub fn role(arguments: &[&str]) -> Result<Child> {
         Child::role_at(None, arguments)
     }
 
-    /// The same on a host of its own, where one is given.
+    /// Starts the same on a host of its own, where one is given.
     pub fn role_at(host: Option<&Host>, arguments: &[&str]) -> Result<Child> {
         Child::spawn(inside(host, std::env::current_exe()?).args(arguments))
     }
 
-    /// `peerkit serve` on the loopback, which asks no token.
+    /// Starts `peerkit serve` on the loopback, which asks no token.
     pub fn server(data_dir: &str) -> Result<Child> {
         let config =
             json!({ "profile": "offline", "limits": serde_json::from_str::<Value>(LIMITS)? });
@@ -91,7 +91,7 @@ impl Child {
         Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
     }
 
-    /// A go-libp2p peer.
+    /// Starts a go-libp2p peer.
     pub fn go() -> Result<Child> {
         let default = "tests/interop/go/bin/interop".into();
         let program = std::env::var_os("PEERKIT_GO_PEER").map_or(default, PathBuf::from);
@@ -104,7 +104,8 @@ impl Child {
         self.answer().map_err(|error| format!("{command}: {error}").into())
     }
 
-    /// Sends a command, for whose answer [`answer`](Self::answer) waits: others may be asked meanwhile.
+    /// Sends a command, for the answer to which [`answer`](Self::answer) waits: others may get commands
+    /// meanwhile.
     pub fn send(&mut self, command: &Value) -> Result<()> {
         Ok(writeln!(self.input, "{command}")?)
     }
@@ -129,7 +130,7 @@ impl Child {
         Ok(())
     }
 
-    /// The first address it listens at that contains `part`, with its id.
+    /// Returns the first address it listens at that contains `part`, with its id.
     pub fn address(&self, part: &str) -> Result<String> {
         let addresses = self.ready["addrs"].as_array().into_iter().flatten();
         let found = addresses.filter_map(Value::as_str).find(|a| a.contains(part));
@@ -141,7 +142,7 @@ impl Child {
         line::text(&self.ready, "peer_id")
     }
 
-    /// Its memory in KiB: a line of /proc/PID/smaps_rollup such as "Rss" or "Anonymous".
+    /// Returns its memory in KiB: a line of /proc/PID/smaps_rollup such as "Rss" or "Anonymous".
     pub fn memory_kib(&self, what: &str) -> Result<f64> {
         let path = format!("/proc/{}/smaps_rollup", self.process.id());
         let text = std::fs::read_to_string(&path)?;
@@ -150,7 +151,7 @@ impl Child {
         Ok(number.ok_or_else(|| format!("no {what} in {path}"))?.parse()?)
     }
 
-    /// Processor time its threads have used, in seconds; of threads that have ended, nothing.
+    /// Returns the processor time its threads have used, in seconds; of threads that have ended, nothing.
     pub fn cpu_seconds(&self) -> Result<f64> {
         let mut ns = 0.0;
         for task in std::fs::read_dir(format!("/proc/{}/task", self.process.id()))? {
@@ -162,7 +163,7 @@ impl Child {
     }
 }
 
-/// A program, on a host of its own where one is given.
+/// Returns the command of a program, on a host of its own where one is given.
 fn inside(host: Option<&Host>, program: PathBuf) -> Command {
     match host {
         Some(host) => host.command(program),
@@ -200,7 +201,7 @@ impl Drop for Scratch {
     }
 }
 
-/// Says on standard error what is going on.
+/// Writes progress to standard error.
 pub fn progress(text: &str) {
     eprintln!("bench: {text}");
 }

@@ -2,12 +2,12 @@
 //! that counts a thread's own time.
 #![allow(unsafe_code)]
 
-/// Nanoseconds that rise in all processes of this machine alike.
+/// Returns nanoseconds that rise in all processes of this machine alike.
 pub fn shared_ns() -> u64 {
     read(libc::CLOCK_MONOTONIC)
 }
 
-/// Processor time this thread has used, in nanoseconds.
+/// Returns the processor time this thread has used, in nanoseconds.
 pub fn thread_ns() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }

@@ -14,12 +14,12 @@ const DIALS: u64 = 100;
 /// Dials before anything is measured.
 const WARM_UP: u64 = 20;
 
-/// One who dials, and one to be dialled.
+/// A dialler, and a peer to be dialled.
 struct Contender {
     who: &'static str,
     dialer: usize,
     target: String,
-    /// Whom it is compared with: the contender at that place.
+    /// The place of the contender it is compared with.
     reference: usize,
     rounds: Rounds,
     inside: Vec<f64>,
@@ -123,7 +123,7 @@ fn table(contenders: &[Contender]) -> Section {
     section
 }
 
-/// An answer's number.
+/// Returns an answer's number.
 pub fn number(answer: &Value, key: &str) -> f64 {
     answer[key].as_f64().unwrap_or(f64::NAN)
 }

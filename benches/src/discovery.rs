@@ -1,5 +1,4 @@
-//! Part "discovery": how long it takes until every node of a new network knows all others, and what
-//! that costs.
+//! Part "discovery": the time until every node of a new network knows all others, and its cost.
 
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use crate::nets::{By, Net};
 use crate::stats::median;
 use crate::table::{Section, amount, duration, times};
 
-/// Sizes, and how often each is tried.
+/// Sizes, and the number of rounds of each.
 const SIZES: [(usize, usize); 3] = [(5, 3), (20, 3), (50, 2)];
 const CONTENDERS: [(By, &str); 4] = [
     (By::RawDht, "raw rust-libp2p, DHT"),
@@ -22,12 +21,12 @@ const CONTENDERS: [(By, &str); 4] = [
 ];
 /// Multicast is for networks of this size.
 const MOST_BY_MDNS: usize = 20;
-/// Who doesn't know all by then is told so.
+/// A node that doesn't know all by then is reported so.
 const PATIENCE: Duration = Duration::from_secs(75);
-/// After this the rest is measured: what is dialled because of what was found has been.
+/// The time after which the rest is measured: by then the peers found have been dialled.
 const SETTLE: Duration = Duration::from_secs(2);
 
-/// What came of some rounds of one contender at one size.
+/// The outcome of some rounds of one contender at one size.
 #[derive(Default)]
 struct Outcome {
     /// The last node's time, and the median node's.

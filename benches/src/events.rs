@@ -1,5 +1,4 @@
-//! Part "events": how long an event takes from the swarm to the reader, and what publishing and reading
-//! cost.
+//! Part "events": the time of an event from the swarm to the reader, and the cost of publishing and reading.
 
 use serde_json::{Value, json};
 
@@ -14,19 +13,19 @@ const ROUNDS: usize = 10;
 /// second.
 const MESSAGES: u64 = 150;
 const PAUSE_US: u64 = 6_000;
-/// Events published in a turn beside so many subscriptions.
+/// Events published in a turn beside each of these numbers of subscriptions.
 const PUBLISHED: u64 = 600;
 const SUBSCRIPTIONS: [u64; 4] = [0, 1, 100, 1_000];
-/// Less than this is told as nothing.
+/// A smaller figure is shown as nothing.
 const NOISE_NS: f64 = 500.0;
-/// Enough to fill what a subscription holds.
+/// The events that fill a subscription's queue.
 const FILL: u64 = 4_500;
 
 pub fn run() -> Result<Vec<Section>> {
     Ok(vec![latency()?, cost()?])
 }
 
-/// One who hears, on a topic that nobody else does.
+/// A reader on a topic that nobody else uses.
 struct Hearer {
     name: &'static str,
     child: Child,
@@ -100,11 +99,11 @@ fn latency() -> Result<Section> {
     Ok(section)
 }
 
-/// Medians of what publishing costs beside one number of subscriptions.
+/// Medians of the cost of publishing beside one number of subscriptions.
 #[derive(Default)]
 struct Cost {
     ours: Vec<f64>,
-    /// Beside subscriptions to other kinds of events.
+    /// The cost beside subscriptions to other kinds of events.
     others: Vec<f64>,
     channels: Vec<f64>,
 }
@@ -123,12 +122,12 @@ fn cost() -> Result<Section> {
     };
     for round in 1..=ROUNDS {
         progress(&format!("events, publishing, round {round} of {ROUNDS}"));
-        // The event whose like the channels carry; and a queue read from the full.
+        // One such event is in the channels too; and a full queue is read here.
         let one = publish(&mut node, 1, json!({}), FILL)?;
         read.push(number(&one["read"], "ns"));
         bytes = number(&one["read"], "bytes");
         for (subscriptions, cost) in SUBSCRIPTIONS.into_iter().zip(&mut costs) {
-            // With `since` the queues begin full, as far as what is kept reaches.
+            // With `since` the queues begin full, as far as the history reaches.
             let ours = publish(&mut node, subscriptions, json!({ "since": 0 }), PUBLISHED)?;
             cost.ours.push(number(&ours, "publish_ns"));
             let kinds = json!({ "kinds": ["dial_failed"] });
@@ -176,7 +175,7 @@ fn cost_table(costs: &[Cost], [read, least_read]: [&[f64]; 2], bytes: f64) -> Se
         };
         let [ours, channels, others] =
             [beyond(|cost| &cost.ours), beyond(|cost| &cost.channels), beyond(|cost| &cost.others)];
-        // What one subscription costs drowns in what a call does.
+        // The cost of one subscription drowns in the cost of a call.
         let told = |ns: f64| if ns < NOISE_NS { "-".to_owned() } else { us(ns) };
         section.row([
             format!("publishing to {}", count(subscriptions)),

@@ -1,5 +1,5 @@
-//! Part "http": list_peers over HTTP, by clients that keep their connections, beside the same call through the C
-//! ABI by as many threads. The clients run in the driver and share the processors with what they ask.
+//! Part "http": list_peers over HTTP, by clients that keep their connections, beside the same call through
+//! the C ABI by as many threads. The clients run in the driver and share the processors with the server.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
@@ -23,7 +23,7 @@ const RECORDS: u64 = 1_000;
 const CLIENTS: [u64; 3] = [1, 8, 64];
 const TARGET: &str = "/api/peers/list?limit=50";
 const OPTIONS: &str = r#"{"limit":50}"#;
-/// How long a turn takes where PEERKIT_BENCH_HTTP_MS doesn't say.
+/// The time of a turn, unless PEERKIT_BENCH_HTTP_MS says otherwise.
 const TURN_MS: u64 = 2_000;
 
 pub fn run() -> Result<Vec<Section>> {
@@ -95,7 +95,7 @@ pub fn run() -> Result<Vec<Section>> {
     Ok(vec![section])
 }
 
-/// Lets so many threads do something again and again, for so long.
+/// Lets `threads` threads repeat some work for `ms` milliseconds.
 pub fn at_once<W: FnMut() -> Result<()>>(
     threads: u64,
     ms: u64,
@@ -149,7 +149,7 @@ impl Client {
         })
     }
 
-    /// Sends a request and reads the reply, which must be a success; its length.
+    /// Sends a request and reads the reply, which must be a success; returns its length.
     fn ask(&mut self, method: &str, target: &str, body: &str) -> Result<usize> {
         let head = format!(
             "{method} {target} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
@@ -178,13 +178,13 @@ impl Client {
     }
 }
 
-/// Where the program is.
+/// Returns the path of the program.
 pub fn program() -> Result<PathBuf> {
     let named = std::env::var_os("PEERKIT_PROGRAM").map(PathBuf::from);
     Ok(named.unwrap_or(std::env::current_exe()?.with_file_name("peerkit")))
 }
 
-/// The node's side of it.
+/// Measures the same in a node: threads that call list_peers through the C ABI.
 pub fn pages_at_once(node: &crate::abi::Node, command: &Value) -> Result<Value> {
     let options = std::ffi::CString::new(line::text(command, "options")?)?;
     at_once(line::number(command, "threads")?, line::number(command, "ms")?, || {

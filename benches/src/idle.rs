@@ -1,4 +1,5 @@
-//! Part "idle": what a node that nobody uses sends, hears and computes in an hour, by profile.
+//! Part "idle": the packets that a node nobody uses sends and receives in an hour, and its processor
+//! time, by profile.
 
 use std::time::Duration;
 
@@ -9,10 +10,10 @@ use crate::child::{Child, progress};
 use crate::netns::{Counters, Host, Switch};
 use crate::table::{Section, amount, duration, times};
 
-/// How long is measured; `PEERKIT_BENCH_IDLE_SECONDS` says otherwise. A node at rest asks the DHT once in that
-/// time, so a shorter one tells too little of it or too much.
+/// The time measured; `PEERKIT_BENCH_IDLE_SECONDS` overrides it. A node at rest asks the DHT once in
+/// that time, so a shorter one tells too little of it or too much.
 const SECONDS: u64 = 240;
-/// The beginning isn't idle: passes come to their longest rest by then.
+/// The time until a node is idle: passes come to their longest backoff by then.
 const SETTLE: Duration = Duration::from_secs(100);
 /// A profile, where None is raw rust-libp2p, and a name.
 type Kind = (Option<&'static str>, &'static str);
@@ -20,7 +21,7 @@ const RAW: Kind = (None, "raw rust-libp2p, the same protocols");
 const OFFLINE: Kind = (Some("offline"), "**peerkit, offline**");
 const LAN: Kind = (Some("lan"), "**peerkit, lan**");
 const INTERNET: Kind = (Some("internet"), "**peerkit, internet**");
-/// With how many neighbours each is measured.
+/// The numbers of neighbours with which each is measured.
 const SCENES: [(usize, &[Kind]); 3] =
     [(0, &[RAW, OFFLINE, LAN, INTERNET]), (4, &[RAW, OFFLINE, LAN, INTERNET]), (19, &[RAW, LAN])];
 
@@ -126,7 +127,7 @@ impl Scene {
         Ok((self.host.counters("eth0")?, self.node.cpu_seconds()?))
     }
 
-    /// What came since the beginning, so many times over.
+    /// Returns the traffic and the processor time since the beginning, multiplied by `factor`.
     fn since(&self, factor: f64) -> Result<(Counters, f64)> {
         let (before, cpu_before) = &self.before;
         let (now, cpu) = self.now()?;

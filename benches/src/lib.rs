@@ -1,12 +1,12 @@
-//! What the two programs of the benchmarks share.
+//! The code that the two programs of the benchmarks share.
 //!
 //! `bench` is the driver; `bench-node` is a process that embeds libpeerkit through its C ABI and
-//! nothing else, so that its memory is that of an embedding program. Everything that is measured runs
-//! in a process of its own and is told what to do by lines of JSON (`child`, `line`), on a network of
-//! its own where that can be had (`netns`, `nets`); `abi` is the C library, `load` and `readers` what
-//! programs do with it, `raw` and `member` plain rust-libp2p, `reference` the bare lock and JSON; `stats`
-//! and `table` say what came of it. The parts are in `connect`, `pages`, `reads`, `events`, `discovery`,
-//! `lookups`, `idle`, `memory` and `http`.
+//! nothing else, so that its memory is that of an embedding program. Everything measured runs in a
+//! process of its own and takes commands as lines of JSON (`child`, `line`), on a network of its own
+//! where that can be had (`netns`, `nets`); `abi` is the C library, `load` and `readers` the uses that
+//! programs make of it, `raw` and `member` plain rust-libp2p, `reference` the bare lock and JSON;
+//! `stats` and `table` show the outcome. The parts are in `connect`, `pages`, `reads`, `events`,
+//! `discovery`, `lookups`, `idle`, `memory` and `http`.
 
 pub mod abi;
 pub mod child;
@@ -34,5 +34,5 @@ pub mod reference;
 pub mod stats;
 pub mod table;
 
-/// Whatever went wrong ends the run; nobody handles it.
+/// Any error ends the run; nobody handles it.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

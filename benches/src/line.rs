@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::Result;
 
-/// Says what the process is, then serves commands.
+/// Writes the process's first line, then serves commands.
 pub fn serve(ready: &Value, mut command: impl FnMut(&Value) -> Result<Value>) -> Result<()> {
     say(ready)?;
     for line in std::io::stdin().lock().lines() {
@@ -27,19 +27,19 @@ fn say(value: &Value) -> Result<()> {
     Ok(out.flush()?)
 }
 
-/// A text of a command.
+/// Returns a text of a command.
 pub fn text<'a>(command: &'a Value, key: &str) -> Result<&'a str> {
     let value = command[key].as_str();
     value.ok_or_else(|| format!("{command}: `{key}` is missing").into())
 }
 
-/// A number of a command.
+/// Returns a number of a command.
 pub fn number(command: &Value, key: &str) -> Result<u64> {
     let value = command[key].as_u64();
     value.ok_or_else(|| format!("{command}: `{key}` is missing").into())
 }
 
-/// The texts of a list in a command.
+/// Returns the texts of a list in a command.
 pub fn texts<'a>(command: &'a Value, key: &str) -> impl Iterator<Item = &'a str> {
     command[key].as_array().into_iter().flatten().filter_map(Value::as_str)
 }

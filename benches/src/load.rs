@@ -1,5 +1,5 @@
-//! What goes on beside the reads: dials to servers that stay silent, searches, commits to disk; or,
-//! to tell waiting for a lock from waiting for a processor, threads that only turn.
+//! The load beside the reads: dials to servers that stay silent, searches, commits to disk; or, to tell
+//! waiting for a lock from waiting for a processor, threads that only turn.
 
 use std::ffi::CString;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,15 +12,15 @@ use crate::abi::Node;
 use crate::stats::Samples;
 use crate::{Result, line, records};
 
-/// Between two reads of the measuring threads: a reader that leaves the processor to others, as
-/// programs do.
+/// The time between two reads of the measuring threads: a reader that leaves the processor to others,
+/// as programs do.
 const PAUSE: Duration = Duration::from_micros(500);
 /// A token no call carries: `cancel` then is a way to the worker and back, and nothing else.
 const NO_TOKEN: u64 = 999_999_999;
-/// The first record that commits write; below it is what the fill made.
+/// The first record that commits write; those below it come from `fill`.
 const FIRST_COMMITTED: u64 = 10_000_000;
 
-/// Adds the records `from..to` with so many threads.
+/// Adds the records `from..to` with `threads` threads.
 pub fn fill(node: &Node, command: &Value) -> Result<Value> {
     let next = AtomicU64::new(line::number(command, "from")?);
     let to = line::number(command, "to")?;
@@ -61,7 +61,7 @@ fn add(node: &Node, n: u64) -> Result<()> {
     reply.success().then_some(()).ok_or_else(|| (*reply).into())
 }
 
-/// What goes on beside the measuring.
+/// The work beside the measuring.
 struct Load {
     /// Dials under way at any time, to `silent`.
     dials: u64,
@@ -148,7 +148,7 @@ pub fn measure(node: &Node, command: &Value) -> Result<Value> {
     }))
 }
 
-/// A connect that nobody answers. It ends at its deadline.
+/// Dials an address that never answers, until the deadline.
 fn dial_in_vain(node: &Node, n: u64, silent: &str) {
     let address = format!("{silent}/p2p/{}", records::peer_id(n));
     if let Ok(address) = CString::new(address) {
@@ -156,7 +156,7 @@ fn dial_in_vain(node: &Node, n: u64, silent: &str) {
     }
 }
 
-/// Calls until a moment, with pauses. What fails isn't counted.
+/// Calls until a moment, with pauses. Failures aren't counted.
 fn paced(until: Instant, call: impl Fn() -> bool) -> Samples {
     let mut samples = Samples::default();
     while Instant::now() < until {

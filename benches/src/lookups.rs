@@ -1,4 +1,4 @@
-//! Part "lookups": how long it takes to find out where a peer is, in a DHT of peerkit's nodes.
+//! Part "lookups": the time to find out where a peer is, in a DHT of peerkit's nodes.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -16,14 +16,14 @@ use crate::{Result, line};
 const SIZES: [usize; 2] = [20, 50];
 /// Newcomers of each kind, each with a process and one look-up of its own.
 const NEWCOMERS: usize = 100;
-/// Look-ups by members, all together, and by a raw one.
+/// Look-ups by all members together, and by a raw one.
 const BY_MEMBERS: usize = 200;
 const RESTARTS: usize = 30;
 /// Connections that nodes of the network seek: few, so that there are peers they aren't connected to.
 const LOW_WATER: u32 = 8;
 const PATIENCE: Duration = Duration::from_secs(75);
 
-/// What some look-ups came to.
+/// The outcome of some look-ups.
 #[derive(Default)]
 struct Outcome {
     took: Samples,
@@ -82,7 +82,7 @@ pub fn run() -> Result<Vec<Section>> {
         let known = Instant::now();
         let [raw, ours] = newcomers(&net)?;
         let [raw_member, members] = members(&mut net, known)?;
-        // The last, since it leaves addresses behind where nobody is any more.
+        // This comes last, since it leaves addresses behind where nobody is any more.
         let restarted = restarted(&mut net)?;
         let rows = [
             ("newcomer, raw rust-libp2p", &raw, Some(&raw)),
@@ -118,7 +118,8 @@ fn row(nodes: usize, name: &str, outcome: &Outcome, raw: Option<&Outcome>) -> [S
     ]
 }
 
-/// No pass but the first either, which would connect a node to those closest to it for 20 s.
+/// Returns a configuration with few connections: only the first pass is made, since each connects a
+/// node to those closest to it for 20 s.
 fn few_connections() -> Value {
     json!({ "limits": { "low_water": LOW_WATER }, "discovery_interval": 86_400 })
 }
@@ -130,7 +131,7 @@ fn client() -> Value {
     })
 }
 
-/// Through one node of the network to another, the n-th way.
+/// Returns an address in the network and the id of another node to look up, different for each `n`.
 fn pair(net: &Net, n: usize) -> Result<(String, String)> {
     let nodes = net.nodes.len();
     let from = n * 7 % nodes;
@@ -163,7 +164,7 @@ fn members(net: &mut Net, known: Instant) -> Result<[Outcome; 2]> {
     let targets: Vec<_> = (0..BY_MEMBERS).map(|n| pair(net, n)).collect::<Result<_>>()?;
     let targets: Vec<_> = targets.into_iter().map(|(_, target)| target).collect();
     raw.note(&member.ask(&json!({ "cmd": "find", "peers": targets }))?);
-    // What was dialled for the first pass is closed by then.
+    // The connections dialled for the first pass are closed by then.
     std::thread::sleep(Duration::from_secs(30).saturating_sub(known.elapsed()));
     let each = BY_MEMBERS / net.nodes.len();
     let ids = net.nodes.iter().map(|node| node.peer_id().map(str::to_owned));
@@ -182,7 +183,7 @@ fn members(net: &mut Net, known: Instant) -> Result<[Outcome; 2]> {
         }
         ours.note(&node.ask(&json!({ "cmd": "find", "peers": apart }))?);
     }
-    // Others are connected to them too, and some of those have gone without a word.
+    // Other nodes are connected to them too, and some of those have gone without a word.
     (raw.connected, ours.connected) = (f64::NAN, f64::NAN);
     Ok([raw, ours])
 }
@@ -197,7 +198,7 @@ fn restarted(net: &mut Net) -> Result<Outcome> {
     let all =
         json!({ "cmd": "await-peers", "n": net.nodes.len(), "ms": PATIENCE.as_millis() as u64 });
     node.ask(&all)?;
-    // Whom it dialled tells who it is.
+    // The peer it dialled identifies itself in this time.
     std::thread::sleep(Duration::from_secs(1));
     node.quit()?;
     let mut late = net.newcomer(json!({ "discovery": server, "bootstrap": bootstrap }))?;

@@ -1,6 +1,6 @@
 //! Plain rust-libp2p with the protocols that peerkit speaks: identify, ping, kad, gossipsub and
 //! request-response, each with its defaults, used as their documentation shows. One program for all
-//! comparisons: it joins a DHT, looks for peers, sends messages and hears them.
+//! comparisons: it joins a DHT, looks for peers, sends and receives messages.
 
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
@@ -21,10 +21,10 @@ use crate::raw::{self, Protocols};
 use crate::stats::Samples;
 use crate::{Result, clocks, line};
 
-/// The DHT's name, and the question's: peerkit's own, so that they meet.
+/// The names of the DHT and of the find-peer protocol: peerkit's own, so that they meet.
 const DHT: StreamProtocol = StreamProtocol::new("/peerkit/kad/1.0.0");
 const EXCHANGE: StreamProtocol = StreamProtocol::new("/peerkit/find-peer/1.0.0");
-/// How long to wait for others to hear of a subscription, and for messages.
+/// The time to wait for others to learn of a subscription, and for messages.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(NetworkBehaviour)]
@@ -63,23 +63,23 @@ impl Protocols for Full {
     }
 }
 
-/// A swarm that does as it is told between its own affairs.
+/// A swarm that obeys commands between its own affairs.
 struct Member {
     swarm: Swarm<Full>,
-    /// Of whom it has heard at all.
+    /// The peers it has received from any source.
     known: HashSet<PeerId>,
     identified: HashSet<PeerId>,
-    /// Queries of the DHT that are over, and whom they found.
+    /// Queries of the DHT that are over, and the peers they found.
     closest: Vec<(QueryId, Vec<PeerId>)>,
     joining: bool,
-    /// Made so far, by either side.
+    /// Connections made so far, by either side.
     connections: u64,
-    /// How old messages were when the swarm's loop had them.
+    /// The age of messages when the swarm's loop had them.
     in_loop: Samples,
     to_reader: Sender<u64>,
 }
 
-/// The role "member IP MODE [BOOTSTRAP]": MODE is "server" or "client", BOOTSTRAP a peer's address.
+/// Plays the role "member IP MODE [BOOTSTRAP]": MODE is "server" or "client", BOOTSTRAP a peer's address.
 pub fn serve(arguments: &[&str]) -> Result<()> {
     let [ip, mode, ref bootstrap @ ..] = *arguments else { return Err("member IP MODE".into()) };
     let runtime = raw::runtime()?;
@@ -129,7 +129,7 @@ pub fn serve(arguments: &[&str]) -> Result<()> {
     })
 }
 
-/// What a reader's thread hears of so many messages.
+/// Measures the age of `messages` messages in a reader's thread.
 fn hear(from_loop: &Receiver<u64>, messages: u64) -> Result<Value> {
     let mut samples = Samples::default();
     for _ in 0..messages {
@@ -238,7 +238,7 @@ impl Member {
         Ok(json!({}))
     }
 
-    /// Waits until so many peers are known.
+    /// Waits until `n` peers are known.
     async fn await_peers(&mut self, command: &Value) -> Result<Value> {
         let wanted = line::number(command, "n")? as usize;
         let limit = Duration::from_millis(line::number(command, "ms")?);
@@ -275,7 +275,7 @@ impl Member {
         Ok(summary)
     }
 
-    /// Sends messages that say when they were sent.
+    /// Sends messages that carry the time at which they were sent.
     async fn tell(&mut self, command: &Value) -> Result<Value> {
         let topic = IdentTopic::new(line::text(command, "topic")?).hash();
         let pause = Duration::from_micros(line::number(command, "pause_us")?);

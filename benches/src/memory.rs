@@ -1,4 +1,4 @@
-//! Part "memory": what a node, a record and a held connection take, and how long a start takes.
+//! Part "memory": the memory of a node, of a record and of a held connection, and the time of a start.
 
 use serde_json::json;
 
@@ -14,7 +14,7 @@ const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
 const STARTS: usize = 15;
 /// Inbound connections held.
 const HELD: u64 = 1_000;
-/// Records in the stored book that is opened, and how often.
+/// Records in the stored book that is opened, and the number of openings.
 const STORED: u64 = 100_000;
 const OPENINGS: usize = 5;
 const FILLING_THREADS: u64 = 64;
@@ -122,7 +122,7 @@ fn memory() -> Result<Section> {
     Ok(section)
 }
 
-/// One whose memory is measured, and who connects to it.
+/// A node whose memory is measured, and a crowd that connects to it.
 struct Contender {
     name: &'static str,
     bold: &'static str,
@@ -167,7 +167,7 @@ fn now(child: &Child) -> Result<(f64, f64)> {
     Ok((child.memory_kib("Rss")?, child.memory_kib("Anonymous")?))
 }
 
-/// The median of a few processes a second after their start.
+/// Returns the median of a few processes a second after their start.
 fn idle(start: impl Fn() -> Result<Child>) -> Result<(f64, f64)> {
     let (mut resident, mut anonymous) = (Vec::new(), Vec::new());
     for _ in 0..3 {
@@ -191,7 +191,7 @@ fn since(child: &Child, before: (f64, f64)) -> Result<(f64, f64)> {
 
 fn records_kib(records: u64) -> Result<(f64, f64)> {
     let mut node = Child::node(None, None)?;
-    // What the first calls touch of code and heap isn't the records'.
+    // The first calls touch code and heap that isn't the records'.
     node.ask(&json!({ "cmd": "fill", "from": 0, "to": 100, "threads": 1 }))?;
     let before = now(&node)?;
     node.ask(&json!({ "cmd": "fill", "from": 100, "to": records + 100, "threads": 1 }))?;
@@ -201,7 +201,7 @@ fn records_kib(records: u64) -> Result<(f64, f64)> {
 fn held_kib(holder: Child, crowd: &str, part: &str) -> Result<(f64, f64)> {
     let mut crowd = Child::role(&[crowd])?;
     let address = holder.address(part)?;
-    // The first connections are paid for once.
+    // The first connections cost more than later ones: they are made before the measurement.
     crowd.ask(&json!({ "cmd": "crowd", "addr": address, "n": 10 }))?;
     settle(1);
     let before = now(&holder)?;
@@ -227,7 +227,7 @@ fn opening() -> Result<Section> {
         fresh.quit()?;
         let stored = Child::node(None, Some(&scratch.path()))?;
         took[1].push(number(&stored.ready, "start_us"));
-        // Killed, not stopped: the next start has to repair.
+        // The node is killed, not stopped: the next start has to repair.
         drop(stored);
         let killed = Child::node(None, Some(&scratch.path()))?;
         took[2].push(number(&killed.ready, "start_us"));

@@ -1,6 +1,6 @@
 //! Networks of their own for measurements: hosts, which are network namespaces, on a switch, which is a
-//! bridge in another one. What a host's counters count was sent by the programs in it: it has no IPv6, of
-//! which the kernel would speak by itself, and no name server that answers. (ARP counts, and IGMP's reports.)
+//! bridge in another one. A host's counters count what the programs in it sent: it has no IPv6, of which
+//! the kernel would speak by itself, and no name server that answers. (ARP counts, and IGMP's reports.)
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -28,7 +28,7 @@ pub struct Host {
     _switch: Arc<Holder>,
 }
 
-/// What went through an interface: bytes with all headers.
+/// The traffic through an interface: bytes with all headers.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Counters {
     pub bytes_in: f64,
@@ -37,13 +37,13 @@ pub struct Counters {
 }
 
 impl Switch {
-    /// Fails where the machine doesn't permit it.
+    /// Makes a switch. Fails where the machine doesn't permit it.
     pub fn new() -> Result<Switch> {
         let holder = Holder::new(&[QUIET, BRIDGE, NO_NAMES].concat())?;
         Ok(Switch { holder: Arc::new(holder), ports: 0 })
     }
 
-    /// A further host, at the next address of 10.77.0.0/24.
+    /// Makes a further host, at the next address of 10.77.0.0/24.
     pub fn host(&mut self) -> Result<Host> {
         let holder = self.holder.neighbour(QUIET)?;
         self.ports += 1;
@@ -57,14 +57,14 @@ impl Switch {
 }
 
 impl Host {
-    /// Any program, inside.
+    /// Returns a command that runs any program, inside.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.holder.enter();
         command.arg("--").arg(program);
         command
     }
 
-    /// What has gone through its interface `lo` or `eth0`.
+    /// Returns the traffic through its interface `lo` or `eth0`.
     pub fn counters(&self, interface: &str) -> Result<Counters> {
         let numbers = self.holder.counters(interface)?;
         let number = |at: usize| numbers.get(at).map_or(f64::NAN, |number| *number as f64);

@@ -9,10 +9,10 @@ use crate::connect::number;
 use crate::netns::{Counters, Host, Switch};
 use crate::{Result, clocks};
 
-/// By what the nodes of a network find one another.
+/// The way in which the nodes of a network discover one another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
-    /// raw rust-libp2p's kad.
+    /// The kad of raw rust-libp2p.
     RawDht,
     Dht,
     DhtAndGossip,
@@ -25,14 +25,14 @@ pub struct Net {
     pub nodes: Vec<Child>,
     hosts: Vec<Host>,
     by: By,
-    /// What the configurations of its peerkit nodes have besides.
+    /// Keys that the configurations of its peerkit nodes have besides.
     keys: Value,
-    /// When the start of the last one began.
+    /// The time at which the start of the last one began.
     pub begun_ns: u64,
 }
 
 impl Net {
-    /// Starts so many nodes with these keys of the configuration besides, one after the other; all know
+    /// Starts `nodes` nodes with these keys of the configuration besides, one after the other; all know
     /// the first one's address, except by mDNS.
     pub fn start(by: By, nodes: usize, keys: Value) -> Result<Net> {
         let mut net = Net { nodes: Vec::new(), hosts: Vec::new(), by, keys, begun_ns: 0 };
@@ -78,13 +78,13 @@ impl Net {
         }
     }
 
-    /// A further peerkit node of profile lan, on the loopback where the others are.
+    /// Starts a further peerkit node of profile lan, on the loopback of the others.
     pub fn newcomer(&self, mut config: Value) -> Result<Child> {
         config["profile"] = json!("lan");
         self.peerkit(self.hosts.first(), "127.0.0.1", config)
     }
 
-    /// A further raw rust-libp2p node there, a "client" or "server" of the DHT.
+    /// Starts a further raw rust-libp2p node there, a "client" or "server" of the DHT.
     pub fn raw_newcomer(&self, mode: &str) -> Result<Child> {
         Child::role_at(self.hosts.first(), &["member", "127.0.0.1", mode])
     }
@@ -94,8 +94,8 @@ impl Net {
         Child::node_at(host, &config.to_string())
     }
 
-    /// Waits until each knows all others: when each did, in seconds from the start of the last one; None
-    /// for who still doesn't.
+    /// Waits until each knows all others; returns when each did, in seconds from the start of the last
+    /// one, or None for one that still doesn't.
     pub fn know_all(&mut self, patience: Duration) -> Result<Vec<Option<f64>>> {
         let others = self.nodes.len() - 1;
         let ms = patience.as_millis() as u64;
@@ -111,7 +111,7 @@ impl Net {
         answers.collect()
     }
 
-    /// What was sent so far, by all together; None where they aren't on a host of their own.
+    /// Counts the bytes sent so far by all together; None where they aren't on a host of their own.
     pub fn bytes_sent(&self) -> Result<Option<f64>> {
         let interface = if self.by == By::Mdns { "eth0" } else { "lo" };
         let counters = self.hosts.iter().map(|host| host.counters(interface));
@@ -119,13 +119,13 @@ impl Net {
         Ok((!counters.is_empty()).then(|| counters.iter().map(|host| host.bytes_out).sum()))
     }
 
-    /// Connections made so far by all together.
+    /// Counts the connections made so far by all together.
     pub fn connections(&mut self) -> Result<f64> {
         let made = self.nodes.iter_mut().map(|node| {
             let state = node.ask(&json!({ "cmd": "state" }))?;
             Ok(number(&state, "connections"))
         });
-        // Each has two ends.
+        // Each connection has two ends.
         Ok(made.sum::<Result<f64>>()? / 2.0)
     }
 }

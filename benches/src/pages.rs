@@ -14,22 +14,22 @@ const CONNECTED: u64 = 200;
 const ROUNDS: usize = 45;
 /// Calls in a turn.
 const CALLS: u64 = 100;
-/// What the Python manager needs for such a page at 100k records, and its records' number
-/// (shared/FACTS.md; it isn't here to be measured again).
+/// The time of ipfs_kit_py's peer manager for such a page at 100k records, measured once on a machine
+/// with two cores; it isn't here to be measured again.
 const PYTHON_US: f64 = 42_000.0;
 
 #[derive(Clone, Copy)]
 enum Offset {
     First,
     Middle,
-    /// Another one at each call, so that nothing of the page is in the processor's caches.
+    /// Another page at each call, so that nothing of it is in the processor's caches.
     Anywhere,
 }
 
 struct Query {
     connected: bool,
     offset: Offset,
-    /// By size.
+    /// The rounds, by size.
     rounds: [Rounds; SIZES.len()],
     bytes: f64,
 }
@@ -76,7 +76,7 @@ impl Query {
         let offsets: Vec<u64> = match self.offset {
             Offset::First => vec![0],
             Offset::Middle => vec![all / 2],
-            // A prime stride: far apart, and new ones in each round.
+            // The offsets have a prime stride: far apart, and new ones in each round.
             Offset::Anywhere => {
                 let first = round as u64 * CALLS;
                 (first..first + CALLS).map(|n| n * 611_953 % (all - 50)).collect()
@@ -103,8 +103,8 @@ fn table(queries: &[Query]) -> Section {
              over TCP (swarms of another process), which is all that filter_connected true can find; \
              the others were added by add_peer with two addresses each, and have no protocols and no \
              last_seen: there the order is by id. The same page again and again is served from the \
-             processor's caches; the third row of each isn't. Python: the 42 ms that its manager needs for such a \
-             page at 100k records are from shared/FACTS.md, not from this run. Targets: 1M within \
+             processor's caches; the third row of each isn't. Python: the 42 ms that ipfs_kit_py's manager took for \
+             such a page at 100k records were measured once, on a machine with two cores, not in this run. Targets: 1M within \
              2x of 1k; at least 100x faster than Python."
         ),
         &[

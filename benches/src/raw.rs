@@ -1,4 +1,4 @@
-//! Plain rust-libp2p: what a program that uses it by itself gets. The same version, transports,
+//! Plain rust-libp2p, as a program gets it that uses it directly. The same version, transports,
 //! handshakes and multiplexer as peerkit, on one current-thread runtime, with identify and ping; or, by
 //! the protocols of `member`, with those that peerkit speaks too.
 
@@ -28,7 +28,7 @@ const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 pub trait Protocols: NetworkBehaviour<ToSwarm: Send> + Send + Sized {
     fn new(key: &Keypair) -> Result<Self>;
 
-    /// Whom identify has just told of.
+    /// Returns the peer that identify has just named.
     fn identified(event: &Self::ToSwarm) -> Option<PeerId>;
 }
 
@@ -78,7 +78,7 @@ fn swarm<B: Protocols>() -> Result<Swarm<B>> {
     Ok(built)
 }
 
-/// A swarm that listens at an IP address over TCP and QUIC, and where.
+/// Makes a swarm that listens at an IP address over TCP and QUIC; returns its addresses too.
 pub async fn listening<B: Protocols>(ip: &str) -> Result<(Swarm<B>, Vec<Multiaddr>)> {
     let mut swarm = swarm()?;
     swarm.listen_on(format!("/ip4/{ip}/tcp/0").parse()?)?;
@@ -96,7 +96,7 @@ pub fn runtime() -> Result<Runtime> {
     Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
-/// The role "raw": a swarm that dials as it is told.
+/// Plays the role "raw": a swarm that dials as it is told.
 pub fn serve_dialer() -> Result<()> {
     let started = Instant::now();
     let runtime = runtime()?;
@@ -110,7 +110,7 @@ pub fn serve_dialer() -> Result<()> {
     })
 }
 
-/// The role "raw-hold": a swarm that takes whoever comes.
+/// Plays the role "raw-hold": a swarm that accepts every connection.
 pub fn serve_holder<B: Protocols>() -> Result<()> {
     let runtime = runtime()?;
     let (mut swarm, addresses) = runtime.block_on(listening::<B>(LOOPBACK))?;
@@ -143,7 +143,7 @@ async fn bench_dial(swarm: &mut Swarm<Plain>, address: &Multiaddr, dials: u64) -
     Ok(samples.summary())
 }
 
-/// Dials and waits for the remote's identify.
+/// Connects, and waits for the remote's identify.
 async fn connect<B: Protocols>(swarm: &mut Swarm<B>, address: &Multiaddr) -> Result<PeerId> {
     let Some(Protocol::P2p(peer)) = address.iter().last() else {
         return Err(format!("{address} names no peer").into());
@@ -162,7 +162,7 @@ async fn connect<B: Protocols>(swarm: &mut Swarm<B>, address: &Multiaddr) -> Res
     }
 }
 
-/// The role "crowd": so many swarms, each with an identity of its own, that connect to an address
+/// Plays the role "crowd": `n` swarms, each with an identity of its own, that connect to an address
 /// when told and stay connected.
 pub fn serve_crowd<B: Protocols>() -> Result<()> {
     let runtime = runtime()?;

@@ -1,5 +1,6 @@
-//! What an embedding program does with events: hears messages, waits until it knows everybody, counts
-//! what publishing costs it. Beside it the least that could cost: a crossbeam channel for each reader.
+//! The uses that an embedding program makes of events: it receives messages, waits until it knows
+//! everybody, measures the cost of publishing. Beside it the least that could cost: a crossbeam channel
+//! for each reader.
 
 use std::ffi::CString;
 use std::sync::Arc;
@@ -16,11 +17,11 @@ use crate::connect::number;
 use crate::stats::Samples;
 use crate::{Result, clocks, line, records};
 
-/// What a subscription of peerkit's holds, and a channel here.
+/// The events that a subscription of peerkit's holds, and a channel here.
 const QUEUE: usize = 4096;
 const NEXT_MS: u32 = 10_000;
 
-/// How old so many messages are when the reader's `events_next` returns with them.
+/// Measures the age of messages when the reader's `events_next` returns with them, until `n` have come.
 pub fn hear(node: &Node, command: &Value) -> Result<Value> {
     let events = node.events(c"{\"kinds\":[\"message\"]}")?;
     node.call(c"subscribe", &CString::new(json!({ "topic": command["topic"] }).to_string())?)
@@ -41,7 +42,7 @@ pub fn hear(node: &Node, command: &Value) -> Result<Value> {
     Ok(samples.summary())
 }
 
-/// Waits until the book holds so many peers, and says when it did.
+/// Waits until the book holds `n` peers, and returns when it did.
 pub fn await_peers(node: &Node, command: &Value) -> Result<Value> {
     let wanted = number(command, "n");
     let until = Instant::now() + Duration::from_millis(line::number(command, "ms")?);
@@ -52,13 +53,13 @@ pub fn await_peers(node: &Node, command: &Value) -> Result<Value> {
         if known >= wanted || Instant::now() >= until {
             return Ok(json!({ "known": known, "at_ns": at_ns }));
         }
-        // Those of the bootstrap list come without an event.
+        // Peers of the bootstrap list come without an event.
         events.next(250).json()?;
     }
 }
 
-/// What `add_peer` of a new peer, which publishes one event on the calling thread, costs that thread
-/// beside so many subscriptions that nobody reads; and what reading takes.
+/// Measures the cost of `add_peer` of a new peer, which publishes one event on the calling thread, to
+/// that thread, beside subscriptions that nobody reads; and the cost of reading.
 pub fn publish_cost(node: &Node, command: &Value) -> Result<Value> {
     let subscriptions = line::number(command, "subscriptions")?;
     let options = CString::new(command["options"].to_string())?;
@@ -75,13 +76,13 @@ pub fn publish_cost(node: &Node, command: &Value) -> Result<Value> {
     Ok(json!({ "publish_ns": publish_ns, "read": read }))
 }
 
-/// The median of what each call cost.
+/// Returns the median cost of the calls.
 fn costs(calls: std::ops::Range<u64>, mut call: impl FnMut(u64) -> Result<u64>) -> Result<f64> {
     let costs = calls.map(|n| call(n).map(|ns| ns as f64)).collect::<Result<Vec<_>>>()?;
     Ok(crate::stats::median(&costs))
 }
 
-/// Reads a queue empty: processor time an event and bytes an event.
+/// Reads a queue empty; returns processor time and bytes for each event.
 fn drain(events: &Events<'_>) -> Result<Value> {
     let (mut ns, mut count, mut bytes) = (0, 0, 0);
     let mut last = Value::Null;
@@ -122,8 +123,8 @@ struct Batch {
     lagged: u64,
 }
 
-/// The least: an `Arc` into a bounded channel for each reader, whose oldest goes where it is full; and
-/// out of one in batches of 64, written as JSON.
+/// Measures the least possible: an `Arc` into a bounded channel for each reader, whose oldest goes
+/// where it is full; and out of one in batches of 64, written as JSON.
 pub fn channel_cost(command: &Value) -> Result<Value> {
     let event = &command["event"];
     let channels: Vec<(Sender<_>, Receiver<_>)> = (0..line::number(command, "subscriptions")?)

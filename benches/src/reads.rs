@@ -1,5 +1,5 @@
-//! Part "reads": get_peer and get_peer_stats beside the least they could cost, and what becomes of
-//! them, and of the worker, while everything else goes on.
+//! Part "reads": get_peer and get_peer_stats beside the least they could cost, and the times of both,
+//! and of the worker, while everything else goes on.
 
 use std::net::TcpListener;
 
@@ -20,7 +20,7 @@ const RECORDS: u64 = 1_000_000;
 const FILLING_THREADS: u64 = 64;
 /// Dials to servers that stay silent.
 const DIALS: u64 = 200;
-/// How long each kind of load is measured, and how often.
+/// The time for which each kind of load is measured, in milliseconds, and the number of times.
 const LOAD_MS: u64 = 3_000;
 const LOAD_ROUNDS: usize = 3;
 
@@ -29,7 +29,7 @@ pub fn run() -> Result<Vec<Section>> {
     let target = Child::node(None, None)?;
     let scratch = Scratch::new("reads")?;
     let mut node = Child::node(None, Some(&scratch.path()))?;
-    // A peer that is really connected and identified: its record is a full one.
+    // The peer is really connected and identified: its record is a full one.
     let address = target.address("/tcp/")?;
     node.ask(&json!({ "cmd": "connect", "addr": address }))?;
     crowd.ask(&json!({ "cmd": "crowd", "addr": node.address("/tcp/")?, "n": 10 }))?;
@@ -90,7 +90,7 @@ fn quiet(node: &mut Child, peer: &str) -> Result<Section> {
     Ok(section)
 }
 
-/// A kind of load, and what was measured under it.
+/// A kind of load, and the figures measured under it.
 struct Load {
     name: &'static str,
     command: Value,
@@ -125,7 +125,7 @@ fn loads(silent: &str, peer: &str) -> Vec<Load> {
 }
 
 fn loaded(node: &mut Child, peer: &str, fill_seconds: f64) -> Result<Section> {
-    // Its backlog takes connections; nobody ever answers them.
+    // The backlog takes connections; nobody ever answers them.
     let silent = TcpListener::bind("127.0.0.1:0")?;
     let keep = silent.try_clone()?;
     std::thread::spawn(move || keep.incoming().flatten().collect::<Vec<_>>());

@@ -1,8 +1,8 @@
-//! Made-up peers: the n-th is always the same, so that nobody has to remember them.
+//! Made-up peers: the n-th is always the same, so that no list of them is needed.
 //!
 //! Ids are sha2-256 multihashes (`Qm…`) of nothing: an ed25519 id would have to hold a public key.
 
-/// The n-th peer's id in base58.
+/// Returns the n-th peer's id in base58.
 pub fn peer_id(n: u64) -> String {
     let mut multihash = [0_u8; 34];
     multihash[..2].copy_from_slice(&[0x12, 0x20]);
@@ -13,7 +13,7 @@ pub fn peer_id(n: u64) -> String {
     bs58::encode(multihash).into_string()
 }
 
-/// Parameters of an `add_peer`: the peer with an address for TCP and one for QUIC.
+/// Returns parameters of an `add_peer`: the peer with an address for TCP and one for QUIC.
 pub fn add_peer_params(n: u64) -> String {
     let [a, b, c] = [n >> 16 & 255, n >> 8 & 255, n & 255];
     let id = peer_id(n);

@@ -1,4 +1,4 @@
-//! What a read costs at the least: a map behind a parking_lot lock, and serde_json for the very reply
+//! The least that a read can cost: a map behind a parking_lot lock, and serde_json for the very reply
 //! that peerkit gave. The structs are flat and typed, so nothing but writing the text is measured.
 
 use std::collections::HashMap;
@@ -129,7 +129,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// From the replies of a node; fails where they aren't what these structs write.
+    /// Makes it of the replies of a node; fails where they aren't as these structs write them.
     pub fn of(node: &Node, peer: &str) -> Result<Reference> {
         let id = std::ffi::CString::new(peer)?;
         let (info, stats) = (node.get_peer(&id), node.get_peer_stats());
@@ -171,7 +171,7 @@ impl Reference {
     }
 }
 
-/// Reads a reply and sees that writing it gives the same text; digits apart, since serde_json reads a
+/// Reads a reply and checks that writing it gives the same text; digits apart, since serde_json reads a
 /// float to the last but one of them.
 fn same<T: Serialize + DeserializeOwned>(reply: &str) -> Result<Arc<T>> {
     let read: T = serde_json::from_str(reply)?;

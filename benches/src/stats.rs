@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// Durations that were measured, in nanoseconds, in the order they came.
+/// Durations measured, in nanoseconds, in the order they came.
 #[derive(Debug, Clone, Default)]
 pub struct Samples(Vec<u64>);
 
@@ -21,12 +21,12 @@ impl Samples {
         self.0.is_empty()
     }
 
-    /// Each, in microseconds.
+    /// Returns each, in microseconds.
     pub fn all_us(&self) -> Vec<f64> {
         self.0.iter().map(|ns| *ns as f64 / 1000.0).collect()
     }
 
-    /// By nearest rank, in microseconds.
+    /// Returns the percentile by nearest rank, in microseconds.
     pub fn percentile(&self, percent: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_unstable();
@@ -39,7 +39,7 @@ impl Samples {
         self.percentile(100.0)
     }
 
-    /// What goes from a process to the driver.
+    /// Returns the summary that a process sends to the driver.
     pub fn summary(&self) -> Value {
         json!({
             "n": self.len(),
@@ -51,7 +51,7 @@ impl Samples {
     }
 }
 
-/// What one contender did, round by round, in microseconds.
+/// The results of one contender, round by round, in microseconds.
 #[derive(Debug, Clone, Default)]
 pub struct Rounds {
     p50: Vec<f64>,
@@ -68,30 +68,30 @@ impl Rounds {
         self.max = self.max.max(number("max_us"));
     }
 
-    /// The median round's median.
+    /// Returns the median round's median.
     pub fn p50(&self) -> f64 {
         median(&self.p50)
     }
 
-    /// The median round's 99th percentile.
+    /// Returns the median round's 99th percentile.
     pub fn p99(&self) -> f64 {
         median(&self.p99)
     }
 
-    /// The slowest of all.
+    /// Returns the slowest of all.
     pub fn max(&self) -> f64 {
         self.max
     }
 
-    /// The median over the rounds of the quotient of medians: what disturbs a whole round counts
-    /// on both sides.
+    /// Returns the median over the rounds of the quotient of medians: a disturbance of a whole round
+    /// counts on both sides.
     pub fn ratio(&self, reference: &Rounds) -> f64 {
         let pairs = self.p50.iter().zip(&reference.p50);
         median(&pairs.map(|(ours, theirs)| ours / theirs).collect::<Vec<_>>())
     }
 }
 
-/// The middle one.
+/// Returns the middle one.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_unstable_by(f64::total_cmp);

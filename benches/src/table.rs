@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-/// A heading, what was done, and the figures.
+/// A heading, a description, and the figures.
 pub struct Section {
     title: String,
     notes: String,
@@ -36,7 +36,7 @@ impl Section {
     }
 }
 
-/// A quotient.
+/// Writes a quotient.
 pub fn times(ratio: f64) -> String {
     match ratio {
         ratio if ratio >= 100.0 => format!("**{ratio:.0}x**"),
@@ -45,7 +45,7 @@ pub fn times(ratio: f64) -> String {
     }
 }
 
-/// A duration given in microseconds.
+/// Writes a duration given in microseconds.
 pub fn duration(us: f64) -> String {
     match us {
         us if us.is_nan() => "-".to_owned(),
@@ -59,7 +59,7 @@ pub fn duration(us: f64) -> String {
     }
 }
 
-/// A number of bytes.
+/// Writes a number of bytes.
 pub fn amount(bytes: f64) -> String {
     match bytes {
         bytes if bytes.is_nan() => "-".to_owned(),
@@ -69,7 +69,7 @@ pub fn amount(bytes: f64) -> String {
     }
 }
 
-/// A number of records or peers.
+/// Writes a number of records or peers.
 pub fn count(n: u64) -> String {
     match n {
         n if n >= 1_000_000 && n.is_multiple_of(1_000_000) => format!("{}M", n / 1_000_000),

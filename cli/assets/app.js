@@ -26,10 +26,10 @@
   var KEY = "peerkit-token";
   var DOWN = /* @__PURE__ */ new Set(["data_dir_locked", "config_invalid", "config_conflict", "panic"]);
   var Failure = class extends Error {
-    constructor(code2, message, hint = null, detail = {}, status2 = 0) {
+    constructor(code2, message, hint2 = null, detail = {}, status2 = 0) {
       super(message);
       this.code = code2;
-      this.hint = hint;
+      this.hint = hint2;
       this.detail = detail;
       this.status = status2;
     }
@@ -127,10 +127,17 @@
     if (response.ok && reply["success"] !== false) return reply;
     throw failure(reply, response.status);
   }
+  var HINTS = {
+    not_connected: "connect to it first",
+    peer_not_found: "connecting to an address of it makes it known"
+  };
+  function hint(code2, given) {
+    return given?.includes("`POST ") ? HINTS[code2 ?? ""] ?? null : given;
+  }
   function failure(reply, status2) {
     const text2 = (key) => typeof reply[key] === "string" ? reply[key] : null;
     const detail = typeof reply["detail"] === "object" && reply["detail"] !== null ? reply["detail"] : {};
-    return new Failure(text2("code") ?? "protocol", text2("error") ?? `The server answered ${status2}`, text2("hint"), detail, status2);
+    return new Failure(text2("code") ?? "protocol", text2("error") ?? `The server answered ${status2}`, hint(text2("code"), text2("hint")), detail, status2);
   }
   function asFailure(error) {
     return error instanceof Failure ? error : new Failure("page", error instanceof Error ? error.message : String(error));

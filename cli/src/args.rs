@@ -1,4 +1,5 @@
-//! What a user can type. Each command's arguments are the parameters of an operation, or say how to show its reply.
+//! The arguments a user can type. Each command's arguments are the parameters of an operation, or say how to show its
+//! reply.
 //!
 //! Here stands what all commands share, their list, and the hosts; `peers`, `network` and `other` have the
 //! arguments of the rest.

@@ -6,12 +6,12 @@ use peerkit::ErrorKind::{self, *};
 
 use crate::node::Reply;
 
-/// The exit code of a reply.
+/// Gives the exit code of a reply.
 pub fn of_reply(reply: &Reply) -> ExitCode {
     reply.code().map_or(ExitCode::SUCCESS, of_kind)
 }
 
-/// The exit code of a kind of error. 2 is what the argument parser uses too.
+/// Gives the exit code of a kind of error. 2 is what the argument parser uses too.
 pub fn of_kind(kind: ErrorKind) -> ExitCode {
     ExitCode::from(match kind {
         InvalidArgument | InvalidHandle | InvalidPeerId | InvalidMultiaddr | UnknownMethod => 2,

@@ -1,7 +1,8 @@
-//! What callers from elsewhere may do: those who come over HTTP or MCP, where a web page, an agent misled by what
-//! it read, or a stranger may be behind the call. A [`Guarded`] node serves them, and lets through what is safe.
+//! The rule about what callers from elsewhere may do: those who come over HTTP or MCP, where a web page, an agent
+//! misled by what it read, or a stranger may be behind the call. A [`Guarded`] node serves them, and lets through what
+//! is safe.
 //!
-//! Who they are is checked elsewhere (`http::auth`); commands of the same user need no guard.
+//! They are authenticated elsewhere (`http::caller`); commands of the same user need no guard.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ pub struct Guarded {
     read_only: bool,
     /// API addresses that the configuration names: asking those is what the operator wants.
     apis: Vec<String>,
-    /// Where the node lives, which is nobody's business: the same place as it may be written, longest first.
+    /// The node's directory, which is nobody's business: the same place as it may be written, longest first.
     data_dir: Vec<String>,
 }
 
@@ -32,12 +33,12 @@ impl Guarded {
         let named = [&config.bootstrap_from_ipfs, &config.bootstrap_from_cluster];
         let apis = named.into_iter().flatten().filter_map(|api| match api {
             ApiAddress::At(address) => Some(address.clone()),
-            ApiAddress::On(_) => None,
+            _ => None,
         });
         Guarded { node, read_only, apis: apis.collect(), data_dir: spellings(&setup.data_dir) }
     }
 
-    /// Whether what acts is refused.
+    /// Tells whether what acts is refused.
     pub fn read_only(&self) -> bool {
         self.read_only
     }
@@ -59,7 +60,7 @@ impl Guarded {
                 ErrorKind::Blocked,
                 "over HTTP and MCP only an API on this machine, or the configured one, can be asked",
             )
-            .with_hint("leave `api` out, or name it in the file given with --config")),
+            .with_hint("leave `api` out, or have the server's configuration name it")),
             _ => Ok(()),
         }
     }
@@ -107,7 +108,7 @@ impl Guarded {
     }
 }
 
-/// A directory as it was given, and as the system calls it.
+/// Spells a directory as it was given, and as the system calls it.
 fn spellings(data_dir: &Path) -> Vec<String> {
     let known = [
         Some(data_dir.to_owned()),
@@ -122,7 +123,7 @@ fn spellings(data_dir: &Path) -> Vec<String> {
     all
 }
 
-/// Whether a text is a path that can be told from the words around it: `data` alone isn't, nor is `/`.
+/// Tells whether a text is a path that can be told from the words around it: `data` alone isn't, nor is `/`.
 fn is_telling(path: &str) -> bool {
     path.len() > 1 && path.contains('/')
 }

@@ -2,12 +2,13 @@
 //! would; what it adds is how operations are typed, shown and served.
 //!
 //! `args` is what can be typed, `commands` what that does, `node` where operations go, `show` what a person sees;
-//! `mcp` and `http` serve the operations to others.
+//! `mcp` and `http` serve the operations to others; `guard` says what those may do, `hints` what to do about a failure.
 
 mod args;
 mod commands;
 mod exit;
 mod guard;
+mod hints;
 mod http;
 mod mcp;
 mod node;
@@ -31,7 +32,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether a script reads what is said; asked where the arguments couldn't be understood.
+/// Tells whether a script reads the output; asked where the arguments couldn't be understood.
 fn wants_json() -> bool {
     std::env::args_os().take_while(|arg| arg != "--").any(|arg| arg == "--json")
 }

@@ -8,13 +8,13 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
 
-/// Where the first signal arrives.
+/// The receiver of the first signal.
 pub struct End {
     signals: Signals,
     came: bool,
 }
 
-/// From here on the signals don't kill the program.
+/// Keeps the signals from killing the program, from here on.
 pub fn wait_for_end() -> Result<End, Error> {
     listen().map(|signals| End { signals, came: false }).map_err(|error| {
         Error::new(ErrorKind::Unsupported, format!("signals can't be caught: {error}"))
@@ -37,7 +37,7 @@ impl End {
         self.signals.forever().next();
     }
 
-    /// Whether the signal has come.
+    /// Tells whether the signal has come.
     pub fn came(&mut self) -> bool {
         self.came |= self.signals.pending().next().is_some();
         self.came

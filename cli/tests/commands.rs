@@ -10,7 +10,7 @@ use crate::support::snapshot::{assert_snapshot, normalised, shape};
 
 const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 
-/// The names of the commands that a help text lists.
+/// Reads the names of the commands that a help text lists.
 fn listed(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     let lines = lines.take_while(|line| !line.is_empty());
@@ -93,12 +93,12 @@ impl Stage {
     }
 }
 
-/// As much of an id as a list shows.
+/// Cuts an id to what a list shows.
 fn end(id: &str) -> &str {
     &id[id.len() - 8..]
 }
 
-/// What a person would do, in an order that makes sense. Nobody listens on port 1.
+/// Lists what a person would do, in an order that makes sense. Nobody listens on port 1.
 fn commands<'a>(id: &'a str, address: &'a str) -> Vec<Vec<&'a str>> {
     let end = end(id);
     let lines: [&[&str]; 31] = [

@@ -10,7 +10,7 @@ fn cli() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Where pictures are kept: beside what else the build makes, or where CI collects them.
+/// Names the directory of the pictures: beside what else the build makes, or where CI collects them.
 fn artifacts() -> PathBuf {
     let program = Path::new(env!("CARGO_BIN_EXE_peerkit"));
     let target = program.ancestors().nth(2).unwrap().join("e2e");

@@ -16,9 +16,9 @@ use crate::support::process::Home;
 const PEERS: usize = 100;
 const CLIENTS: usize = 200;
 const REQUESTS: usize = 20;
-/// How long a peer stays connected.
+/// The time that a peer stays connected.
 const STAY: Duration = Duration::from_millis(200);
-/// What no request may take, on a machine where everything shares two processors.
+/// The time that no request may take, on a machine where everything shares two processors.
 const SLOWEST: Duration = Duration::from_secs(10);
 
 /// A hundred real libp2p peers in this process, each of which connects, stays a moment, hangs up, and comes again.

@@ -188,6 +188,25 @@ fn statuses_say_what_went_wrong() {
 }
 
 #[test]
+fn a_failure_says_which_route_helps() {
+    let server = Server::start(&[]);
+    let stranger = "12D3KooWQYhTNQdmr3ArTeUHRYzFg94BKyTkoWBDWez9kSCVe2Xo";
+    let hint = |answer: Answer| answer.json()["hint"].as_str().unwrap().to_owned();
+    // As an envelope, in the shape of the Python project's routes, and where a stranger asks.
+    let known = "`POST /api/call/connect_peer` or `POST /api/call/add_peer` with an address makes a peer known";
+    let params = json!({"peer_id": stranger}).to_string();
+    assert_eq!(hint(server.post("/api/call/get_peer", &params)), known);
+    assert_eq!(hint(server.get(&format!("/api/peers/{stranger}"))), known);
+    assert_eq!(hint(server.stranger().get(&format!("/api/peers/{stranger}/content"))), known);
+    server.post(
+        "/api/call/add_peer",
+        &json!({"multiaddrs": [format!("/ip4/127.0.0.1/tcp/1/p2p/{stranger}")]}).to_string(),
+    );
+    let ping = server.post("/api/call/ping_peer", &params);
+    assert_eq!(hint(ping), "connect first: `POST /api/peers/{peer_id}/connect`");
+}
+
+#[test]
 fn what_is_not_there_is_said_in_json() {
     let server = Server::start(&[]);
     assert_eq!(server.get("/api/nothing").refused(404), "unknown_method");

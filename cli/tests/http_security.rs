@@ -1,4 +1,4 @@
-//! Who may do what over HTTP, and how much.
+//! The rights of callers over HTTP, and the limits on them.
 
 use std::io::Read;
 use std::net::TcpListener;
@@ -125,7 +125,7 @@ fn another_host_name_or_another_sites_page_gets_nothing() {
         &format!("https://{authority}"),
     ] {
         let status = with(&format!("origin: {origin}"));
-        // Who terminates TLS in front of us is named by --allow-host; the scheme alone gives nobody away.
+        // A proxy that terminates TLS in front of us is named by --allow-host; the scheme alone gives nobody away.
         assert_eq!(status, if origin.starts_with("https://127") { 200 } else { 403 }, "{origin}");
     }
     assert_eq!(with("sec-fetch-site: same-origin"), 200);

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::support::process::{Home, PEERKIT, Running};
 
-/// Where the scripts are.
+/// Names the directory of the scripts.
 fn tests() -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests"].iter().collect()
 }

@@ -1,4 +1,4 @@
-//! How the program speaks: exit codes, pipes, what remotes made up, ids that are short.
+//! The program's manner of speaking: exit codes, pipes, what remotes made up, ids that are short.
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::Stdio;
@@ -29,7 +29,7 @@ fn each_kind_of_failure_has_its_exit_code() {
     for (code, words) in cases {
         let ran = node.run(words);
         assert_eq!(ran.code, code, "{words:?}: {ran:?}");
-        // What `call` answers is JSON, of success or failure.
+        // The answer of `call` is JSON, of success or failure.
         let (said, silent) =
             if words[0] == "call" { (&ran.out, &ran.err) } else { (&ran.err, &ran.out) };
         assert!(code == 0 || silent.is_empty() && !said.is_empty(), "{words:?}: {ran:?}");
@@ -54,6 +54,29 @@ fn a_failure_is_a_line_of_json_where_json_is_asked_for() {
     assert_eq!(failure["method"], "get_peer");
     let ran = run(&home.args(&["connect", "/ip4/127.0.0.1/tcp/1", "--json"]));
     assert_eq!((ran.code, &ran.json()["detail"]["attempts"][0]["stage"]), (4, &json!("transport")));
+}
+
+#[test]
+fn a_failure_says_which_command_helps() {
+    let node = Node::start(json!({}));
+    let connect = json!({ "peer_id": STRANGER }).to_string();
+    let hints: [(&[&str], &str); 4] = [
+        (&["peer", STRANGER], "`peerkit add` or `peerkit connect` with an address"),
+        (&["connect", STRANGER], "give an address after the peer id"),
+        (&["call", "connect_peer", &connect], "give an address after the peer id"),
+        (&["ping", STRANGER], "connect first: `peerkit connect`"),
+    ];
+    for (words, hint) in hints {
+        if words[0] == "ping" {
+            assert_eq!(node.run(&["add", STRANGER, "/ip4/127.0.0.1/tcp/1"]).code, 0);
+        }
+        let person = node.run(words);
+        assert!((person.err + &person.out).contains(hint), "{words:?}: {hint}");
+        let script = node.run(&[words, &["--json"]].concat()).json();
+        assert!(script["hint"].as_str().unwrap().contains(hint), "{script:#}");
+    }
+    let nobody = run(&Home::new().args(&["status", "--json"])).json();
+    assert_eq!(nobody["hint"], "`peerkit run` or `peerkit serve` starts a node");
 }
 
 #[test]

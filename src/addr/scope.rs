@@ -1,7 +1,7 @@
-//! How far an address reaches: this machine, this network, the Internet. From the text of the address
-//! alone; nothing is resolved.
+//! Tells how far an address reaches: this machine, this network, the Internet. From the text of the
+//! address alone; nothing is resolved.
 //!
-//! The worker asks before it dials what remotes tell it and, by profile, before it accepts.
+//! The worker asks before it dials what remotes advertise and, by profile, before it accepts a connection.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -9,7 +9,7 @@ use multiaddr::Protocol;
 
 use crate::Multiaddr;
 
-/// How far an address reaches, from the nearest to the farthest.
+/// The reach of an address, from the nearest to the farthest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Scope {
     /// This machine. The unspecified addresses count as such: dialling 0.0.0.0 reaches ourselves.
@@ -25,7 +25,7 @@ pub(crate) enum Scope {
     Name,
 }
 
-/// How far an address reaches, by its first IP address or name.
+/// Tells how far an address reaches, by its first IP address or name.
 pub(crate) fn scope(addr: &Multiaddr) -> Scope {
     let first = addr.iter().find_map(|part| match part {
         Protocol::Ip4(ip) => Some(ip_scope(ip.into())),
@@ -39,7 +39,7 @@ pub(crate) fn scope(addr: &Multiaddr) -> Scope {
     first.unwrap_or(Scope::Name)
 }
 
-/// Whether packets to `ip` are routed on the Internet.
+/// Tells whether packets to `ip` are routed on the Internet.
 pub(crate) fn is_public_ip(ip: IpAddr) -> bool {
     match ip.to_canonical() {
         IpAddr::V4(ip) => is_public_v4(ip),
@@ -64,7 +64,7 @@ fn ip_scope(ip: IpAddr) -> Scope {
     }
 }
 
-/// RFC 6761 keeps `localhost` for this machine.
+/// Tells how far a name reaches. RFC 6761 keeps `localhost` for this machine.
 fn name_scope(name: &str) -> Scope {
     let name = name.trim_end_matches('.').to_ascii_lowercase();
     if name == "localhost" || name.ends_with(".localhost") { Scope::Loopback } else { Scope::Name }
@@ -91,7 +91,7 @@ fn is_public_v6(ip: Ipv6Addr) -> bool {
     }
 }
 
-/// The IPv4 address in two segments of an IPv6 one.
+/// Returns the IPv4 address in two segments of an IPv6 one.
 fn embedded(high: u16, low: u16) -> Ipv4Addr {
     Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))
 }

@@ -5,7 +5,7 @@
 
 use super::*;
 
-/// Each list: one key in base58, base32, base36, base58 multibase, base16, base64url, upper base36.
+/// Three keys, each in base58, base32, base36, base58 multibase, base16, base64url, upper base36.
 const SAME_KEY: [[&str; 7]; 3] = [
     [
         "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq",

@@ -1,26 +1,25 @@
-//! Whom the worker might dial by itself, and whom it can ask about the DHT: the most recently heard of
-//! among the peers that aren't connected. And who was on the bootstrap list.
+//! Finds peers for the worker: those that the auto dialer may dial, and those to ask about the DHT, each the
+//! most recently seen of the peers that aren't connected; and the peers that were on the bootstrap list.
 
 use std::cell::Cell;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::Book;
 use super::intent::{Intent, Origin};
+use super::memory::Book;
 use super::record::Record;
 use crate::PeerId;
 use crate::clock::Timestamp;
 use crate::model::Source;
 
-/// Records looked at for candidates; beyond them nobody has been heard of for long.
+/// The most records looked at for candidates; those beyond weren't seen for long.
 const LOOKED_AT: usize = 1024;
-/// Peers put into the DHT's routing table at start: some times the 20 that are asked first.
+/// Peers put into the DHT's routing table at start: about three times the 20 that are asked first.
 const WARM_PEERS: usize = 64;
 
 impl Book {
-    /// Peers that may be dialled automatically now, and when the next of those that are backed off
-    /// may be. Those that were ever reached come first: of the others anybody can make up as many as
-    /// they like.
+    /// Returns the peers that may be dialled automatically now, and the time at which the next of those backing
+    /// off may be. Peers that were ever reached come first: anybody can make up any number of unproven ones.
     pub(crate) fn dial_candidates(&self, now: Timestamp) -> (Vec<Arc<Record>>, Option<Timestamp>) {
         let next = Cell::new(None::<Timestamp>);
         let may_be_dialled = |record: &Record| match Intent::of(record, now) {
@@ -35,13 +34,13 @@ impl Book {
         (candidates, next.get())
     }
 
-    /// Peers that took part in this DHT when they were last identified.
+    /// Returns the peers that took part in this DHT when they were last identified.
     pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Arc<Record>> {
         let takes_part = |record: &Record| record.dht && record.speaks(protocol);
         self.recent(WARM_PEERS, takes_part)
     }
 
-    /// The peers known as bootstrap peers. Looks at every record.
+    /// Returns the peers known as bootstrap peers. Looks at every record.
     pub(crate) fn bootstrap_peers(&self) -> Vec<PeerId> {
         let state = self.state.read();
         let records = (0..state.slot_count()).filter_map(|slot| state.at(slot));
@@ -51,7 +50,7 @@ impl Book {
 
     fn recent(&self, most: usize, wanted: impl Fn(&Record) -> bool) -> Vec<Arc<Record>> {
         let state = self.state.read();
-        // A flood of made-up peers is heard of later than those that were ever reached.
+        // A flood of made-up peers was seen more recently than the peers that were ever reached.
         let proven = state.most_valuable().take(LOOKED_AT);
         let mut seen = HashSet::new();
         let slots = proven.chain(state.disconnected.page(0, LOOKED_AT));

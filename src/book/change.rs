@@ -1,4 +1,4 @@
-//! What the user changes in the book. A change is planned against the book, made durable by the
+//! Changes that the user makes in the book. A change is planned against the book, made durable by the
 //! store, and only then applied, so that nothing is acknowledged that a crash could lose.
 //!
 //! The store's thread (`store.rs`) drives this; it is also the only one that writes to disk, so an
@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use super::Book;
+use super::memory::{Book, DirtyItem};
 use super::record::{MAX_ADDRS, Record};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
@@ -20,16 +20,17 @@ pub(crate) enum UserChange {
     Add {
         /// The peer.
         id: PeerId,
-        /// Where to reach it.
+        /// The addresses to reach it at.
         addrs: Vec<Multiaddr>,
         /// The time of the change.
         now: Timestamp,
     },
-    /// Don't dial a peer unasked, or do so again. Who isn't in the book needs no such note.
+    /// Disable automatic dials to a peer, or enable them again. A peer that isn't in the book needs no
+    /// such note.
     DisableDial {
         /// The peer.
         id: PeerId,
-        /// False: dial it again.
+        /// False: dial it automatically again.
         dial_disabled: bool,
     },
     /// Forget a peer.
@@ -49,17 +50,8 @@ impl UserChange {
     }
 }
 
-/// What has to be on disk before a change may be applied.
-#[derive(Debug, Clone)]
-pub(crate) enum DirtyItem {
-    /// Write the record.
-    Put(Arc<Record>),
-    /// Delete the peer's row.
-    Delete(PeerId),
-}
-
 impl Book {
-    /// What `change` would write, without changing anything. `reserved` new records are planned
+    /// Returns what `change` would write, without changing anything. `reserved` new records are planned
     /// but not applied yet.
     pub(crate) fn plan(&self, change: &UserChange, reserved: usize) -> Result<DirtyItem> {
         match change {

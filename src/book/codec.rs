@@ -70,7 +70,7 @@ struct StoredAddr {
     last_seen: Timestamp,
 }
 
-/// The row's value.
+/// Returns the row's value.
 pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
     let addrs = record.addrs.iter().cloned().map(|entry| StoredAddr {
         addr: entry.text,
@@ -105,7 +105,7 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
     })
 }
 
-/// The record of a row; the text says why it is none.
+/// Reads the record of a row; the text of an error says why it is none.
 pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Record, String> {
     let id = PeerId::from_bytes(key).map_err(|error| format!("a key is no peer id: {error}"))?;
     let stored: StoredRecord = serde_json::from_slice(value)

@@ -1,5 +1,5 @@
-//! The database file: creating, opening, checking and writing `book.redb`, and which error each way
-//! of failing is.
+//! The database file: creating, opening, checking and writing `book.redb`, and the error for each way
+//! of failing.
 //!
 //! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
 //! `peers` a row for each record. Only `store.rs` calls this, from one thread.
@@ -14,24 +14,24 @@ use redb::{
     Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition, TableError,
 };
 
-use super::change::DirtyItem;
 use super::codec;
+use super::memory::DirtyItem;
 use super::record::Record;
 use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
-/// What this code writes and the newest it reads.
+/// The version that this code writes, and the newest that it reads.
 const FORMAT_VERSION: u64 = 1;
 /// redb's page cache. Rows are read once, at start, so it need not be large.
 const CACHE_BYTES: usize = 16 << 20;
 
-/// The one thing that is tried again by itself.
+/// The one action that is tried again by itself.
 const WRITTEN: &str = "written";
 
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
 const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
 
-/// The open database.
+/// An open database.
 pub(super) struct Disk {
     path: PathBuf,
     /// Closed after a failed write: redb refuses everything until the file is opened anew.
@@ -41,7 +41,7 @@ pub(super) struct Disk {
 impl Disk {
     /// Opens the file, or makes it where there is none, and reads every record.
     pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
-        // Whatever redb panics at, it does because of what stands in the file.
+        // A panic of redb comes from what stands in the file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
             let exists = path.try_exists().map_err(|error| io_error(path, "found", &error))?;
             if !exists {
@@ -109,7 +109,8 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
     Ok(())
 }
 
-/// `check` verifies every page's checksum, so that damage is an error and not missing records.
+/// Opens the file of an earlier run. `check` verifies every page's checksum, so that damage is an error
+/// and not missing records.
 fn open_existing(path: &Path, check: bool) -> Result<Database> {
     let length = fs::metadata(path).map_err(|error| io_error(path, "opened", &error))?.len();
     if length == 0 {
@@ -187,7 +188,7 @@ fn too_new(path: &Path, found: u64) -> Error {
     .with("supported", FORMAT_VERSION)
 }
 
-/// The error for what the disk refuses.
+/// Returns the error for what the disk refuses.
 fn io_error(path: &Path, done: &str, error: &io::Error) -> Error {
     let refused = storage_error(path, &format!("the peer book can't be {done}"), error);
     match error.kind() {

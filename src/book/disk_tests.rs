@@ -1,4 +1,4 @@
-//! What the store promises: nothing acknowledged is lost, nothing damaged is taken for a book.
+//! Tests of the store's promises: nothing acknowledged is lost, nothing damaged is taken for a book.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +43,7 @@ fn busy_record(book: &Book, n: u64) {
     book.dial_failed(&id, &[addr(n + 1).to_string().into()], error);
 }
 
-/// A closed file with `n` records, and its bytes.
+/// Makes a closed file with `n` records; returns its bytes.
 fn sample(dir: &Path, n: u64) -> Vec<u8> {
     let path = dir.join("sample.redb");
     let (book, store) = start(&path);
@@ -89,7 +89,7 @@ fn an_acknowledged_change_is_there_after_a_crash() {
     for n in 0..5 {
         let record = store.commit(user_add(n), soon()).unwrap().unwrap();
         assert!(record.is_protected());
-        // What a kill -9 would leave behind, at this moment.
+        // The file that a kill -9 would leave behind at this moment.
         let copy = tempfile::tempdir().unwrap();
         let records = open_bytes(copy.path(), &fs::read(&path).unwrap()).unwrap();
         assert!((0..=n).all(|n| records.iter().any(|r| r.id == peer(n))), "after {n}");

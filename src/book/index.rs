@@ -1,6 +1,6 @@
 //! The order-statistic index: rows by rank in O(log n), however deep the page.
 //!
-//! What the order means is decided here too ([`SortKey`]), so that pages from an index, pages from
+//! The meaning of each order is decided here too ([`SortKey`]), so that pages from an index, pages from
 //! a scan and cursors agree. The state keeps the indexes, the queries read them.
 
 use wabi_tree::OSBTreeSet;
@@ -23,7 +23,7 @@ impl SortKey {
     }
 }
 
-/// The ascending number of a record in an order; null values sort last.
+/// Returns the ascending number of a record in an order; null values sort last.
 pub(super) fn major(record: &Record, sort: SortBy) -> i64 {
     match sort {
         SortBy::LastSeen => newest_first(record.last_seen),
@@ -37,7 +37,7 @@ fn newest_first(at: Option<Timestamp>) -> i64 {
     at.map_or(i64::MAX, |at| at.as_micros().saturating_neg())
 }
 
-/// What an index holds: the key and the slot of its record.
+/// An entry of an index: the key and the slot of its record.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     key: SortKey,
@@ -66,13 +66,13 @@ impl RankIndex {
         self.tree.len()
     }
 
-    /// The slots of the ranks from `start`, at most `limit` of them.
+    /// Returns the slots of the ranks from `start`, at most `limit` of them.
     pub(super) fn page(&self, start: usize, limit: usize) -> impl Iterator<Item = u32> + '_ {
         let end = start.saturating_add(limit).min(self.len());
         (start..end).filter_map(|rank| self.tree.get_by_rank(rank).map(|entry| entry.slot))
     }
 
-    /// How many entries stand at `key` or before it, whether or not `key` itself is there.
+    /// Counts the entries at `key` or before it, whether or not `key` itself is there.
     pub(super) fn rank_after(&self, key: &SortKey) -> usize {
         let (mut low, mut high) = (0, self.len());
         while low < high {

@@ -1,5 +1,5 @@
-//! Whether a peer may be dialled, and for whom: the one answer for everybody who dials or lets a
-//! connection stand. Pure.
+//! Judges whether a peer may be dialled, and for what reason: the one answer for everybody who dials or
+//! lets a connection stand. Pure.
 
 use super::record::Record;
 use crate::addr::Scope;
@@ -7,7 +7,7 @@ use crate::clock::Timestamp;
 use crate::config::Settings;
 use crate::model::{Policy, Source};
 
-/// Why a dial is made. Whoever dials says so; the connection that comes of it keeps it.
+/// The reason for a dial. Every dial has one, and the connection that comes of it keeps it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Origin {
     /// A call asked for the peer.
@@ -21,12 +21,12 @@ pub(crate) enum Origin {
 }
 
 impl Origin {
-    /// Whether nobody asked for this very dial.
+    /// Tells whether the dial is automatic: no call asked for it.
     pub(crate) const fn is_automatic(self) -> bool {
         !matches!(self, Origin::Call)
     }
 
-    /// The reason as events tell it.
+    /// Returns the reason as events name it.
     pub(crate) const fn source(self) -> Source {
         match self {
             Origin::Call => Source::User,
@@ -37,14 +37,14 @@ impl Origin {
     }
 }
 
-/// What may be done about a peer at a moment.
+/// The verdict on a peer at a moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Intent {
     /// The user wants it connected.
     Wanted,
-    /// It may be dialled without being asked to.
+    /// It may be dialled automatically.
     Allowed,
-    /// It couldn't be dialled lately, and its next turn hasn't come.
+    /// A dial to it failed lately, and its next turn hasn't come.
     BackingOff,
     /// Only a call may dial it: the user disconnected it.
     OnRequest,
@@ -70,28 +70,28 @@ impl Intent {
         Self::of(record, Timestamp::MAX)
     }
 
-    /// Whether somebody with this reason may dial the peer, or keep a connection to it.
+    /// Tells whether a dial of this origin may be made, and a connection of it kept.
     pub(crate) const fn admits(self, origin: Origin) -> bool {
         match (self, origin) {
             (Intent::Refused, _) => false,
             (_, Origin::Call) => true,
             (Intent::Wanted | Intent::Allowed, _) => true,
-            // A query asks many at once and doesn't wait for those that don't answer.
+            // A query asks many peers at once and doesn't wait for those that don't answer.
             (Intent::BackingOff, Origin::Query) => true,
             (Intent::BackingOff | Intent::OnRequest, _) => false,
         }
     }
 }
 
-/// Whether an address of a peer may be dialled: the peer by its intent, the address by how far it
-/// reaches. `listed`: the user gave the address.
+/// Tells whether an address of a peer may be dialled: the intent judges the peer, the reach of the
+/// address the address. `listed`: the user gave the address.
 pub(crate) fn may_dial(
     intent: Intent,
     origin: Origin,
     (scope, listed): (Scope, bool),
     settings: &Settings,
 ) -> bool {
-    let reaches = !origin.is_automatic() || settings.may_dial_unasked(scope, listed);
+    let reaches = !origin.is_automatic() || settings.may_dial_automatically(scope, listed);
     intent.admits(origin) && reaches
 }
 
@@ -136,7 +136,7 @@ mod tests {
             match origin {
                 Origin::Call => prop_assert_eq!(may(intent), policy != Policy::Blocked),
                 _ if hung_up || policy == Policy::Blocked => prop_assert!(!may(intent)),
-                _ => prop_assert_eq!(may(later), settings.may_dial_unasked(scope, listed)),
+                _ => prop_assert_eq!(may(later), settings.may_dial_automatically(scope, listed)),
             }
             // Waiting never allows more, and what may be dialled now may be dialled later.
             prop_assert!(!may(intent) || may(later));

@@ -11,21 +11,21 @@ use std::sync::Arc;
 use super::record::MAX_PROTOCOLS;
 use crate::model::Text;
 
-/// Different protocol names kept of all peers together. The statistics walk them all, and strangers
-/// can invent as many as they like; what is over is left out of the peer's list.
+/// The most different protocol names kept of all peers together. The statistics walk them all, and
+/// unproven peers can invent any number; names beyond the bound are left out of the peer's list.
 const MAX_NAMES: usize = 10_000;
 
 /// The pool of shared text of one book.
 #[derive(Default)]
 pub(super) struct Interner {
     lists: HashMap<Arc<[Text]>, u32>,
-    /// How many records speak each protocol.
+    /// The number of records that speak each protocol.
     names: HashMap<Text, u64>,
     texts: HashMap<Text, u32>,
 }
 
 impl Interner {
-    /// One more record speaks these protocols. The list comes back sorted, without repetitions.
+    /// Counts one more record with these protocols. Returns their list, sorted, without repetitions.
     pub(super) fn take_list<S: AsRef<str>>(&mut self, protocols: &[S]) -> Arc<[Text]> {
         let mut names: Vec<&str> = protocols.iter().map(AsRef::as_ref).collect();
         names.sort_unstable();
@@ -44,7 +44,7 @@ impl Interner {
         list
     }
 
-    /// One record less has this list.
+    /// Counts one record less with this list.
     pub(super) fn drop_list(&mut self, list: &Arc<[Text]>) {
         let Some(users) = self.lists.get_mut(list) else {
             return;
@@ -63,7 +63,7 @@ impl Interner {
         }
     }
 
-    /// None where the name is new and there are too many already.
+    /// Counts one more record with this name; None where the name is new and there are too many already.
     fn count_name(&mut self, name: &str) -> Option<Text> {
         if let Some((text, _)) = self.names.get_key_value(name) {
             let text = Arc::clone(text);
@@ -80,7 +80,7 @@ impl Interner {
         Some(text)
     }
 
-    /// One more record has this text.
+    /// Counts one more record with this text.
     pub(super) fn take_text(&mut self, text: &str) -> Text {
         if let Some((known, _)) = self.texts.get_key_value(text) {
             let known = Arc::clone(known);
@@ -94,7 +94,7 @@ impl Interner {
         text
     }
 
-    /// One record less has this text.
+    /// Counts one record less with this text.
     pub(super) fn drop_text(&mut self, text: &str) {
         let Some(users) = self.texts.get_mut(text) else {
             return;
@@ -105,7 +105,7 @@ impl Interner {
         }
     }
 
-    /// The `max` most spoken protocols with how many peers speak them, sorted by name.
+    /// Returns the `max` most spoken protocols with how many peers speak them, sorted by name.
     pub(super) fn most_spoken(&self, max: usize) -> Vec<(Text, u64)> {
         // A heap of `max`, so that a flood of invented names costs no copy of them all.
         let mut top = BinaryHeap::new();
@@ -127,7 +127,7 @@ impl Interner {
         found
     }
 
-    /// How many lists, names and texts are held: zero when no record uses any.
+    /// Counts the lists, names and texts held: zero when no record uses any.
     #[cfg(test)]
     pub(super) fn held(&self) -> (usize, usize, usize) {
         (self.lists.len(), self.names.len(), self.texts.len())

@@ -1,10 +1,9 @@
-//! What the worker sees of peers, as changes of the book. Each takes the time as a parameter, holds
-//! the write lock for one record and is bounded in what a remote can make the book keep.
+//! The worker's observations of peers, as changes of the book. Each takes the time as a parameter,
+//! holds the write lock for one record and is bounded in what a remote can make the book keep.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use super::Book;
+use super::memory::{Book, families};
 use super::record::{LiveConnection, Record};
 use super::state::State;
 use crate::clock::Timestamp;
@@ -12,7 +11,7 @@ use crate::model::event::DisconnectReason;
 use crate::model::{ConnectionInfo, Direction, LastDisconnect, LastError, Source, Text};
 use crate::{Multiaddr, PeerId};
 
-/// What became of a discovery.
+/// The outcome of a discovery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Discovered {
     /// The peer wasn't in the book.
@@ -23,7 +22,7 @@ pub(crate) enum Discovered {
     Refused,
 }
 
-/// What a peer told of itself.
+/// The facts that a peer advertises of itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Identified {
     /// Its implementation.
@@ -32,12 +31,12 @@ pub(crate) struct Identified {
     pub(crate) protocol_version: Option<String>,
     /// The protocols it speaks.
     pub(crate) protocols: Vec<String>,
-    /// Where it says it listens.
+    /// The addresses that it says it listens at.
     pub(crate) addrs: Vec<Multiaddr>,
 }
 
 impl Book {
-    /// Someone told where a peer is.
+    /// Notes that a source advertised a peer, and these addresses of it.
     pub(crate) fn discovered(
         &self,
         id: &PeerId,
@@ -67,7 +66,7 @@ impl Book {
         Discovered::New
     }
 
-    /// A connect was asked for. False where the book doesn't know the peer.
+    /// Notes that a connect was requested. False where the book doesn't know the peer.
     pub(crate) fn dial_started(&self, id: &PeerId, now: Timestamp) -> bool {
         self.with(id, |record| {
             record.connection_attempts = record.connection_attempts.saturating_add(1);
@@ -75,7 +74,7 @@ impl Book {
         })
     }
 
-    /// A connect failed, at these of the peer's addresses.
+    /// Notes that a connect failed, at these of the peer's addresses.
     pub(crate) fn dial_failed(&self, id: &PeerId, failed_addrs: &[Text], error: LastError) {
         self.with(id, |record| {
             record.addresses_failed(failed_addrs, error.at);
@@ -83,8 +82,8 @@ impl Book {
         });
     }
 
-    /// A connection came about; true if it is the only one to the peer. `source` says why the
-    /// address was dialled; an inbound connection has its own.
+    /// Notes a new connection; true if it is the only one to the peer. `source` says why the address
+    /// was dialled; an inbound connection has its own.
     ///
     /// The address of an inbound connection is the remote's ephemeral port, so it isn't kept.
     pub(crate) fn connected(
@@ -118,7 +117,7 @@ impl Book {
             record.last_successful_connection = Some(now);
             record.last_error = None;
             record.next_retry_at = None;
-            record.unasked_failures = 0;
+            record.automatic_failures = 0;
             // Either the user wants it again, or the peer came by itself.
             record.dial_disabled = false;
             record.seen(now);
@@ -130,7 +129,7 @@ impl Book {
         first.unwrap_or(false)
     }
 
-    /// The peer told who it is.
+    /// Notes what the peer advertises of itself.
     pub(crate) fn identified(&self, id: &PeerId, told: Identified, now: Timestamp) {
         let mut guard = self.state.write();
         let state = &mut *guard;
@@ -155,8 +154,8 @@ impl Book {
         }
     }
 
-    /// A connection ended; returns how many the peer has left. Of the last one it is kept how it
-    /// ended; a stranger who never told who it is, is forgotten with it.
+    /// Notes that a connection ended; returns how many the peer has left. After the last one the record
+    /// keeps how it ended; a peer known by its connection alone that never identified itself is forgotten.
     pub(crate) fn connection_closed(
         &self,
         id: &PeerId,
@@ -185,7 +184,7 @@ impl Book {
         left.unwrap_or(0)
     }
 
-    /// Every connection ended because the manager stops.
+    /// Notes that every connection ended because the manager stops.
     pub(crate) fn disconnect_all(&self, now: Timestamp, reason: DisconnectReason) {
         for id in self.connected_ids() {
             let Some(record) = self.get(&id) else {
@@ -197,8 +196,8 @@ impl Book {
         }
     }
 
-    /// A dial nobody asked for failed. The next comes after what `wait` says for so many failures
-    /// since the peer was last connected; gives how long that is.
+    /// Notes that an automatic dial failed. The next one waits for what `wait` answers to the number of
+    /// failures since the peer was last connected; returns that time.
     pub(crate) fn back_off(
         &self,
         id: &PeerId,
@@ -208,24 +207,25 @@ impl Book {
         let mut state = self.state.write();
         let slot = state.find(id)?;
         state.update(slot, |record| {
-            record.unasked_failures = record.unasked_failures.saturating_add(1);
-            let wait = wait(record.unasked_failures);
+            record.automatic_failures = record.automatic_failures.saturating_add(1);
+            let wait = wait(record.automatic_failures);
             record.next_retry_at = Some(now.after(wait));
             wait
         })
     }
 
-    /// Forgets that dials failed: what kept them from working is over. Each peer may be dialled at
-    /// once; gives how many had to wait. The lock is given up every so often.
+    /// Forgets that dials failed: their cause is over. Each peer may be dialled at once; returns how
+    /// many had to wait. The lock is given up after every 4096 slots.
     pub(crate) fn forget_waits(&self) -> u64 {
         const AT_ONCE: usize = 4096;
         let mut forgotten = 0;
-        for first in (0..self.state.read().slot_count()).step_by(AT_ONCE) {
+        let slots = self.state.read().slot_count();
+        for first in (0..slots).step_by(AT_ONCE) {
             let mut state = self.state.write();
             for slot in first..first + AT_ONCE {
                 if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
                     state.update(slot as u32, |record| {
-                        (record.next_retry_at, record.unasked_failures) = (None, 0);
+                        (record.next_retry_at, record.automatic_failures) = (None, 0);
                     });
                     forgotten += 1;
                 }
@@ -234,17 +234,17 @@ impl Book {
         forgotten
     }
 
-    /// The ipfs-cluster beside us counts it as a member.
+    /// Notes that the ipfs-cluster beside us counts the peer as a member.
     pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
         self.with(id, |record| record.cluster_peer = true);
     }
 
-    /// It is on the bootstrap list no longer.
+    /// Notes that the peer is on the bootstrap list no longer.
     pub(crate) fn off_the_list(&self, id: &PeerId) {
         self.with(id, |record| record.sources.remove(Source::Bootstrap));
     }
 
-    /// A ping was answered.
+    /// Notes the round trip time of a ping.
     pub(crate) fn latency(&self, id: &PeerId, rtt: Duration) {
         let micros = u32::try_from(rtt.as_micros()).unwrap_or(u32::MAX);
         self.with(id, |record| record.latency_us = Some(micros));
@@ -263,11 +263,4 @@ fn forget_stranger(state: &mut State, slot: u32) {
     if stranger {
         state.remove(slot);
     }
-}
-
-/// Whether a peer with these protocols is one of a Kademlia DHT, and of a pubsub mesh.
-pub(super) fn families(protocols: &Arc<[Text]>) -> (bool, bool) {
-    let dht = protocols.iter().any(|name| name.contains("/kad/"));
-    let is_pubsub = |name: &Text| name.starts_with("/meshsub/") || name.starts_with("/floodsub/");
-    (dht, protocols.iter().any(is_pubsub))
 }

@@ -1,26 +1,26 @@
 //! Lists, pages and searches over the book.
 //!
 //! A list by `last_seen` with at most the connected filter comes from a rank index. Everything else
-//! scans the slots in chunks and gives the lock back between them, keeping no more rows than twice
-//! what the page and what stands before it need; what is added, removed or moved meanwhile may or may not show, but
-//! never twice.
+//! scans the slots in chunks and gives the lock back between them, keeping at most twice the rows that
+//! the page and those before it need. A record that is added, removed or moved meanwhile may or may not
+//! show, but never twice.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::Book;
 use super::cursor;
 use super::index::{RankIndex, SortKey, major};
+use super::memory::Book;
 use super::record::Record;
 use super::state::State;
 use crate::error::{Result, invalid_argument};
 use crate::model::params::SortBy;
 use crate::model::{Policy, Text};
 
-/// Slots looked at under one hold of the lock.
+/// The most slots looked at under one hold of the lock.
 const CHUNK: usize = 256;
 
-/// Which records to show; everything set must hold.
+/// The records to show; everything set must hold.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Filter {
     /// Has (or hasn't) a live connection.
@@ -38,13 +38,13 @@ pub(crate) struct Filter {
 /// A page to be read.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct ListQuery {
-    /// Which records.
+    /// The records to list.
     pub(crate) filter: Filter,
-    /// In which order.
+    /// The order of the list.
     pub(crate) sort: SortBy,
-    /// How many rows.
+    /// The most rows.
     pub(crate) limit: usize,
-    /// How many rows to pass over.
+    /// The number of rows to pass over.
     pub(crate) offset: u64,
     /// `next_cursor` of the page before, instead of an offset.
     pub(crate) cursor: Option<String>,
@@ -55,13 +55,13 @@ pub(crate) struct ListQuery {
 pub(crate) struct ListResult {
     /// The rows.
     pub(crate) rows: Vec<Arc<Record>>,
-    /// How many match, all told.
+    /// The number of all matches.
     pub(crate) total: u64,
-    /// How many of them stand before the page.
+    /// The number of matches before the page.
     pub(crate) offset: u64,
-    /// Whether more follow.
+    /// True where more follow.
     pub(crate) has_more: bool,
-    /// Where they follow.
+    /// The cursor at which they follow.
     pub(crate) next_cursor: Option<String>,
 }
 
@@ -89,7 +89,7 @@ impl Book {
         Ok(ListResult { rows, total, offset, has_more, next_cursor })
     }
 
-    /// The first `limit` matches, most recently heard of first, and how many match.
+    /// Returns the first `limit` matches, most recently seen first, and the number of all matches.
     pub(crate) fn select(&self, filter: &Filter, limit: usize) -> Result<(Vec<Arc<Record>>, u64)> {
         let query = ListQuery { filter: filter.clone(), limit, ..ListQuery::default() };
         let page = self.list(&query)?;
@@ -207,7 +207,7 @@ struct Scan<'a> {
     after: Option<&'a SortKey>,
     keep: usize,
     kept: Vec<Match>,
-    /// Once more than needed were met: what a match must stand before to matter.
+    /// The worst match kept, once more than needed were met: another must stand before it to matter.
     worst: Option<SortKey>,
     before: usize,
     total: usize,
@@ -245,7 +245,7 @@ impl Scan<'_> {
         self.kept.truncate(self.keep);
     }
 
-    /// A peer removed and added again during the scan may have been met in two slots.
+    /// Removes repetitions: a peer removed and added again during the scan may have been met in two slots.
     fn remove_repetitions(&mut self) {
         self.kept.sort_unstable();
         let mut seen: HashSet<Text> = HashSet::new();
@@ -256,7 +256,7 @@ impl Scan<'_> {
         if skip >= self.kept.len() {
             return Vec::new();
         }
-        // Only the page itself is sorted: what stands before it may be half the book.
+        // Only the page itself is sorted: the rows before it may be half the book.
         let (_, _, rest) = self.kept.select_nth_unstable(skip);
         rest.sort_unstable();
         self.kept.into_iter().skip(skip).take(limit).map(|found| found.record).collect()
@@ -267,8 +267,8 @@ impl Scan<'_> {
 struct Matcher<'a> {
     filter: &'a Filter,
     needle: Option<Needle>,
-    /// What was found of protocol lists and agents, by address: most records share a few. Valid
-    /// only as long as the lock is held, since a freed list's address may be used again.
+    /// The results for protocol lists and agents, by address: most records share a few. Valid only as
+    /// long as the lock is held, since a freed list's address may be used again.
     lists: HashMap<usize, (bool, bool)>,
     agents: HashMap<usize, bool>,
 }
@@ -309,7 +309,7 @@ impl<'a> Matcher<'a> {
         in_agent || self.list(&record.protocols).1
     }
 
-    /// Whether a list has the protocol asked for, and whether the text is in one of its names.
+    /// Tells whether a list has the protocol sought, and whether the text is in one of its names.
     fn list(&mut self, list: &Arc<[Text]>) -> (bool, bool) {
         let (filter, needle) = (self.filter, &self.needle);
         *self.lists.entry(Arc::as_ptr(list).addr()).or_insert_with(|| {

@@ -1,5 +1,5 @@
-//! One peer's record: what is remembered of it, which of its addresses is the most useful, and the
-//! JSON shapes made from it.
+//! One peer's record: everything remembered of it, its addresses by usefulness, and the JSON shapes
+//! made from it.
 //!
 //! A record changes only inside the book's state (`state.rs`), by the observations in `observe.rs`;
 //! everyone else holds an `Arc<Record>` that stays as it was when it was read.
@@ -20,13 +20,13 @@ use crate::{Multiaddr, PeerId, addr};
 pub(crate) const MAX_ADDRS: usize = 32;
 /// Protocols kept for one peer.
 pub(crate) const MAX_PROTOCOLS: usize = 256;
-/// An address that failed so often in a row and has no recent success is forgotten.
+/// The failures in a row after which an address without a recent success is forgotten.
 const EXPIRE_FAILURES: u32 = 10;
 /// A success older than this no longer speaks for an address: 30 days.
 const RECENT_SUCCESS_MICROS: i64 = 30 * 24 * 3600 * 1_000_000;
-/// An address that nobody told of for so long is forgotten with its first failure: 30 days.
+/// An address not advertised for this time is forgotten with its first failure: 30 days.
 const FORGOTTEN_MICROS: i64 = RECENT_SUCCESS_MICROS;
-/// From so many failures in a row on, an old success no longer puts an address first.
+/// The failures in a row after which an old success no longer puts an address first.
 const DOUBTED_FAILURES: u32 = 3;
 
 /// A set of [`Source`]s.
@@ -51,7 +51,7 @@ impl Sources {
         1 << source as u16
     }
 
-    /// Identify tells of addresses; a peer that speaks it was known by then.
+    /// Adds a source, unless it is identify: that advertises addresses, and its peer was known before.
     pub(crate) fn insert(&mut self, source: Source) {
         if source != Source::Identify {
             self.0 |= Self::bit(source);
@@ -84,18 +84,18 @@ impl FromIterator<Source> for Sources {
 pub(crate) struct AddrEntry {
     /// The multiaddr, without the `/p2p/` part of the peer itself.
     pub(crate) text: Text,
-    /// How it became known first; `user` wins over every other.
+    /// The source by which it became known first; `user` wins over every other.
     pub(crate) source: Source,
-    /// When a connection we opened to it last came about.
+    /// The time a connection we opened to it last came about.
     pub(crate) last_success: Option<Timestamp>,
     /// Dials that failed since then.
     pub(crate) failures: u32,
-    /// When it was last told to us or used.
+    /// The time it was last advertised to us or used.
     pub(crate) last_seen: Timestamp,
 }
 
 impl AddrEntry {
-    /// The most useful address comes first: a proven one, then the user's, then by its failures.
+    /// Orders by usefulness: a proven address comes first, then the user's, then by its failures.
     fn order(&self, other: &Self) -> Ordering {
         let rank = |entry: &Self| {
             let proven = entry.last_success.filter(|_| entry.failures < DOUBTED_FAILURES);
@@ -127,7 +127,7 @@ pub(crate) struct LiveConnection {
     pub(crate) info: ConnectionInfo,
 }
 
-/// What the user attached to a peer.
+/// The data that the user attached to a peer.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct UserData {
     pub(crate) tags: BTreeMap<String, i64>,
@@ -157,15 +157,15 @@ pub(crate) struct Record {
     pub(crate) sources: Sources,
     pub(crate) policy: Policy,
     pub(crate) cluster_peer: bool,
-    /// The user disconnected it: it isn't dialled unasked.
+    /// True once the user disconnected it: it isn't dialled automatically.
     pub(crate) dial_disabled: bool,
-    /// Dials nobody asked for that failed since it was last connected; never stored.
-    pub(crate) unasked_failures: u32,
-    /// Whether it ever told us who it is.
+    /// Automatic dials that failed since it was last connected; never stored.
+    pub(crate) automatic_failures: u32,
+    /// True once it has identified itself to us.
     pub(crate) identified: bool,
-    /// Whether `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
+    /// True if `protocols` has a Kademlia protocol; kept beside them so that no count needs a scan.
     pub(crate) dht: bool,
-    /// Whether `protocols` has a pubsub protocol.
+    /// True if `protocols` has a pubsub protocol.
     pub(crate) gossipsub: bool,
     /// Boxed, like the next ones, because few records have any.
     pub(crate) user_data: Option<Box<UserData>>,
@@ -177,7 +177,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// A record that knows nothing but the id.
+    /// Makes a record that knows nothing but the id.
     pub(crate) fn new(id: PeerId) -> Self {
         Record {
             id,
@@ -197,7 +197,7 @@ impl Record {
             policy: Policy::Normal,
             cluster_peer: false,
             dial_disabled: false,
-            unasked_failures: 0,
+            automatic_failures: 0,
             identified: false,
             dht: false,
             gossipsub: false,
@@ -209,12 +209,12 @@ impl Record {
         }
     }
 
-    /// Whether there is a connection now.
+    /// Tells whether there is a connection now.
     pub(crate) fn connected(&self) -> bool {
         !self.connections.is_empty()
     }
 
-    /// Whether the user said anything about it, so that it must not be evicted.
+    /// Tells whether the user said anything about the peer, so that it must not be evicted.
     pub(crate) fn is_protected(&self) -> bool {
         self.sources.contains(Source::User)
             || self.sources.contains(Source::Bootstrap)
@@ -222,8 +222,9 @@ impl Record {
             || self.user_data.as_ref().is_some_and(|data| !data.tags.is_empty())
     }
 
-    /// Whether all we know is that it connected to us: no one else told of it, no address of it ever
-    /// worked from here, and the user never disconnected it. Such records are cheap to forge, so they are held short.
+    /// Tells whether all we know is that the peer connected to us: no source advertised it, no address
+    /// of it ever worked from here, and the user never disconnected it. Such records are easy to forge,
+    /// so one that never identified itself isn't kept.
     pub(crate) fn is_inbound_only(&self) -> bool {
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known == Sources::bit(Source::Inbound)
@@ -231,9 +232,9 @@ impl Record {
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
-    /// Whether nobody told of it but itself, connecting to us, and multicast DNS, and no address of it ever
-    /// worked from here: whoever is on the network can make up as many as they like.
-    pub(crate) fn is_cheap(&self) -> bool {
+    /// Tells whether the peer is known only by connecting to us or by multicast DNS, and no address of
+    /// it ever worked from here: anybody on the network can make up any number of such peers.
+    pub(crate) fn is_unverified(&self) -> bool {
         let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known != 0
@@ -242,37 +243,37 @@ impl Record {
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
 
-    /// Whether it belongs on disk.
+    /// Tells whether the record belongs on disk.
     pub(crate) fn is_storable(&self) -> bool {
         self.identified || !self.is_inbound_only()
     }
 
-    /// Whether any of its addresses ever led to it.
+    /// Tells whether any of the peer's addresses ever led to it.
     pub(crate) fn was_reached(&self) -> bool {
         self.addrs.iter().any(|addr| addr.last_success.is_some())
     }
 
-    /// Whether it said to speak exactly this protocol.
+    /// Tells whether the peer said that it speaks exactly this protocol.
     pub(crate) fn speaks(&self, protocol: &str) -> bool {
         self.protocols.iter().any(|name| **name == *protocol)
     }
 
-    /// Whether the time for a dial that nobody asks for has come.
+    /// Tells whether the time for an automatic dial has come.
     pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
         self.next_retry_at.is_none_or(|at| at <= now)
     }
 
-    /// Its addresses with where they came from, the most useful first.
+    /// Returns the addresses with their sources, the most useful first.
     pub(crate) fn dial_addresses(&self) -> Vec<(Text, Source)> {
         self.addrs.iter().map(|addr| (addr.text.clone(), addr.source)).collect()
     }
 
-    /// The tag's weight, if the peer has the tag.
+    /// Returns the tag's weight, if the peer has the tag.
     pub(crate) fn tag(&self, name: &str) -> Option<i64> {
         self.user_data.as_ref()?.tags.get(name).copied()
     }
 
-    /// The compact form: a row of a list.
+    /// Returns the compact form: a row of a list.
     pub(crate) fn row(&self) -> PeerRow {
         let oldest = self.connections.first().map(|live| &live.info);
         PeerRow {
@@ -297,14 +298,14 @@ impl Record {
         }
     }
 
-    /// Whether the user gave this address. It is marked so only once that is on disk.
+    /// Tells whether the user gave this address. It is marked so only once that is on disk.
     pub(crate) fn has_users(&self, addr: &Multiaddr) -> bool {
         let text = addr.to_string();
         let mut of_user = self.addrs.iter().filter(|known| known.source == Source::User);
         of_user.any(|known| *known.text == *text)
     }
 
-    /// Whether it is known as a bootstrap peer at this address.
+    /// Tells whether the peer is known as a bootstrap peer at this address.
     pub(crate) fn is_listed_at(&self, addr: &Multiaddr) -> bool {
         self.sources.contains(Source::Bootstrap) && self.has_address(addr)
     }
@@ -314,12 +315,12 @@ impl Record {
             .is_some_and(|text| self.addrs.iter().any(|known| *known.text == *text))
     }
 
-    /// Whether the peer tells the same of itself in both.
+    /// Tells whether the peer advertises the same of itself in both.
     pub(crate) fn tells_the_same(&self, other: &Record) -> bool {
         self.agent_version == other.agent_version && self.protocols == other.protocols
     }
 
-    /// Everything.
+    /// Returns the full form.
     pub(crate) fn info(&self) -> PeerInfo {
         let UserData { tags, metadata } = self.user_data.as_deref().cloned().unwrap_or_default();
         PeerInfo {
@@ -335,15 +336,15 @@ impl Record {
         }
     }
 
-    /// It was heard of. A clock set back doesn't make it look forgotten.
+    /// Notes that the peer was seen. A clock set back doesn't make it look forgotten.
     pub(super) fn seen(&mut self, now: Timestamp) {
         self.first_seen = self.first_seen.or(Some(now));
         self.last_seen = self.last_seen.max(Some(now));
     }
 
-    /// Notes addresses told by `source`. Those that name another peer are passed over.
+    /// Notes addresses advertised by `source`. Those that name another peer are passed over.
     pub(super) fn learn(&mut self, addrs: &[Multiaddr], source: Source, now: Timestamp) {
-        // More than this is no address book but a flood.
+        // More addresses than this are a flood.
         for addr in addrs.iter().take(2 * MAX_ADDRS) {
             if let Some(text) = kept_text(addr, &self.id) {
                 self.entry(&text, source, now);
@@ -352,7 +353,7 @@ impl Record {
         self.tidy(now);
     }
 
-    /// A connection we opened to `address` came about.
+    /// Notes that a connection we opened to `address` came about.
     pub(super) fn address_worked(&mut self, address: &str, source: Source, now: Timestamp) {
         let suffix = format!("/p2p/{}", self.id_text);
         let text = address.strip_suffix(suffix.as_str()).unwrap_or(address);
@@ -364,7 +365,7 @@ impl Record {
         self.tidy(now);
     }
 
-    /// Dials to these addresses failed.
+    /// Notes that dials to these addresses failed.
     pub(super) fn addresses_failed(&mut self, failed: &[Text], now: Timestamp) {
         let suffix = format!("/p2p/{}", self.id_text);
         for address in failed {
@@ -407,8 +408,8 @@ impl Record {
     }
 }
 
-/// The address as it is kept, without the peer's own `/p2p/` at its end; nothing if another peer's
-/// stands there or nothing else is left.
+/// Returns the address as it is kept, without the peer's own `/p2p/` at its end; None if it ends in
+/// another peer's, or if nothing else is left.
 fn kept_text(address: &Multiaddr, id: &PeerId) -> Option<String> {
     if addr::peer_id_of(address).is_some_and(|other| other != *id) {
         return None;

@@ -1,5 +1,5 @@
-//! What stands behind the book's lock: the records in slots, everything derived from them, and who
-//! has to go when the book is full.
+//! The data behind the book's lock: the records in slots, everything derived from them, and the order
+//! in which records go when the book is full.
 //!
 //! Every change of a record goes through [`State::update`], [`State::insert`] or [`State::remove`],
 //! which keep the rank indexes, the counts, the eviction order and the dirty set in step; nothing
@@ -20,50 +20,50 @@ use crate::model::params::SortBy;
 
 struct Slot {
     record: Arc<Record>,
-    /// Whether a row of it may be on disk, so that removing it must delete the row.
+    /// True if a row of it may be on disk, so that removing it must delete the row.
     stored: bool,
 }
 
-/// What the derived structures need to know of a record.
+/// The facts of a record that the derived structures need.
 #[derive(Clone, PartialEq)]
 struct Facets {
     key: SortKey,
     connected: bool,
-    cheap: bool,
+    unverified: bool,
     cluster: bool,
     dht: bool,
     gossipsub: bool,
     /// Its place in the eviction order; none while connected or protected.
-    worth: Option<Worth>,
+    rank: Option<EvictionRank>,
 }
 
-/// What a record is worth, the least first: cheap to make up, never successfully connected, longest not
-/// heard of.
+/// Ranks records for eviction, the first to go first: unverified ones, then those never successfully
+/// connected, then proven ones; in each class the one not seen for longest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Worth {
-    class: WorthClass,
+pub(super) struct EvictionRank {
+    class: EvictionClass,
     last_seen: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum WorthClass {
-    Cheap,
+enum EvictionClass {
+    Unverified,
     NeverConnected,
     Proven,
 }
 
-impl Worth {
+impl EvictionRank {
     fn of(record: &Record) -> Option<Self> {
         let class = if record.connected() || record.is_protected() {
             return None;
-        } else if record.is_cheap() {
-            WorthClass::Cheap
+        } else if record.is_unverified() {
+            EvictionClass::Unverified
         } else if record.successful_connections == 0 {
-            WorthClass::NeverConnected
+            EvictionClass::NeverConnected
         } else {
-            WorthClass::Proven
+            EvictionClass::Proven
         };
-        Some(Worth { class, last_seen: record.last_seen })
+        Some(EvictionRank { class, last_seen: record.last_seen })
     }
 }
 
@@ -72,16 +72,16 @@ impl Facets {
         Facets {
             key: SortKey::of(record, SortBy::LastSeen),
             connected: record.connected(),
-            cheap: record.is_cheap(),
+            unverified: record.is_unverified(),
             cluster: record.cluster_peer,
             dht: record.dht,
             gossipsub: record.gossipsub,
-            worth: Worth::of(record),
+            rank: EvictionRank::of(record),
         }
     }
 }
 
-/// How many records are what.
+/// The numbers of records by kind.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     /// Records in the book.
@@ -94,7 +94,7 @@ pub(crate) struct Counts {
     pub(crate) dht: u64,
     /// Those that speak gossipsub or floodsub.
     pub(crate) gossipsub: u64,
-    /// When a peer that wasn't known was last discovered.
+    /// The time at which an unknown peer was last discovered.
     pub(crate) last_discovery: Option<Timestamp>,
 }
 
@@ -108,8 +108,8 @@ pub(super) struct State {
     pub(super) all: RankIndex,
     pub(super) connected: RankIndex,
     pub(super) disconnected: RankIndex,
-    evictable: BTreeSet<(Worth, u32)>,
-    cheap: usize,
+    evictable: BTreeSet<(EvictionRank, u32)>,
+    unverified: usize,
     pub(super) interner: Interner,
     pub(super) counts: Counts,
     dirty: BTreeSet<u32>,
@@ -130,7 +130,7 @@ impl State {
             connected: RankIndex::default(),
             disconnected: RankIndex::default(),
             evictable: BTreeSet::new(),
-            cheap: 0,
+            unverified: 0,
             interner: Interner::default(),
             counts: Counts::default(),
             dirty: BTreeSet::new(),
@@ -147,12 +147,12 @@ impl State {
         self.max_peers
     }
 
-    /// How many slots there are, free ones included.
+    /// Counts the slots, free ones included.
     pub(super) fn slot_count(&self) -> usize {
         self.slots.len()
     }
 
-    /// How many records were removed ever: only then can a slot be used again.
+    /// Counts all removals of records: only after one can a slot be used again.
     pub(super) fn removals(&self) -> u64 {
         self.removals
     }
@@ -230,10 +230,10 @@ impl State {
         let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.insert(facets.key.clone(), slot);
         self.all.insert(facets.key, slot);
-        if let Some(worth) = facets.worth {
-            self.evictable.insert((worth, slot));
+        if let Some(rank) = facets.rank {
+            self.evictable.insert((rank, slot));
         }
-        self.cheap += usize::from(facets.cheap);
+        self.unverified += usize::from(facets.unverified);
         self.counts.total += 1;
         self.counts.connected += u64::from(facets.connected);
         self.counts.cluster += u64::from(facets.cluster);
@@ -245,10 +245,10 @@ impl State {
         let by_state = if facets.connected { &mut self.connected } else { &mut self.disconnected };
         by_state.remove(facets.key.clone(), slot);
         self.all.remove(facets.key, slot);
-        if let Some(worth) = facets.worth {
-            self.evictable.remove(&(worth, slot));
+        if let Some(rank) = facets.rank {
+            self.evictable.remove(&(rank, slot));
         }
-        self.cheap -= usize::from(facets.cheap);
+        self.unverified -= usize::from(facets.unverified);
         self.counts.total -= 1;
         self.counts.connected -= u64::from(facets.connected);
         self.counts.cluster -= u64::from(facets.cluster);
@@ -256,12 +256,12 @@ impl State {
         self.counts.gossipsub -= u64::from(facets.gossipsub);
     }
 
-    /// How many more records would fit if everything that may be evicted were.
-    /// The records that may be evicted, those last that would go first.
+    /// Returns the records that may be evicted, those that would go first last.
     pub(super) fn most_valuable(&self) -> impl Iterator<Item = u32> + '_ {
         self.evictable.iter().rev().map(|(_, slot)| *slot)
     }
 
+    /// Counts the records that would still fit if everything that may be evicted were.
     pub(super) fn room(&self) -> usize {
         (self.max_peers + self.evictable.len()).saturating_sub(self.len())
     }
@@ -276,9 +276,9 @@ impl State {
     /// remain over them.
     pub(super) fn shrink(&mut self) {
         let cap = (self.max_peers / 10).max(1);
-        while self.cheap > cap {
+        while self.unverified > cap {
             match self.evictable.first() {
-                Some(&(worth, slot)) if worth.class == WorthClass::Cheap => self.remove(slot),
+                Some(&(rank, slot)) if rank.class == EvictionClass::Unverified => self.remove(slot),
                 _ => break,
             };
         }
@@ -305,7 +305,7 @@ impl State {
         self.mark_dirty(slot);
     }
 
-    /// A row of the record is or may be on disk.
+    /// Notes that a row of the record is or may be on disk.
     pub(super) fn set_stored(&mut self, slot: u32) {
         if let Some(Some(held)) = self.slots.get_mut(slot as usize) {
             held.stored = true;
@@ -328,13 +328,13 @@ impl State {
         Some(id)
     }
 
-    /// The row of a removed peer is still on disk. If the peer is back, its new row is written after
-    /// the old one is deleted, because deletions are always taken first.
+    /// Notes that the row of a removed peer is still on disk. If the peer is back, its new row is
+    /// written after the old one is deleted, because deletions are always taken first.
     pub(super) fn delete_again(&mut self, id: PeerId) {
         self.deleted.insert(id);
     }
 
-    /// A user's change has dealt with the row of this peer already.
+    /// Forgets the deletion of a peer's row: a user's change has dealt with it already.
     pub(super) fn forget_deleted(&mut self, id: &PeerId) {
         self.deleted.remove(id);
     }

@@ -15,14 +15,14 @@ use crossbeam_channel::{
 };
 use parking_lot::Mutex;
 
-use super::Book;
-use super::change::{DirtyItem, UserChange};
+use super::change::UserChange;
 use super::disk::Disk;
+use super::memory::{Book, DirtyItem};
 use super::record::Record;
 use crate::PeerId;
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long an observation may stay in memory only.
+/// The longest time for which an observation stays in memory only.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(4);
 /// Records in one transaction, so that a commit never waits long behind a flush.
 const FLUSH_BATCH: usize = 1000;
@@ -31,7 +31,7 @@ const COMMIT_BATCH: usize = 64;
 /// Calls waiting for the thread.
 const QUEUE: usize = 256;
 
-/// What a user's change did: the record as it is now, or as it was before it was removed.
+/// The outcome of a user's change: the record as it is now, or as it was before it was removed.
 pub(crate) type Changed = Option<Arc<Record>>;
 
 enum Command {
@@ -79,7 +79,7 @@ impl Store {
     }
 }
 
-/// The way to the store. Cheap to clone; dropping it stops nothing until the last one is gone.
+/// A handle to the store. Cheap to clone; the store stops once the last clone is dropped.
 #[derive(Clone)]
 pub(crate) struct StoreHandle {
     book: Arc<Book>,
@@ -98,7 +98,7 @@ enum Kind {
 }
 
 impl StoreHandle {
-    /// A store that writes nothing.
+    /// Makes a store that writes nothing.
     pub(crate) fn in_memory(book: Arc<Book>) -> Self {
         let kind = Kind::Memory(Arc::new(Mutex::new(false)));
         StoreHandle { book, kind, last_error: Arc::default() }
@@ -169,7 +169,7 @@ impl StoreHandle {
         answer.map(|()| true)
     }
 
-    /// Why the last write failed, if it did; for the warnings in status.
+    /// Returns why the last write failed, if it did; for the warnings in status.
     pub(crate) fn last_error(&self) -> Option<Error> {
         self.last_error.lock().clone()
     }
@@ -222,10 +222,10 @@ struct StoreThread {
     disk: Option<Disk>,
     book: Arc<Book>,
     queue: Receiver<Command>,
-    /// Taken from the queue while something else was under way.
+    /// Commands taken from the queue while something else was under way.
     deferred: VecDeque<Command>,
     next_flush: Instant,
-    /// Whether observations are kept back that the disk refused; a commit that gets through doesn't
+    /// True while observations are kept back that the disk refused; a commit that gets through doesn't
     /// make that warning untrue.
     behind: bool,
     last_error: Arc<Mutex<Option<Error>>>,
@@ -253,7 +253,7 @@ impl StoreThread {
         };
         let flushed = self.flush();
         let closed = self.disk.take().map_or(Ok(()), Disk::close);
-        // Whoever still waits gets `closed` when these drop, before the close is answered.
+        // Callers that still wait get `closed` when these drop, before the close is answered.
         drop(self);
         if let Some(reply) = closing {
             drop(reply.send(flushed.and(closed)));
@@ -299,7 +299,7 @@ impl StoreThread {
         planned.iter().filter(is_new).count()
     }
 
-    /// The next waiting change, if it may go into this group: a second change of the same peer
+    /// Returns the next waiting change, if it may go into this group: a second change of the same peer
     /// has to be planned after the first is applied.
     fn next_commit(
         &mut self,
@@ -319,7 +319,7 @@ impl StoreThread {
     /// Writes everything that is dirty now, in batches, and serves commits between them.
     fn flush(&mut self) -> Result<()> {
         self.next_flush = Instant::now() + FLUSH_INTERVAL;
-        // Fixed beforehand: what becomes dirty meanwhile waits for the next flush.
+        // The number is fixed beforehand: records that become dirty meanwhile wait for the next flush.
         let batches = self.book.dirty_len().div_ceil(FLUSH_BATCH);
         for batch in 0..batches {
             let items = self.book.take_dirty(FLUSH_BATCH);

@@ -1,5 +1,5 @@
-//! The book's promises, tested with a clock of the tests' own. What random histories must come
-//! to is in `model_tests.rs`, what the disk promises in `disk_tests.rs`.
+//! Tests of the book's promises, with a clock of their own. Random histories are in `model_tests.rs`,
+//! the disk's promises in `disk_tests.rs`.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,10 +10,12 @@ use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::model::event::DisconnectReason;
 use crate::model::params::SortBy;
-use crate::model::{ConnectionInfo, Direction, LastDisconnect, LastError, Source, TransportKind};
+use crate::model::{
+    ConnectionInfo, Direction, LastDisconnect, LastError, Source, Text, TransportKind,
+};
 use crate::{Multiaddr, PeerId};
 
-/// A peer id made of a number: an ed25519 key in an identity multihash.
+/// Makes a peer id of a number: an ed25519 key in an identity multihash.
 pub(super) fn peer(n: u64) -> PeerId {
     let mut bytes = vec![0, 36, 8, 1, 18, 32];
     // Spread over the key, so that the order of the ids isn't the order of the numbers.
@@ -216,4 +218,23 @@ fn pings_leave_last_seen_alone_and_stopping_disconnects_everyone() {
     assert!(!info.row.connected && info.connections.is_empty());
     assert_eq!(info.last_disconnect.unwrap().reason, DisconnectReason::Shutdown);
     assert_eq!(book.counts().connected, 0);
+}
+
+#[test]
+fn waits_after_failed_dials_can_be_forgotten_whatever_their_number() {
+    let book = Book::new(20_000);
+    for n in 0..10_000 {
+        book.discovered(&peer(n), Source::Dht, &[addr(n)], at(0));
+        if n % 2 == 0 {
+            book.back_off(&peer(n), at(0), |_| Duration::from_secs(3600));
+        }
+    }
+    assert_eq!(book.dial_candidates(at(1)).1, Some(at(3600)), "the next turn");
+    assert_eq!(book.forget_waits(), 5_000);
+    assert_eq!(book.dial_candidates(at(1)).1, None);
+    assert_eq!(
+        book.back_off(&peer(0), at(1), |failures| Duration::from_secs(failures.into())),
+        Some(Duration::from_secs(1)),
+        "counted anew"
+    );
 }

@@ -13,9 +13,9 @@ use crate::{Multiaddr, PeerId, features};
 /// An address to begin with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Entry {
-    /// How to get there, without the `/p2p/` part of the peer itself.
+    /// The address, without the `/p2p/` part of the peer itself.
     pub addr: Multiaddr,
-    /// Who must answer; None only for a `/dnsaddr/`, which may stand for several peers.
+    /// The peer that must answer; None only for a `/dnsaddr/`, which may stand for several peers.
     pub peer_id: Option<PeerId>,
 }
 
@@ -50,7 +50,7 @@ impl Entry {
     }
 }
 
-/// The whole address, as it stands in the file and in replies.
+/// Writes the whole address, as it stands in the file and in replies.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.peer_id {

@@ -6,16 +6,16 @@
 use super::entry::Entry;
 use crate::error::{Error, ErrorKind, Result};
 
-/// What some editors put at the beginning of a file.
+/// Some editors put it at the beginning of a file.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The lines that are meant as addresses, with their numbers from 1.
+/// Reads the lines that are meant as addresses, with their numbers from 1.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = (usize, Result<Entry>)> {
     let numbered = raw_lines(text).enumerate();
     numbered.filter_map(|(index, line)| Some((index + 1, read(line)?)))
 }
 
-/// The text with one more line. A text without a newline at its end has none afterwards either, so
+/// Appends a line. A text without a newline at its end has none afterwards either, so
 /// that [`without`] can give back what was there.
 pub(super) fn with(text: &[u8], line: &str) -> Vec<u8> {
     // A carriage return at the very end would become half of a newline of one byte.
@@ -29,7 +29,7 @@ pub(super) fn with(text: &[u8], line: &str) -> Vec<u8> {
     parts.concat()
 }
 
-/// The text without the lines that mean this entry.
+/// Drops the lines that mean this entry.
 pub(super) fn without(text: &[u8], gone: &Entry) -> Vec<u8> {
     let stays = |line: &&[u8]| !matches!(read(line), Some(Ok(entry)) if entry == *gone);
     let mut kept = raw_lines(text).filter(stays).collect::<Vec<_>>().concat();
@@ -40,12 +40,12 @@ pub(super) fn without(text: &[u8], gone: &Entry) -> Vec<u8> {
     kept
 }
 
-/// Each line with the newline it ends in.
+/// Splits into lines, each with the newline it ends in.
 fn raw_lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split_inclusive(|byte| *byte == b'\n')
 }
 
-/// What stands in a line; None where that is no more than a comment.
+/// Reads the address in a line; None where there is no more than a comment.
 fn read(line: &[u8]) -> Option<Result<Entry>> {
     let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
     let comment = (0..line.len())

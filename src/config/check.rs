@@ -1,5 +1,5 @@
-//! What single values must satisfy, and the defaults that depend on the machine: listen addresses,
-//! address lists, limits, and the keys that ask for what this build is without.
+//! Checks of single values, and the defaults that depend on the machine: listen addresses, address lists,
+//! limits, and the keys that ask for what this build is without.
 //!
 //! Called by `resolve`, and `open` for what it asks beyond.
 
@@ -21,7 +21,7 @@ use crate::model::reply::LimitsInForce;
 /// The longest list of addresses in any key.
 const MAX_ADDRESSES: usize = 32;
 
-/// The limits in force, defaults filled in and each within its bounds.
+/// Gives the limits in force, defaults filled in and each within its bounds.
 pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
     let bounds = Limits::NUMBERS;
     let max_connections = bounds.max_connections.or_default(given.max_connections)?;
@@ -41,7 +41,7 @@ pub(super) fn limits(given: &Limits) -> Result<LimitsInForce> {
     })
 }
 
-/// A text that we send to every peer.
+/// Checks the text that every peer is sent.
 pub(super) fn agent_version(given: Option<String>) -> Result<String> {
     const MAX_BYTES: usize = 256;
 
@@ -78,7 +78,7 @@ fn not_here(key: &str, why: &str) -> Error {
         .with_hint(format!("leave `{key}` out"))
 }
 
-/// Refuses a control socket without a directory in which it could be found.
+/// Refuses a control socket without a directory by which others find it.
 pub(super) fn control_socket(settings: &Settings) -> Result<()> {
     match settings.control_socket && settings.data_dir.is_none() {
         true => Err(invalid("control_socket", "it needs a `data_dir`, by which others find it")
@@ -87,7 +87,7 @@ pub(super) fn control_socket(settings: &Settings) -> Result<()> {
     }
 }
 
-/// The addresses a profile listens at when none are given: each of TCP and, without a swarm key,
+/// Gives the addresses a profile listens at when none are given: each of TCP and, without a swarm key,
 /// QUIC, on IPv4 and where the machine has it IPv6.
 pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Multiaddr> {
     let quic = features::QUIC.built && !private_network;
@@ -106,7 +106,7 @@ pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Mul
     addresses
 }
 
-/// Binding is the only reliable test: IPv6 may be compiled in, yet switched off.
+/// Binds a socket, the only reliable test: IPv6 may be compiled in, yet switched off.
 fn has_ipv6(ip: Ipv6Addr) -> bool {
     UdpSocket::bind((ip, 0)).is_ok()
 }
@@ -156,7 +156,7 @@ fn is_name(address: &Multiaddr) -> bool {
     !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_)))
 }
 
-/// Reads a key that holds addresses to tell, or not to tell.
+/// Reads a key that holds addresses to advertise, or not to.
 pub(super) fn addresses(key: &str, given: &Option<Vec<String>>) -> Result<Vec<Multiaddr>> {
     read_addresses(key, given.as_deref().unwrap_or_default())
 }

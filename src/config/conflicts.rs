@@ -1,4 +1,4 @@
-//! A second start beside a running manager: which of the keys it names have another value there.
+//! Compares a second start with the running manager: which of the keys it names have another value there.
 //!
 //! Keys it doesn't name don't matter, nor does how a value is written: a key file counts by the key in it, a
 //! path by where it leads. `keys` says which setting a key became. Called by `process`.
@@ -14,7 +14,7 @@ use crate::PeerId;
 use crate::error::Result;
 
 impl Settings {
-    /// The keys that `given` names with another value than these running settings have, sorted.
+    /// Returns the keys that `given` names with another value than these running settings have, sorted.
     /// `running` is the running node's id. Secrets are compared, never shown.
     ///
     /// # Errors
@@ -27,7 +27,7 @@ impl Settings {
                 *path = real_path(path);
             }
         }
-        // Only another key than the running one is left to differ.
+        // Leaves nothing to differ but another key than the running one.
         let keypair = given.identity.as_ref().map(keypair_from).transpose()?;
         let is_running = keypair.is_none_or(|it| it.public().to_peer_id() == *running);
         theirs.identity = theirs.identity.filter(|_| !is_running);
@@ -40,7 +40,7 @@ impl Settings {
     }
 }
 
-/// The path without links, as far as it exists: the last part may not yet.
+/// Resolves links as far as the path exists: the last part may not yet.
 fn real_path(path: &Path) -> PathBuf {
     let in_real_parent = || Some(fs::canonicalize(path.parent()?).ok()?.join(path.file_name()?));
     fs::canonicalize(path).ok().or_else(in_real_parent).unwrap_or_else(|| path.to_owned())

@@ -17,7 +17,7 @@ use crate::error::{Error, ErrorKind, Result};
 const CONFIG_FILE: &str = "config.json";
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
 
-/// How often, and how long apart, the holder's pid is read while it isn't written yet.
+/// Times that the holder's pid is looked for while it isn't written yet, and the pause between two.
 const PID_READS: u32 = 5;
 const PID_READ_PAUSE: Duration = Duration::from_millis(10);
 
@@ -48,12 +48,12 @@ impl DataDir {
         }
         let owner = std::process::id();
         let data_dir = DataDir { path: path.to_owned(), lock, owner };
-        // Only now: until the lock is ours, the number in it is somebody else's.
+        // Only now: until the lock is ours, the number in it is another owner's.
         lock_file::write_pid(&data_dir.lock, owner).map_err(|error| unwritable(path, &error))?;
         Ok(data_dir)
     }
 
-    /// Where it is.
+    /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -82,7 +82,7 @@ impl DataDir {
         FileConfig::parse(path, &text).map(Some)
     }
 
-    /// Another descriptor of the same lock, as a forked child would have.
+    /// Duplicates the descriptor of the lock, as a forked child would have.
     #[cfg(test)]
     pub(super) fn clone_lock(&self) -> File {
         self.lock.try_clone().unwrap_or_else(|error| panic!("{error}"))
@@ -103,7 +103,7 @@ impl Drop for DataDir {
     }
 }
 
-/// The error for a directory that somebody else has locked.
+/// Makes the error for a directory that another process has locked.
 fn locked(path: &Path) -> Error {
     let pid = holder(path);
     let who = match pid {
@@ -119,7 +119,7 @@ fn locked(path: &Path) -> Error {
         .with("pid", pid)
 }
 
-/// The pid in the lock file. Its holder writes it just after locking, so one look may be too early.
+/// Reads the pid in the lock file. Its holder writes it just after locking, so one look may be too early.
 fn holder(path: &Path) -> Option<u32> {
     for attempt in 0..PID_READS {
         if attempt > 0 {

@@ -1,5 +1,5 @@
-//! How peers are found: the keys `discovery`, `bootstrap`, `bootstrap_from_*` and `protocol_prefix`,
-//! with the profile's defaults filled in.
+//! Resolves the keys by which peers are discovered: `discovery`, `bootstrap`, `bootstrap_from_*` and
+//! `protocol_prefix`, with the profile's defaults filled in.
 //!
 //! Called by `resolve`; the worker goes by what comes out.
 
@@ -17,7 +17,7 @@ use crate::daemon::Api;
 use crate::error::Result;
 use crate::features::{DHT, GOSSIP, MDNS};
 
-/// In front of our own protocols' names.
+/// Begins the names of peerkit's own protocols.
 const PREFIX: &str = "/peerkit";
 /// The public DHT's protocol (libp2p specs, kad-dht).
 const PUBLIC_DHT: &str = "/ipfs/kad/1.0.0";
@@ -26,7 +26,7 @@ const MAX_NAME_BYTES: usize = 128;
 /// Bootstrap addresses in the configuration; the stored list has a limit of its own.
 const MAX_BOOTSTRAP: usize = 256;
 
-/// Fills in and checks them.
+/// Fills in and checks the settings of discovery.
 pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySettings> {
     let given = config.discovery.clone().unwrap_or_default();
     let prefix = protocol_prefix(config.protocol_prefix.as_deref())?;
@@ -46,7 +46,7 @@ pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySett
             (Profile::Internet, None) => PUBLIC_DHT.to_owned(),
             _ => format!("{prefix}/kad/1.0.0"),
         },
-        exchange_protocol: format!("{prefix}/find-peer/1.0.0"),
+        find_peer_protocol: format!("{prefix}/find-peer/1.0.0"),
     })
 }
 

@@ -1,4 +1,4 @@
-//! Who this node is: the private key from the configuration, from the data directory, or new.
+//! The identity of this node: the private key from the configuration, from the data directory, or new.
 //!
 //! A key file that can't be used is an error and never replaced: a node that silently becomes someone
 //! else is worse than one that doesn't start. Called by `config::open` under the directory's lock.
@@ -24,11 +24,11 @@ const KEY_FILE: &str = "identity.key";
 pub(crate) struct Identity {
     /// The key pair.
     pub keypair: Keypair,
-    /// What is worth knowing about the key's file.
+    /// A warning about the key's file.
     pub warning: Option<String>,
 }
 
-/// The node's key: from the configuration, else from the data directory, else a new one, which is on
+/// Takes the node's key from the configuration, else from the data directory, else a new one, which is on
 /// disk when this returns. A key in the configuration leaves the data directory's as it is.
 pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> Result<Identity> {
     if let Some(source) = &settings.identity {
@@ -48,7 +48,7 @@ pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> 
             write_key(&path, &keypair)?;
             Ok(generated(keypair))
         }
-        // Anything but "not there" is told by reading it: a dangling link, too, is not replaced.
+        // Any other failure shows when it's read: a dangling link, too, is not replaced.
         _ => {
             Ok(Identity { keypair: keypair_from_file(&path)?, warning: readable_by_others(&path) })
         }
@@ -59,7 +59,7 @@ fn generated(keypair: Keypair) -> Identity {
     Identity { keypair, warning: None }
 }
 
-/// The key that `identity` in the configuration stands for.
+/// Reads the key that `identity` in the configuration stands for.
 pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
     match source {
         KeySource::File { file } => keypair_from_file(file),
@@ -112,7 +112,7 @@ fn write_key(path: &Path, keypair: &Keypair) -> Result<()> {
         .map_err(|error| storage_error(path, "the new private key can't be written", &error))
 }
 
-/// The warning for a key file that isn't its user's alone.
+/// Warns of a key file that isn't its user's alone.
 fn readable_by_others(path: &Path) -> Option<String> {
     let mode = disk::open_to_others(path).ok()?? & 0o777;
     let path = path.display();

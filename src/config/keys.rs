@@ -1,7 +1,7 @@
 //! The keys a user may set: the one list of their names, other names, types, bounds, defaults and meaning, and
 //! of the setting each becomes. `table` makes structs of it.
 //!
-//! How JSON is read is for `read`; what the values mean is for `resolve`.
+//! `read` reads them from JSON; `resolve` says what the values mean.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -23,7 +23,7 @@ pub(crate) const DEFAULT_TIMEOUT: Duration =
     Duration::from_millis(Config::NUMBERS.default_timeout_ms.default);
 
 keys! {
-    /// What a manager is started with. Every key is optional; each says its default.
+    /// The configuration that a manager is started with. Every key is optional; each says its default.
     ///
     /// ```
     /// use peerkit::config::{Config, Limits, Profile};
@@ -39,7 +39,7 @@ keys! {
     /// # Ok::<(), peerkit::Error>(())
     /// ```
     Config at "", becomes Settings, with ConfigNumbers {
-        /// Where identity, peer book and lists live; null: nothing is written, and the identity lasts as long as
+        /// The directory of identity, peer book and lists; null: nothing is written, and the identity lasts as long as
         /// the run. `config_dir` is another name for it. Default: null.
         into data_dir: PathBuf, also config_dir;
         /// The private key: base64 of its protobuf, as Kubo and go-libp2p export it, or `{"file": path}`.
@@ -50,37 +50,37 @@ keys! {
         /// Multiaddrs to listen at, at most 32; empty: don't listen. Default: TCP and QUIC, ports chosen by the
         /// system, interfaces by profile.
         list listen: Vec<String>;
-        /// Multiaddrs told to others beside the observed ones, at most 32. Default: [].
+        /// Multiaddrs advertised to others beside the observed ones, at most 32. Default: [].
         list advertise: Vec<String>;
-        /// Multiaddrs never told to others, at most 32. Default: [].
+        /// Multiaddrs never advertised to others, at most 32. Default: [].
         list no_announce: Vec<String>;
         /// Multiaddrs of peers to begin with, at most 256, beside the stored list. Default: [].
         list bootstrap: Vec<String> => discovery.bootstrap;
-        /// How peers are found. Default: by profile.
+        /// The ways in which peers are discovered. Default: by profile.
         object discovery: Discovery;
         /// Take bootstrap peers from a Kubo daemon. Default: false.
         into bootstrap_from_ipfs: ApiAddress, needs "daemons" => discovery.ipfs;
         /// Take bootstrap peers from an ipfs-cluster. Default: false.
         into bootstrap_from_cluster: ApiAddress, needs "daemons" => discovery.cluster;
-        /// How many of everything.
+        /// Limits on connections and on the book.
         object limits: Limits;
         /// The pre-shared key of a private network, as text or `{"file": path}`; TCP only. Default: null.
         into swarm_key: KeySource;
         /// Serve other processes of the same user, such as `peerkit` commands, through a Unix socket in
         /// data_dir. Default: false.
         exact control_socket: bool, needs "control";
-        /// What we call ourselves, at most 256 bytes. Default: "peerkit/" and the version.
+        /// The agent version that identify tells peers, at most 256 bytes. Default: "peerkit/" and the version.
         into agent_version: String;
-        /// In front of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
+        /// The beginning of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
         /// Default: "/peerkit".
-        into protocol_prefix: String => discovery.exchange_protocol;
+        into protocol_prefix: String => discovery.find_peer_protocol;
         /// Close a connection that nothing has used for this many seconds; 0: never. The messages of topics
         /// subscribed to are use; announcements and pings aren't. With such a limit discovery connects to nobody
         /// for the connection's own sake.
         exact idle_timeout_s: u64, in 0..=31_536_000, default 0 => idle_timeout;
         /// The deadline of calls that name none, in milliseconds.
         exact default_timeout_ms: u64, in 1..=3_600_000, default 30_000 => default_timeout;
-        /// What is logged, and where to. Default: null, for nothing.
+        /// The log: its level and its file. Default: null, for none.
         object log: Log, needs "log";
         /// Seconds for which a peer's content metadata is kept.
         unbuilt metadata_cache_ttl: u64;
@@ -90,13 +90,13 @@ keys! {
 }
 
 keys! {
-    /// How peers are found.
+    /// The ways in which peers are discovered.
     Discovery at "discovery.", becomes DiscoverySettings, with DiscoveryNumbers {
-        /// By multicast DNS on the local network. Default: by profile.
+        /// Multicast DNS on the local network. Default: by profile.
         exact mdns: bool, needs "mdns";
-        /// By the Kademlia DHT. Default: by profile.
+        /// The Kademlia DHT. Default: by profile.
         exact dht: DhtMode, needs "dht";
-        /// By gossiped announcements. Default: by profile.
+        /// Gossiped announcements. Default: by profile.
         exact gossip: bool, needs "gossip";
         /// The topic on which nodes announce their addresses. Default: "/peerkit/announce/1.0.0", where "/peerkit"
         /// is `protocol_prefix`.
@@ -109,9 +109,9 @@ keys! {
 }
 
 keys! {
-    /// How many of everything.
+    /// Limits on connections and on the book.
     Limits at "limits.", becomes LimitsInForce, with LimitsNumbers {
-        /// Established connections, all told. The default is few enough for the usual 1024 file descriptors of a
+        /// Established connections in total. The default is few enough for the usual 1024 file descriptors of a
         /// process that has its own, pending ones included.
         exact max_connections: u32, in 1..=100_000, default 512;
         /// Established connections to one peer. The default is one each way over TCP and QUIC.
@@ -119,7 +119,7 @@ keys! {
         /// Connections being established, in each direction.
         exact max_pending: u32, in 1..=10_000, default 128;
         /// Inbound connections accepted in a second. A handshake costs about a third of a millisecond, so with the
-        /// default a third of a core at most goes to strangers.
+        /// default a third of a core at most goes to unproven peers.
         exact max_inbound_per_s: u32, in 1..=100_000, default 1_000;
         /// Peers that discovery tries to be connected to, and what trimming leaves; `high_water` where that is
         /// less. The default is Kubo's.
@@ -132,9 +132,9 @@ keys! {
 }
 
 keys! {
-    /// What is logged, and where to.
+    /// The log: its level and its file.
     Log at "log.", becomes LogSettings, with LogNumbers {
-        /// How much. Default: "info".
+        /// The least severe events that are logged. Default: "info".
         exact level: LogLevel;
         /// The file to append to; null: standard error. Default: null.
         into file: PathBuf;
@@ -142,7 +142,7 @@ keys! {
 }
 
 impl Config {
-    /// The deadline of a start that names none; out of bounds it counts as not given here, and is refused when
+    /// Returns the deadline of a start that names none; out of bounds it counts as not given here, and is refused when
     /// the settings are resolved.
     pub(crate) fn start_timeout(&self) -> Duration {
         let given = self.default_timeout_ms.map(Duration::from_millis);
@@ -152,7 +152,7 @@ impl Config {
 
 impl Asks for Log {}
 
-/// Every key, objects before what is in them.
+/// Lists every key, each object before the keys in it.
 pub(super) fn every_key() -> impl Iterator<Item = &'static Key> {
     Config::KEYS.iter().flat_map(|key| std::iter::once(key).chain(key.inside))
 }

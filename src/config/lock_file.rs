@@ -17,16 +17,16 @@ const LOCK_FILE: &str = "lock";
 /// More than a pid and a path take.
 const MAX_BYTES: u64 = 8192;
 
-/// How often, and how long apart, the lock is tried: [`Owner::is_there`] may hold it for a moment.
+/// Times that the lock is tried, and the pause between two: [`Owner::is_there`] may hold it for a moment.
 const TRIES: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 
-/// What the file says. Nothing where its owner has only just come, or gone in good order.
+/// The owner as the file describes it; empty where it has only just come, or gone in good order.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Owner {
-    /// Who it is.
+    /// Its process.
     pub pid: Option<u32>,
-    /// Where it serves a control socket.
+    /// The path of its control socket.
     pub socket: Option<PathBuf>,
 }
 
@@ -41,11 +41,11 @@ impl Owner {
         Ok(Some(Owner::parse(&bytes)))
     }
 
-    /// Whether this one, of which the file said so, owns the directory still.
+    /// Tells whether the owner that the file names still owns the directory.
     ///
-    /// An owner to be must not find the lock taken by somebody who only asks, however short: he may be
-    /// stopped just then. So it is tried only where all else speaks for an owner: it wrote who it is,
-    /// hasn't taken that back, and there is such a process.
+    /// A process that wants to become the owner must not find the lock taken by one that only asks, not even
+    /// for a moment: that one may be stopped just then. The lock is therefore tried only where all else speaks
+    /// for an owner: it wrote its pid, hasn't taken that back, and there is such a process.
     pub(crate) fn is_there(&self, data_dir: &Path) -> io::Result<bool> {
         if !self.pid.is_some_and(os::process_exists) {
             return Ok(false);
@@ -54,14 +54,14 @@ impl Owner {
             return Ok(false);
         };
         match file.try_lock_shared() {
-            // Let go in so many words: a child forked at this moment has the descriptor too.
+            // Unlocks explicitly: a child forked at this moment has the descriptor too.
             Ok(()) => file.unlock().map(|()| false),
             Err(TryLockError::WouldBlock) => Ok(true),
             Err(TryLockError::Error(error)) => Err(error),
         }
     }
 
-    /// A line counts once its end is there.
+    /// Reads the lines; each counts once its end is there.
     fn parse(bytes: &[u8]) -> Owner {
         let mut lines = bytes.split_inclusive(|byte| *byte == b'\n');
         let mut line = || lines.next().and_then(|line| line.strip_suffix(b"\n"));
@@ -78,7 +78,7 @@ fn open_to_read(data_dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Opens the file for its owner to be.
+/// Opens the file for a process that wants to become the owner.
 pub(super) fn open(data_dir: &Path) -> io::Result<File> {
     let mut options = disk::private_file();
     options.read(true).write(true).create(true).truncate(false).open(data_dir.join(LOCK_FILE))
@@ -99,13 +99,13 @@ pub(super) fn take(lock: &File) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Line 1.
+/// Writes line 1.
 pub(super) fn write_pid(mut lock: &File, pid: u32) -> io::Result<()> {
     lock.set_len(0)?;
     lock.write_all(format!("{pid}\n").as_bytes())
 }
 
-/// Line 2. The path has no line break in it.
+/// Writes line 2. The path has no line break in it.
 #[cfg(unix)]
 pub(super) fn write_socket(mut lock: &File, socket: &Path) -> io::Result<()> {
     let path = std::os::unix::ffi::OsStrExt::as_bytes(socket.as_os_str());

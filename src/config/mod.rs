@@ -1,10 +1,10 @@
 //! Configuration: the keys a user may set ([`Config`]), and what follows from them.
-//!
-//! `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
-//! `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
-//! `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
-//! with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
-//! Nothing here knows the network.
+
+// `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
+// `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
+// `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
+// with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
+// Nothing here knows the network.
 
 mod check;
 mod conflicts;
@@ -40,21 +40,21 @@ use identity::{Identity, load_identity};
 
 use crate::error::Result;
 
-/// What a start has to go on.
+/// Everything a start begins with.
 #[derive(Debug)]
 pub(crate) struct Opened {
     /// Every setting, resolved and checked.
     pub settings: Settings,
     /// The data directory, locked; None where nothing is written.
     pub data_dir: Option<DataDir>,
-    /// Who this node is.
+    /// The node's key pair.
     pub keypair: Keypair,
 }
 
 /// Checks the configuration, locks the data directory, reads `config.json` and the identity.
 /// Blocks on the disk; on failure the lock is released.
 pub(crate) fn open(config: &Config) -> Result<Opened> {
-    // Once without the file, so that a bad call is refused before it leaves a directory behind.
+    // Resolves once without the file: a bad call is refused before it leaves a directory behind.
     let mut settings = Settings::resolve(config, None)?;
     check::control_socket(&settings)?;
     let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;

@@ -16,9 +16,9 @@ use super::secret::KeySource;
 use super::table::{Keys, out_of_bounds};
 use crate::error::{Error, ErrorKind, Result};
 
-/// No key is longer; of an unknown one that is, only the beginning is shown.
+/// The longest known key is shorter; of an unknown one, no more than this is shown.
 const MAX_KEY_CHARS: usize = 64;
-/// How much of an unusable value an error shows.
+/// The most that an error shows of an unusable value.
 const MAX_SHOWN_CHARS: usize = 200;
 
 impl Config {
@@ -50,14 +50,14 @@ impl Config {
     }
 }
 
-/// What `config.json` in a data directory says.
+/// The content of `config.json` in a data directory.
 #[derive(Debug)]
 pub(crate) struct FileConfig {
-    /// Where it stands.
+    /// Its path.
     pub path: PathBuf,
     /// The keys it sets.
     pub config: Config,
-    /// What in it has no effect.
+    /// Warnings about what has no effect in it.
     pub warnings: Vec<String>,
 }
 
@@ -79,7 +79,7 @@ impl FileConfig {
     }
 }
 
-/// What serde made of an object.
+/// An object as serde read it.
 struct Read {
     config: Result<Config>,
     /// The keys nobody knows, up to where reading failed if it did.
@@ -107,7 +107,7 @@ fn read_object(text: &[u8]) -> Result<Read> {
     Ok(Read { config, unknown })
 }
 
-/// Moves what stands under another name to its key.
+/// Moves values from other names to their keys.
 fn rename_aliases(object: &mut Map<String, Value>) -> Result<()> {
     for (alias, key) in every_key().filter_map(|key| Some((key.alias?, key.name))) {
         let Some(value) = object.remove(alias).filter(|value| !value.is_null()) else {
@@ -135,7 +135,7 @@ fn rename_aliases(object: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// Refuses what serde would read as an object by the order of its keys.
+/// Refuses lists in place of objects: serde would take their items in the order of the keys.
 fn refuse_lists_as_objects(object: &Map<String, Value>) -> Result<()> {
     let objects = Config::KEYS.iter().filter(|key| !key.inside.is_empty());
     let is_object = |value: &Value| value.is_object() || value.is_null();
@@ -149,7 +149,7 @@ fn not_an_object(key: &str) -> Error {
     invalid(key, "it must be an object")
 }
 
-/// The error for a value serde couldn't read, where it stands.
+/// Makes the error for a value that serde couldn't read, at its place.
 fn wrong_type(object: &Value, track: Track, error: &serde_json::Error) -> Error {
     let path = track.path();
     let (mut key, mut at, mut value) = (String::new(), String::new(), Some(object));
@@ -199,7 +199,7 @@ impl UnknownKey {
     }
 }
 
-/// A path as a key's name: without the marks that serde_ignored has for optional values.
+/// Makes a key's name of a path, without the marks that serde_ignored has for optional values.
 fn name_of(path: &serde_ignored::Path<'_>) -> String {
     use serde_ignored::Path;
 
@@ -216,8 +216,8 @@ fn name_of(path: &serde_ignored::Path<'_>) -> String {
     }
 }
 
-/// The known key most like `typed`, if any is like it at all. The part behind the last dot counts by
-/// itself too, so that a key in the wrong object is found.
+/// Finds the known key most like `typed`, if any is like it at all. The part behind the last dot also counts
+/// by itself, which finds a key in the wrong object.
 fn nearest_key(typed: &str) -> Option<String> {
     fn last_part(key: &str) -> &str {
         key.rsplit('.').next().unwrap_or(key)
@@ -238,7 +238,7 @@ fn nearest_key(typed: &str) -> Option<String> {
     (distance <= alike).then_some(known)
 }
 
-/// The names of every key, other names included.
+/// Lists the names of every key, other names included.
 pub(super) fn known_keys() -> impl Iterator<Item = String> {
     let (outermost, inside): (Vec<_>, Vec<_>) =
         every_key().partition(|key| !key.name.contains('.'));

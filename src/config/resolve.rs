@@ -1,4 +1,4 @@
-//! From the configuration to the settings of a run: fills in defaults and checks every value.
+//! Resolves the configuration to the settings of a run: fills in defaults and checks every value.
 //!
 //! Precedence is defaults < profile < `config.json` < the call. Single values are checked in `check`, what
 //! finds peers in `discovery`.
@@ -56,7 +56,7 @@ impl Settings {
     }
 }
 
-/// What a profile promises and this release doesn't have.
+/// Names the features of a profile that this release doesn't have.
 fn missing_in_profile(profile: Profile) -> Option<&'static str> {
     (profile == Profile::Internet).then_some(
         "profile internet: relays, hole punching and port mapping are not built yet; a node behind NAT \
@@ -74,7 +74,7 @@ fn log_settings(config: &Config) -> Result<Option<LogSettings>> {
     }))
 }
 
-/// The path whatever the working directory becomes later. Links stay: they may not exist yet.
+/// Makes the path absolute, for the working directory may change. Links stay: they may not exist yet.
 fn absolute_path(key: &str, path: Option<&Path>) -> Result<Option<PathBuf>> {
     let read = path.map(absolute).transpose();
     read.map_err(|error| invalid(key, format!("it is no path: {error}")))

@@ -25,18 +25,19 @@ const SWARM_KEY_BYTES: usize = 32;
 /// A secret: its text, or the file that holds it. Of the text, `Debug` shows nothing.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
+#[non_exhaustive]
 pub enum KeySource {
     /// The text itself.
     Text(String),
-    /// Read at start.
+    /// A file, read at start.
     File {
-        /// Where it is. In `config.json`, relative to the data directory.
+        /// Its path. In `config.json`, relative to the data directory.
         file: PathBuf,
     },
 }
 
 impl KeySource {
-    /// The secret is in this file.
+    /// Names the file that holds the secret.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         KeySource::File { file: path.into() }
     }
@@ -72,7 +73,7 @@ impl fmt::Debug for KeySource {
 
 impl<'de> Deserialize<'de> for KeySource {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Whatever it is, it isn't quoted: it is meant as a secret.
+        // Doesn't quote the value: it is meant as a secret.
         let wrong = || D::Error::custom(r#"it must be a text or {"file": path}"#);
         match Value::deserialize(deserializer)? {
             Value::String(text) => Ok(KeySource::Text(text)),
@@ -90,7 +91,7 @@ impl<'de> Deserialize<'de> for KeySource {
 pub(crate) struct SwarmKey([u8; SWARM_KEY_BYTES]);
 
 impl SwarmKey {
-    /// Its bytes, for the transport alone.
+    /// Returns its bytes, for the transport alone.
     pub(crate) fn bytes(&self) -> [u8; SWARM_KEY_BYTES] {
         self.0
     }

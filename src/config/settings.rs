@@ -1,4 +1,4 @@
-//! What a run goes by: the configuration with every default filled in and every value checked.
+//! The settings of a run: the configuration with every default filled in and every value checked.
 //!
 //! `resolve` makes it; the worker and the book take their numbers from here. Nothing changes after start, and
 //! a second start is compared with it in `conflicts`.
@@ -14,44 +14,44 @@ use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::model::reply::LimitsInForce;
 
-/// What a run goes by.
+/// The settings of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
-    /// Where things are kept, absolute; None: nothing is written.
+    /// The data directory, absolute; None: nothing is written.
     pub data_dir: Option<PathBuf>,
-    /// Whether other processes of the user are served.
+    /// True where other processes of the user are served.
     pub control_socket: bool,
     /// The private key, if the configuration gives one.
     pub identity: Option<KeySource>,
     /// The profile in force.
     pub profile: Profile,
-    /// Where to listen; empty: nowhere.
+    /// Addresses to listen at; empty: none.
     pub listen: Vec<Multiaddr>,
-    /// Whether `listen` was given: a given address that can't be had is an error.
+    /// True where `listen` was given: an address in it that can't be had is an error.
     pub listen_explicit: bool,
-    /// Addresses told to others beside the observed ones.
+    /// Addresses advertised to others beside the observed ones.
     pub advertise: Vec<Multiaddr>,
-    /// Addresses never told to others.
+    /// Addresses never advertised to others.
     pub no_announce: Vec<Multiaddr>,
-    /// How peers are found.
+    /// The settings of discovery.
     pub discovery: DiscoverySettings,
-    /// How many of everything.
+    /// The limits in force.
     pub limits: LimitsInForce,
     /// The key of the private network; with it, TCP only.
     pub swarm_key: Option<SwarmKey>,
-    /// What we call ourselves.
+    /// The agent version that identify tells peers.
     pub agent_version: String,
-    /// How long an unused connection lives; None: as long as it can.
+    /// The time after which an unused connection is closed; None: never.
     pub idle_timeout: Option<Duration>,
     /// The deadline of calls that name none.
     pub default_timeout: Duration,
-    /// What is logged; None: nothing.
+    /// The log; None: nothing is logged.
     pub log: Option<LogSettings>,
-    /// What isn't wrong enough to fail but worth knowing.
+    /// Warnings: not wrong enough to fail, but worth knowing.
     pub warnings: Vec<String>,
 }
 
-/// How peers are found.
+/// The settings of discovery.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DiscoverySettings {
     pub mdns: bool,
@@ -59,7 +59,7 @@ pub(crate) struct DiscoverySettings {
     pub gossip: bool,
     /// The topic of signed announcements.
     pub gossip_topic: String,
-    /// Between two passes.
+    /// The time between two passes.
     pub interval: Duration,
     /// The entries of the configuration, beside the stored list.
     pub bootstrap: Vec<Entry>,
@@ -70,26 +70,26 @@ pub(crate) struct DiscoverySettings {
     /// The name of the DHT.
     pub dht_protocol: String,
     /// The protocol by which connected peers are asked where a peer is.
-    pub exchange_protocol: String,
+    pub find_peer_protocol: String,
 }
 
-/// What is logged, and where to.
+/// The log: its level and its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LogSettings {
-    /// How much.
+    /// The least severe events that are logged.
     pub level: LogLevel,
     /// The file to append to, absolute; None: standard error.
     pub file: Option<PathBuf>,
 }
 
 impl Settings {
-    /// Whether peers at public addresses are refused, in and out.
+    /// Tells whether peers at public addresses are refused, in and out.
     pub(crate) fn local_only(&self) -> bool {
         self.profile == Profile::Lan
     }
 
-    /// How far an address of anybody must reach to be told to others: on the Internet a near one is of
-    /// no use to them, and says more than they need know.
+    /// Gives the least scope of an address that others are told: on the Internet one of less is of no use to
+    /// them, and says more than they need to know.
     pub(crate) fn least_told(&self) -> Scope {
         match self.profile {
             Profile::Internet => Scope::Public,
@@ -97,9 +97,9 @@ impl Settings {
         }
     }
 
-    /// Whether peerkit may dial an address of this scope without being asked to. `listed`: the user
+    /// Tells whether peerkit may dial an address of this scope on its own. `listed`: the user
     /// named it for that, in the bootstrap list.
-    pub(crate) fn may_dial_unasked(&self, scope: Scope, listed: bool) -> bool {
+    pub(crate) fn may_dial_automatically(&self, scope: Scope, listed: bool) -> bool {
         match self.profile {
             Profile::Offline => scope == Scope::Loopback,
             // A name that a remote chose is not even looked up.

@@ -11,10 +11,10 @@ use super::error::invalid;
 use crate::error::Result;
 use crate::features::Feature;
 
-/// A key, as far as its name goes.
+/// The facts about a key that don't depend on its type.
 #[derive(Debug)]
 pub(super) struct Key {
-    /// From the outermost object: `limits.max_peers`.
+    /// The name from the outermost object on: `limits.max_peers`.
     pub name: &'static str,
     /// Another name, in the outermost object.
     pub alias: Option<&'static str>,
@@ -72,12 +72,12 @@ pub(super) struct Number<T> {
 }
 
 impl<T: Copy + PartialOrd + Display> Number<T> {
-    /// The value given or the default.
+    /// Returns the value given, or the default.
     pub(super) fn or_default(&self, given: Option<T>) -> Result<T> {
         self.check(given.unwrap_or(self.default))
     }
 
-    /// The value, if it's within its bounds.
+    /// Returns the value if it's within its bounds.
     pub(super) fn check(&self, value: T) -> Result<T> {
         if (self.least..=self.most).contains(&value) {
             return Ok(value);
@@ -97,12 +97,12 @@ pub(super) fn out_of_bounds(
 
 /// An object of keys that are all optional.
 pub(super) trait Keys: Sized {
-    /// As serde reads it. The object itself is not `Deserialize`: whoever read one past
+    /// The object as serde reads it. The object itself is not `Deserialize`: whoever read one past
     /// [`Config::from_json`](super::Config::from_json) would hear nothing of a misspelt key.
     type Read: DeserializeOwned + Into<Self>;
-    /// What the keys become.
+    /// The settings that the keys become.
     type Settings;
-    /// Has a [`Number`] for each key that is one.
+    /// A struct with a [`Number`] for each key that is one.
     type Numbers;
 
     /// The keys, in the order of the list.
@@ -112,7 +112,7 @@ pub(super) trait Keys: Sized {
     /// The keys that ask for what not every build has, here and inside.
     fn asking(&self) -> Vec<&'static Key>;
 
-    /// This object where another was given with less precedence.
+    /// Lays this object over another of less precedence.
     fn over(self, under: Self) -> Self;
 
     /// Adds the names of the keys that are set here and became different settings.
@@ -162,7 +162,7 @@ macro_rules! keys {
         }
 
         impl $object {
-            /// Nothing set.
+            /// Creates one in which no key is set.
             pub fn new() -> Self {
                 Self::default()
             }
@@ -234,8 +234,12 @@ macro_rules! keys {
     (@builder list $key:ident: $ty:ty) => {
         #[doc = concat!("Sets [`", stringify!($key), "`](Self::", stringify!($key), ").")]
         #[must_use]
-        pub fn $key(mut self, values: impl IntoIterator<Item = impl Into<String>>) -> Self {
-            self.$key = Some(values.into_iter().map(Into::into).collect());
+        pub fn $key(
+            mut self,
+            values: impl IntoIterator<Item = impl $crate::params::MultiaddrArg>,
+        ) -> Self {
+            let texts = values.into_iter().map($crate::params::MultiaddrArg::into_text);
+            self.$key = Some(texts.collect());
             self
         }
     };
@@ -282,7 +286,7 @@ macro_rules! keys {
             let ours = $ours.and_then(|all| Option::from(&keys!(@setting all $($setting)+)));
             let theirs = $theirs.and_then(|all| Option::from(&keys!(@setting all $($setting)+)));
             given.differing(ours, theirs, $names);
-            // An empty object names nothing inside, yet may ask for what is off without it.
+            // An empty object names no key inside, yet may ask for a feature that is off without it.
             if *given == Default::default() && ours.is_some() != theirs.is_some() {
                 $names.push($name);
             }

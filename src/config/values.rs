@@ -1,6 +1,6 @@
 //! The kinds of value that keys have beside numbers and texts; secrets are in `secret`.
 //!
-//! `keys` says which key takes which; all that's done here is reading them.
+//! `keys` says which key takes which; here is only how they are read.
 
 use std::fmt;
 
@@ -14,6 +14,7 @@ use super::table::Asks;
 /// A set of defaults for other keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Profile {
     /// Loopback listeners; nothing unsolicited leaves the machine.
     Offline,
@@ -24,9 +25,10 @@ pub enum Profile {
     Internet,
 }
 
-/// How this node takes part in the DHT.
+/// The part this node takes in the DHT.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum DhtMode {
     /// Not at all.
     Off,
@@ -44,18 +46,19 @@ impl Asks for DhtMode {
     }
 }
 
-/// How much is logged.
+/// The least severe events that are logged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum LogLevel {
-    /// What failed.
+    /// Failures.
     Error,
-    /// What looks wrong, too.
+    /// Signs of trouble, too.
     Warn,
-    /// What happens, too.
+    /// Events, too.
     #[default]
     Info,
-    /// How it happens, too.
+    /// Steps towards them, too.
     Debug,
     /// Everything.
     Trace,
@@ -65,8 +68,9 @@ pub enum LogLevel {
 /// Its `Debug` doesn't show the address, which may have a password in it.
 #[derive(Clone, PartialEq, Eq, JsonSchema)]
 #[schemars(untagged)]
+#[non_exhaustive]
 pub enum ApiAddress {
-    /// None, or the local default.
+    /// The local default, or none.
     On(bool),
     /// This one.
     At(String),
@@ -107,7 +111,7 @@ impl<'de> Deserialize<'de> for ApiAddress {
         match Value::deserialize(deserializer)? {
             Value::Bool(on) => Ok(ApiAddress::On(on)),
             Value::String(address) => Ok(ApiAddress::At(address)),
-            // The value isn't quoted: there may be a password in it.
+            // Doesn't quote the value: there may be a password in it.
             _ => Err(D::Error::custom("it must be true, false or an address")),
         }
     }

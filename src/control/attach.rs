@@ -1,5 +1,5 @@
-//! How a process finds the owner of a data directory: by what the file `lock` says, and by whether who
-//! wrote it is there still.
+//! Finds the owner of a data directory: by the file `lock`, and by whether the process that wrote it is
+//! there still.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,13 +13,12 @@ use crate::config::Owner;
 use crate::disk::{refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How long an owner may take from its lock to its socket. It opens the socket before anything that
-/// takes long.
+/// The time an owner may take from its lock to its socket, which it opens before anything that takes long.
 const SILENCE: Duration = Duration::from_secs(2);
-/// How often the lock file is looked at: nothing tells of a change in it.
+/// The time between two looks at the lock file: nothing tells of a change in it.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// The owner's socket and a connection to it.
+/// Returns the owner's socket and a connection to it.
 pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wire, ServerHello)> {
     let unreadable =
         |error: io::Error| storage_error(data_dir, "the data directory can't be read", &error);
@@ -28,7 +27,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         let Some(owner) = Owner::read(data_dir).map_err(unreadable)? else {
             return Err(nobody(data_dir));
         };
-        // What stands in the file is followed only where nobody else can have written it.
+        // The file is followed only where nobody else can have written it.
         refuse_foreign_writers(data_dir)?;
         if let Some(socket) = &owner.socket {
             match open(socket, deadline) {
@@ -52,12 +51,12 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
     }
 }
 
-/// The owner that was seen to name no socket, and when first.
+/// The owner that was seen to name no socket, and the time it was first seen so.
 #[derive(Default)]
 struct Silent(Option<(Option<u32>, Instant)>);
 
 impl Silent {
-    /// Since when this owner has named none; none where it names one.
+    /// Returns the time since which this owner has named no socket; None where it names one.
     fn since(&mut self, owner: &Owner) -> Option<Instant> {
         let now = Instant::now();
         self.0 = match self.0 {
@@ -71,9 +70,7 @@ impl Silent {
 
 fn nobody(data_dir: &Path) -> Error {
     let message = format!("nobody runs a node on the data directory {}", data_dir.display());
-    Error::new(ErrorKind::NotRunning, message)
-        .with("path", data_dir.display().to_string())
-        .with_hint("start a node with this data_dir")
+    Error::new(ErrorKind::NotRunning, message).with("path", data_dir.display().to_string())
 }
 
 fn serves_nobody(data_dir: &Path, pid: Option<u32>) -> Error {

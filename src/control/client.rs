@@ -1,8 +1,7 @@
 //! The side of a process that attached to an owner: a pool of connections, and calls over them.
 //!
-//! How the owner is found is for `attach`; this module opens connections, lends them, and takes them
-//! back. A call is sent a second time only where the first surely wasn't taken: a request counts from
-//! its last byte on.
+//! The owner is found by `attach`; this module opens connections, lends them, and takes them back. A call
+//! is sent a second time only where the first surely wasn't taken: a request counts from its last byte on.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -24,15 +23,15 @@ use crate::model::params::EventsOptions;
 use crate::model::reply::Cancelled;
 use crate::ops;
 
-/// Connections of one client at once, subscriptions not counted: a part of what the owner takes.
+/// Connections of one client at once, subscriptions not counted: a part of those the owner takes.
 const MAX_CONNECTIONS: usize = 24;
-/// Those kept when nothing is asked. They count at the owner.
+/// Connections kept while no call is under way. They count at the owner.
 const MAX_IDLE: usize = 4;
-/// How long they are: less than the owner keeps them.
+/// The time for which they are kept: less than the owner keeps them.
 const KEEP: Duration = Duration::from_secs(60);
 /// Subscriptions of one client at once: they too are connections at the owner.
 const MAX_SUBSCRIPTIONS: usize = 16;
-/// How much later than its deadline a call may be answered.
+/// The time after its deadline at which a call may still be answered.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// A connection to the process that owns a data directory. A cheap handle: clones share their
@@ -40,7 +39,7 @@ const GRACE: Duration = Duration::from_secs(10);
 ///
 /// It stays with the owner it attached to. When that one ends, everything answers `closed`.
 ///
-/// Where a method takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
+/// In a method that takes a timeout, `None` is the default; a timeout of less than a millisecond, none at
 /// all included, counts as one. [`PeerManager`](crate::PeerManager#timeouts) tells what a call does whose
 /// time is over.
 #[derive(Clone)]
@@ -57,9 +56,9 @@ struct Inner {
 
 #[derive(Default)]
 struct Pool {
-    /// The one used last is last.
+    /// Idle connections, the one used last at the end.
     idle: Vec<Idle>,
-    /// Idle and lent.
+    /// The number of connections, idle and lent.
     open: usize,
 }
 
@@ -69,7 +68,7 @@ struct Idle {
 }
 
 impl Client {
-    /// Attaches to whoever owns the directory. Where an owner is still starting it waits until that is
+    /// Attaches to the owner of the directory. Where an owner is still starting it waits until that is
     /// up; without a timeout for at most 30 s.
     ///
     /// # Errors
@@ -102,26 +101,26 @@ impl Client {
         })))
     }
 
-    /// The id of the owner's node.
+    /// Returns the id of the owner's node.
     #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id
     }
 
-    /// The owner's process.
+    /// Returns the id of the owner's process.
     #[must_use]
     pub fn pid(&self) -> u32 {
         self.0.owner.pid
     }
 
-    /// The version of the owner's library.
+    /// Returns the version of the owner's library.
     #[must_use]
     pub fn version(&self) -> &str {
         &self.0.owner.version
     }
 
-    /// Calls an operation by its name or an alias; gives the JSON reply, of success or failure. 24 calls
-    /// are under way at most; further ones wait, and fail with `busy` where none ends in time.
+    /// Calls an operation by its name or an alias; returns the JSON reply, of success or failure. 24
+    /// calls are under way at most; further ones wait, and fail with `busy` where none ends in time.
     ///
     /// # Errors
     /// `closed`: the owner is gone, and may have done what it was asked or not. `timeout`: it didn't
@@ -150,10 +149,10 @@ impl Client {
         self.request(method, params, timeout.into(), false)
     }
 
-    /// As [`call`](Self::call), for a call whose `cancel_token` no other call carries: when this process
-    /// dies, the owner cancels the call by that token. [`call`](Self::call) leaves one with a
-    /// `cancel_token` of its own to its deadline, and cancels only one without. [`cancel`](Self::cancel) has
-    /// an example.
+    /// Calls as [`call`](Self::call) does, with a `cancel_token` that no other call carries: when this
+    /// process dies, the owner cancels the call by that token. [`call`](Self::call) leaves one with a
+    /// `cancel_token` of its own to its deadline, and cancels only one without.
+    /// [`cancel`](Self::cancel) has an example.
     ///
     /// # Errors
     /// Those of [`call`](Self::call).
@@ -186,7 +185,7 @@ impl Client {
         }
         match self.exchange(&request, self.deadline(timeout)) {
             Ok(reply) => String::from_utf8(reply).map_err(|_| not_understood()),
-            // It wasn't called, so this is a failure like any other.
+            // The operation wasn't called, so this is a failure like any other.
             Err(error) if error.kind() == ErrorKind::Busy => Ok(ops::refusal(method, &error)),
             Err(error) => Err(error),
         }
@@ -231,7 +230,7 @@ impl Client {
     pub fn events(&self, options: &EventsOptions) -> Result<RemoteEvents> {
         let deadline = Instant::now() + GRACE;
         let place = self.0.subscribe()?;
-        // A connection of its own: it never goes back.
+        // A connection of its own: it never goes back to the pool.
         RemoteEvents::open(self.0.open(deadline)?, place, options, deadline)
     }
 
@@ -259,21 +258,21 @@ impl Client {
     pub fn cancel(&self, token: u64) -> Result<Cancelled> {
         let deadline = Instant::now() + GRACE;
         let request = line(&RequestLine { cancel: Some(token), ..RequestLine::default() })?;
-        // The calls to be ended may have all the connections that are lent.
+        // A new connection: the calls to be ended may have all that are lent.
         let mut wire = self.0.open(deadline)?;
         wire.write(request, deadline).map_err(|broken| broke(&broken))?;
         let reply = wire.read(MAX_REPLY, deadline).map_err(|broken| broke(&broken))?;
         serde_json::from_slice(&reply).map_err(|_| failure(&reply))
     }
 
-    /// When the owner must have answered.
+    /// Returns the time by which the owner must have answered.
     fn deadline(&self, timeout: Option<Duration>) -> Instant {
         let default = Duration::from_millis(self.0.owner.default_timeout_ms);
         Instant::now() + timeout.unwrap_or(default).min(MAX_TIMEOUT) + GRACE
     }
 }
 
-/// A timeout as it travels: 0 is the owner's default there, so that the shortest is a millisecond.
+/// Returns a timeout as it travels: 0 is the owner's default there, so that the shortest is a millisecond.
 fn whole_millis(timeout: Duration) -> u64 {
     let millis = timeout.as_nanos().div_ceil(1_000_000).max(1);
     u64::try_from(millis).unwrap_or(u64::MAX)
@@ -286,8 +285,8 @@ impl fmt::Debug for Client {
 }
 
 impl Inner {
-    /// A connection that was used before, or a new one where there is room, or one that another call
-    /// gives back.
+    /// Lends a connection that was used before, or a new one where there is room, or one that another
+    /// call gives back.
     fn lend(&self, deadline: Instant) -> Result<Lent<'_>> {
         let mut pool = self.pool.lock();
         loop {
@@ -311,18 +310,18 @@ impl Inner {
         }
     }
 
-    /// The place of one more subscription, which it holds as long as it lasts.
+    /// Takes the place of one more subscription, which holds it as long as it lasts.
     fn subscribe(&self) -> Result<Arc<()>> {
         let places = self.subscriptions.lock();
         if Arc::strong_count(&places) > MAX_SUBSCRIPTIONS {
             let message =
                 format!("{MAX_SUBSCRIPTIONS} subscriptions at the owner are open already");
-            return Err(Error::new(ErrorKind::Busy, message).with_hint("drop one first"));
+            return Err(Error::new(ErrorKind::Busy, message).with_hint("end one of them first"));
         }
         Ok(Arc::clone(&places))
     }
 
-    /// A new connection to the owner this client attached to.
+    /// Opens a new connection to the owner this client attached to.
     fn open(&self, deadline: Instant) -> Result<Wire> {
         let (wire, owner) = open(&self.socket, deadline).map_err(|error| match error {
             Unopened::Absent => gone(),
@@ -339,7 +338,7 @@ impl Inner {
 struct Lent<'a> {
     inner: &'a Inner,
     wire: Option<Wire>,
-    /// It was used before, so the owner may have closed it since.
+    /// True where it was used before, so that the owner may have closed it since.
     reused: bool,
 }
 

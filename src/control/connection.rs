@@ -14,7 +14,7 @@ use super::socket::connect;
 use super::wire::{Broken, Wire};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Why there is no connection.
+/// The reason there is no connection.
 pub(super) enum Unopened {
     /// Nobody listens there, or not any more.
     Absent,
@@ -27,7 +27,7 @@ pub(super) fn open(socket: &Path, deadline: Instant) -> Result<(Wire, ServerHell
     let stream = connect(socket, left).map_err(|error| unconnected(socket, &error))?;
     let mut wire = Wire::new(Arc::new(stream));
     let hello = line(&ClientHello::ours()).map_err(Unopened::Refused)?;
-    // One that refuses may have closed before it read this, yet has said why.
+    // A server that refuses may have closed before it read this, yet has said why.
     let said = wire.write(hello, deadline);
     let greeting = wire.read(MAX_HELLO, deadline).map_err(|broken| match said {
         Err(Broken::TimedOut) => Unopened::Refused(broke(&Broken::TimedOut)),
@@ -85,14 +85,14 @@ fn stranger(theirs: u32, version: &str) -> Error {
         .with_hint("use the same version of peerkit as the owner")
 }
 
-/// A message as a line.
+/// Returns a message as a line.
 pub(super) fn line(message: &impl Serialize) -> Result<String> {
     serde_json::to_string(message).map_err(|error| {
         Error::new(ErrorKind::InvalidArgument, format!("the request is no JSON: {error}"))
     })
 }
 
-/// What a broken connection means to a caller.
+/// Returns the error that a broken connection is to a caller.
 pub(super) fn broke(broken: &Broken) -> Error {
     match broken {
         Broken::TimedOut => Error::new(ErrorKind::Timeout, "the owner did not answer in time"),
@@ -107,14 +107,14 @@ pub(super) fn broke(broken: &Broken) -> Error {
 
 pub(super) fn gone() -> Error {
     let message = "the process that owned the data directory is gone, or has stopped its manager";
-    Error::new(ErrorKind::Closed, message).with_hint("attach anew")
+    Error::new(ErrorKind::Closed, message)
 }
 
 pub(super) fn not_understood() -> Error {
     Error::new(ErrorKind::Protocol, "the owner answered what is no line of the control protocol")
 }
 
-/// The error that the owner answered.
+/// Returns the error that the owner answered.
 pub(super) fn failure(line: &[u8]) -> Error {
     #[derive(Deserialize)]
     struct Failure {

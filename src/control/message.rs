@@ -1,4 +1,4 @@
-//! What client and server say to each other, and the limits of it. How the lines travel is for `wire`.
+//! The messages between client and server, and their limits. The lines they travel in are for `wire`.
 
 use std::time::Duration;
 
@@ -18,10 +18,10 @@ pub(super) const MAX_REQUEST: usize = MAX_PARAMS + 4096;
 pub(super) const MAX_REPLY: usize = ops::MAX_REPLY + 65_536;
 /// The longest line before either side knows the other.
 pub(super) const MAX_HELLO: usize = 4096;
-/// At least so often the server of a subscription says something.
+/// The longest that the server of a subscription says nothing.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(1);
 
-/// How a client begins.
+/// The client's first line.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct ClientHello {
     /// The version of the protocol it speaks.
@@ -36,18 +36,18 @@ impl ClientHello {
     }
 }
 
-/// How a server answers whom it serves.
+/// The server's first line to a client that it serves.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct ServerHello {
     pub peerkit: u32,
     pub version: String,
     pub peer_id: String,
     pub pid: u32,
-    /// What a call's `timeout_ms` of 0 stands for.
+    /// The timeout of a call whose `timeout_ms` is 0.
     pub default_timeout_ms: u64,
 }
 
-/// How a server answers whom it doesn't serve.
+/// The server's first line to a client that it doesn't serve.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Refusal {
     pub peerkit: u32,
@@ -66,7 +66,7 @@ impl Refusal {
     }
 }
 
-/// What the first line of a server may be.
+/// The first line of a server.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub(super) enum Greeting {
@@ -74,7 +74,7 @@ pub(super) enum Greeting {
     Hello(ServerHello),
 }
 
-/// What a client asks, as it stands on the line.
+/// A client's request, as it stands on the line.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct RequestLine {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,7 +83,7 @@ pub(super) struct RequestLine {
     pub params: Option<Map<String, Value>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
-    /// Whether the client's going away ends the call, though it has a token of the client's own.
+    /// True if the client's going away ends the call, though it has a token of the client's own.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub cancel_on_hangup: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,14 +92,14 @@ pub(super) struct RequestLine {
     pub cancel: Option<u64>,
 }
 
-/// What a client asks.
+/// A client's request.
 #[derive(Debug)]
 pub(super) enum Request {
     Call {
         method: String,
         params: Map<String, Value>,
         timeout: Option<Duration>,
-        /// Ends the call with its client even where it has a token of the client's own.
+        /// True if the call ends with its client even where it has a token of the client's own.
         cancel_on_hangup: bool,
     },
     Events(Map<String, Value>),
@@ -132,7 +132,7 @@ pub(super) struct EventsAnswer {
     pub last_seq: u64,
 }
 
-/// The error for a line that is too long.
+/// Returns the error for a line that is too long.
 pub(super) fn too_long() -> Error {
     invalid_argument(format!("the request is too long: the parameters may take {MAX_PARAMS} bytes"))
 }

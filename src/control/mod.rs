@@ -1,9 +1,10 @@
 //! The control socket: a running manager serves other processes of the same user, and [`Client`] is
 //! their side of it.
 //!
-//! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only its
-//! own user can connect to: `control.sock` in the data directory, or where that path is too long for a
-//! socket, a file in `$XDG_RUNTIME_DIR`. The second line of the file `lock` in the directory says where.
+//! A manager started with `control_socket: true` and a `data_dir` listens at a Unix socket that only
+//! its own user can connect to: `control.sock` in the data directory, or where that path is too long
+//! for a socket, a file in `$XDG_RUNTIME_DIR`, or else in `peerkit-UID` among the temporary files. The
+//! second line of the file `lock` in the directory says where.
 //!
 //! ```no_run
 //! # fn main() -> peerkit::Result<()> {
@@ -46,21 +47,22 @@
 //! ```
 //!
 //! A call's reply is that of `peerkit_call`; a `timeout_ms` of 0, or none, is the owner's default. A
-//! request may take 1 MiB and 4 KiB for what is around the parameters, a reply 16 MiB and 64 KiB. After `events` come only batches, one at least every second,
-//! with no events in it where none happened, until either side closes. A subscription that can't be had
-//! is answered by a failure, and the connection goes on. A client that closes while its call waits has
-//! the call cancelled, unless it gave a `cancel_token` of its own: what others might share isn't one
-//! connection's to end. Fields are only ever added; whoever reads ignores those it doesn't know.
+//! request may take 1 MiB and 4 KiB for what is around the parameters, a reply 16 MiB and 64 KiB. After
+//! `events` come only batches, one at least every second, with no events in it where none happened,
+//! until either side closes. A subscription that can't be had is answered by a failure, and the
+//! connection goes on. A client that closes while its call waits has the call cancelled, unless it gave
+//! a `cancel_token` of its own: a connection may not end calls of others that share the token. Fields
+//! are only ever added; a reader ignores those it doesn't know.
 
 // To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-// `session` serves one of them; `client` has the connections of an attached process, `connection`
-// opens one, `attach` finds the owner, `remote_events` its subscriptions; `message` is what is said,
-// `wire` how lines travel, and `socket` where the file is and who may connect to it.
+// `session` serves one of them; `client` has the connections of an attached process, `connection` opens
+// one, `attach` finds the owner, `remote_events` its subscriptions; `message` has the messages, `wire`
+// their lines, and `socket` the file and who may connect to it.
 
 mod attach;
 mod client;
 mod connection;
-// Half of it is what only a server says or hears.
+// A server alone says or hears half of it.
 #[cfg_attr(not(unix), allow(dead_code))]
 mod message;
 mod remote_events;

@@ -16,7 +16,7 @@ use crate::manager::check_timeout;
 use crate::model::event::{Event, EventBatch};
 use crate::model::params::EventsOptions;
 
-/// An owner that says nothing for so long doesn't run any more, though its process be there.
+/// The silence after which an owner counts as not running any more, though its process be there.
 const SILENCE: Duration = Duration::from_secs(10);
 const _: () = assert!(SILENCE.as_millis() > 5 * HEARTBEAT.as_millis());
 
@@ -34,7 +34,7 @@ pub struct RemoteEvents {
 struct Stream {
     wire: Wire,
     heard: Instant,
-    /// Nothing more will come.
+    /// True once nothing more will come.
     over: bool,
 }
 
@@ -73,8 +73,8 @@ impl RemoteEvents {
         }
     }
 
-    /// The number of the last event before this subscription was opened. What it replays goes up to
-    /// that number; what comes after happened since.
+    /// Returns the number of the last event before this subscription was opened. The events it replays
+    /// go up to that number; later ones happened since.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.last_seq
@@ -112,7 +112,7 @@ impl Stream {
 }
 
 fn batch(line: &[u8]) -> Result<EventBatch> {
-    /// As it comes from an owner that knows kinds we don't.
+    /// A batch from an owner that knows kinds we don't.
     #[derive(Deserialize)]
     struct Newer {
         events: Vec<Value>,

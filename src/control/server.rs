@@ -2,8 +2,8 @@
 //! that hang up while their call waits.
 //!
 //! `run` opens it before the node starts, so that whatever is wrong with it fails the start, and begins
-//! it once the node is up: who connects in between waits for that. Each connection has a thread of its
-//! own (`session`).
+//! it once the node is up: a client that connects in between waits for that. Each connection has a
+//! thread of its own (`session`).
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -24,11 +24,11 @@ use crate::manager::PeerManager;
 use crate::os::{self, Flag, Polled};
 use crate::run::Run;
 
-/// How often a call whose client has hung up is cancelled: it may be between two of its steps.
+/// The time between two tries to cancel a call whose client has hung up: it may be between two of its steps.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
-/// How long nothing is accepted after the system refused to: it lacks descriptors.
+/// The time for which nothing is accepted after the system refused to: it lacks descriptors.
 const REST: Duration = Duration::from_millis(100);
-/// How long a connection that is one too many may take to take in that it is.
+/// The time that a connection beyond the limit may take to take in the refusal.
 const REFUSAL: Duration = Duration::from_millis(10);
 
 /// The control socket of a run. Dropping it ends it: nobody is accepted, nothing more is read.
@@ -58,14 +58,14 @@ impl Server {
         Ok(server)
     }
 
-    /// Serves whoever has connected and will.
+    /// Serves all clients, those that have connected and those that will.
     pub(crate) fn begin(&self, run: &Arc<Run>) {
         if let Some(begin) = &self.begin {
             let _ = begin.try_send(PeerManager::of_run(run));
         }
     }
 
-    /// The connections, which outlast the server.
+    /// Returns the connections, which outlast the server.
     pub(crate) fn sessions(&self) -> Arc<Sessions> {
         Arc::clone(&self.sessions)
     }
@@ -119,7 +119,7 @@ fn accept_until_closed(
     }
 }
 
-/// Accepts one. Fails where the system can't, for now.
+/// Accepts one connection. Fails where the system can't, for now.
 fn accept(
     listener: &UnixListener,
     sessions: &Arc<Sessions>,
@@ -130,7 +130,7 @@ fn accept(
         Err(error) if is_passing(&error) => return Ok(()),
         Err(error) => return Err(error),
     };
-    // On some systems it has this from the listener.
+    // Some systems pass the listener's mode on to it.
     stream.set_nonblocking(false)?;
     match sessions.enter(stream) {
         Err(stream) => refuse(&stream),

@@ -19,17 +19,17 @@ use crate::model::params::NoParams;
 use crate::model::reply::{Cancelled, EventsOpened};
 use crate::ops::{self, Operation};
 
-/// How long a client may take to say what it speaks.
+/// The time a client may take to say what it speaks.
 const GREETING: Duration = Duration::from_secs(10);
-/// How long a connection may stand unused; clients give theirs up before. An attached process that
-/// asks nothing isn't to keep others out.
+/// The time a connection may stand unused; clients give theirs up before. An attached process that asks
+/// nothing isn't to keep others out.
 const IDLE: Duration = Duration::from_secs(120);
-/// How long a client may take to read a reply.
+/// The time a client may take to read a reply.
 const REPLY: Duration = Duration::from_secs(60);
 
-/// The whole life of a connection.
+/// Serves a connection for its whole life.
 pub(super) fn run(entry: Entry, manager: PeerManager) {
-    // Why a connection ends is its client's affair.
+    // The end of a connection is its client's affair, whatever the cause.
     let _ = Session { entry: &entry, manager: &manager, wire: Wire::new(entry.stream()) }.serve();
     // The run waits for its entries, so nothing of it may be held longer.
     drop(manager);
@@ -62,7 +62,7 @@ impl Session<'_> {
                     Ok(Request::Cancel(token)) => self.answer(self.cancel(token))?,
                     Err(error) => self.answer(ops::failure_of::<NoParams>("call", &error))?,
                 },
-                // Where the next line begins nobody knows.
+                // Nobody knows where the next line begins.
                 Err(Broken::TooLong) => {
                     return self.answer(ops::failure_of::<NoParams>("call", &too_long()));
                 }
@@ -71,7 +71,7 @@ impl Session<'_> {
         }
     }
 
-    /// False where the client isn't served.
+    /// Reads the client's greeting and answers it. False where the client isn't served.
     fn greet(&mut self) -> Result<bool, Broken> {
         let line = self.wire.read(MAX_HELLO, Instant::now() + GREETING)?;
         let said = serde_json::from_slice::<ClientHello>(&line);
@@ -121,9 +121,9 @@ impl Session<'_> {
         })
     }
 
-    /// Calls; a call that can be cancelled is, where the client hangs up. A token of the client's own
-    /// may be on other calls too, which that must not end: such a call ends at its deadline, unless the
-    /// client said that nobody else has its token.
+    /// Calls an operation; cancels the call, if it can be cancelled, when the client hangs up. A token
+    /// of the client's own may be on other calls too, which a hang-up must not end: such a call ends at
+    /// its deadline, unless the client said that nobody else has its token.
     fn watched_call(
         &self,
         operation: &Operation,
@@ -133,7 +133,7 @@ impl Session<'_> {
     ) -> String {
         let token = operation.takes_cancel_token().then(|| match params.get("cancel_token") {
             None | Some(Value::Null) => Some(self.entry.token()),
-            // One that is no number fails the call.
+            // A token that is no number fails the call.
             Some(theirs) => theirs.as_u64().filter(|_| cancel_on_hangup),
         });
         let _calling = token.flatten().map(|token| {
@@ -162,8 +162,8 @@ impl Session<'_> {
         }
     }
 
-    /// Tells what happens until the client is gone or the run has ended. A client that doesn't read
-    /// stops this thread and no other; what it misses it is told of in `lagged`.
+    /// Sends events until the client is gone or the run has ended. A client that doesn't read stops
+    /// this thread and no other; `lagged` tells it how many it missed.
     fn stream(&self, events: &Events) -> Result<(), Broken> {
         while let Ok(batch) = events.next(HEARTBEAT) {
             self.wire.write_patiently(json(&batch)?)?;

@@ -1,4 +1,4 @@
-//! Who is connected: at most 64, each with its socket, and with the token of the call it waits for.
+//! The open connections: at most 64, each with its socket, and with the token of the call its client waits for.
 //!
 //! The acceptor enters connections and watches those that wait; the connections' threads take
 //! themselves off; the end of a run shuts the rest down and waits until they are gone.
@@ -15,9 +15,9 @@ use crate::os::Flag;
 
 /// Connections at once.
 pub(super) const MAX_SESSIONS: usize = 64;
-/// How long the end of a run waits for clients to take what they are still to be told, and then for
-/// the threads of those that don't.
-const FAREWELL: Duration = Duration::from_millis(500);
+/// The time for which the end of a run waits for clients to read their last lines, and then for the
+/// threads of those that don't.
+const CLOSING_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Every connection of a run.
 pub(crate) struct Sessions {
@@ -36,13 +36,13 @@ struct Table {
 
 struct Connection {
     stream: Arc<Stream>,
-    /// The call it waits for.
+    /// The call that its client waits for.
     call: Option<Call>,
 }
 
 struct Call {
     token: u64,
-    /// The client has hung up.
+    /// True once the client has hung up.
     hung_up: bool,
 }
 
@@ -57,7 +57,7 @@ impl Sessions {
         Arc::new(Sessions { table: Mutex::default(), changed: Condvar::new(), attention })
     }
 
-    /// Enters a connection; none where it's one too many or the run ends.
+    /// Enters a connection; gives it back where it is one too many or the run ends.
     pub(super) fn enter(self: &Arc<Self>, stream: Stream) -> Result<Entry, Stream> {
         let mut table = self.table.lock();
         if table.closing || table.open.len() >= MAX_SESSIONS {
@@ -69,12 +69,12 @@ impl Sessions {
         Ok(Entry { sessions: Arc::clone(self), id, stream })
     }
 
-    /// Whether the run is over.
+    /// Tells whether the run is over.
     pub(super) fn closing(&self) -> bool {
         self.table.lock().closing
     }
 
-    /// Those who wait for a call and were there when last looked at.
+    /// Returns the connections whose clients wait for a call and hadn't hung up when last looked at.
     pub(super) fn watched(&self) -> Vec<Watched> {
         let table = self.table.lock();
         let waiting = table
@@ -93,14 +93,14 @@ impl Sessions {
         }
     }
 
-    /// The tokens of the calls whose clients have hung up.
+    /// Returns the tokens of the calls whose clients have hung up.
     pub(super) fn unwanted(&self) -> Vec<u64> {
         let table = self.table.lock();
         let calls = table.open.values().filter_map(|connection| connection.call.as_ref());
         calls.filter(|call| call.hung_up).map(|call| call.token).collect()
     }
 
-    /// Nobody is entered any more, and nothing more is read. What is being answered still is.
+    /// Stops entering connections and reading requests. Answers under way still go out.
     pub(super) fn close(&self) {
         let mut table = self.table.lock();
         table.closing = true;
@@ -113,13 +113,13 @@ impl Sessions {
 
     /// Waits until every connection's thread is done, and makes those done that take too long.
     pub(crate) fn finish(&self) {
-        if self.gone_within(FAREWELL) {
+        if self.gone_within(CLOSING_PATIENCE) {
             return;
         }
         for connection in self.table.lock().open.values() {
             let _ = connection.stream.shutdown(Shutdown::Both);
         }
-        self.gone_within(FAREWELL);
+        self.gone_within(CLOSING_PATIENCE);
     }
 
     fn gone_within(&self, time: Duration) -> bool {
@@ -146,17 +146,17 @@ impl Entry {
         Arc::clone(&self.stream)
     }
 
-    /// Whether the run is over.
+    /// Tells whether the run is over.
     pub(super) fn closing(&self) -> bool {
         self.sessions.closing()
     }
 
-    /// A token for a call of this connection. Users' are below 2^53, as they travel in JSON.
+    /// Returns a token for a call of this connection. Users' tokens are below 2^53, as they travel in JSON.
     pub(super) fn token(&self) -> u64 {
         1 << 63 | self.id
     }
 
-    /// From here on, until the value is dropped, the connection's call, which carries `token`, is
+    /// Watches the connection's call, which carries `token`: until the value is dropped, the call is
     /// cancelled if the client hangs up.
     pub(super) fn calling(&self, token: u64) -> Calling<'_> {
         self.set(Some(Call { token, hung_up: false }));

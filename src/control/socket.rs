@@ -29,11 +29,11 @@ mod unix {
 
     /// The file's name in a data directory.
     const NAME: &str = "control.sock";
-    /// What fits into a `sockaddr_un` beside the byte that ends it.
+    /// The bytes that fit into a `sockaddr_un` beside the one that ends it.
     const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
     /// Connections that wait to be accepted.
     const BACKLOG: i32 = 64;
-    /// A write to a connection that is gone is an error, and no signal to the host program.
+    /// Makes a write to a connection that is gone an error, and no signal to the host program.
     #[cfg(not(target_vendor = "apple"))]
     const NO_SIGNAL: i32 = libc::MSG_NOSIGNAL;
     /// Sockets of `socket2` raise no signal here.
@@ -44,7 +44,7 @@ mod unix {
     #[derive(Debug)]
     pub(in super::super) struct Bound {
         path: PathBuf,
-        /// Device and number: whether the file of this name is still ours.
+        /// Device and number, by which to tell whether the file of this name is still ours.
         file: (u64, u64),
     }
 
@@ -78,20 +78,21 @@ mod unix {
         }
     }
 
-    /// Where the socket of a data directory belongs: in it, or else in a directory of this user's alone, that for
-    /// the session (XDG Base Directory Specification) or one among the temporary files. The file `lock` says which.
+    /// Chooses the path for the socket of a data directory: in it, or else in a directory of this
+    /// user's alone, that for the session (XDG Base Directory Specification) or one among the temporary
+    /// files. The file `lock` says which.
     fn choose(data_dir: &Path, runtime: Option<&Path>, temporary: &Path) -> Result<PathBuf> {
         let path = data_dir.join(NAME);
         if fits(&path) {
             return Ok(path);
         }
-        // By links or not, one directory has one socket.
+        // One directory has one socket, reached through links or not.
         let data_dir = fs::canonicalize(data_dir)
             .map_err(|error| storage_error(data_dir, "the data directory can't be read", &error))?;
         let name = format!("peerkit-{:016x}.sock", hash(data_dir.as_os_str().as_bytes()));
         let runtime = runtime.filter(|runtime| runtime.is_absolute()).map(Path::to_owned);
         let own = temporary.join(format!("peerkit-{}", os::effective_uid()));
-        // Somebody else's, if it's there and isn't private; then it's refused below.
+        // A directory that is there and isn't private is somebody else's, and is refused below.
         let _ = private_directory().create(&own);
         let places = runtime.into_iter().chain([own]).filter(|place| is_private_directory(place));
         places.map(|place| place.join(&name)).find(|path| fits(path)).ok_or_else(|| {
@@ -103,13 +104,13 @@ mod unix {
         })
     }
 
-    /// Whether it's short enough, and fits on the one line of the lock file.
+    /// Tells whether a path is short enough, and fits on the one line of the lock file.
     fn fits(path: &Path) -> bool {
         let path = path.as_os_str().as_bytes();
         path.len() <= MAX_PATH && !path.contains(&b'\n')
     }
 
-    /// FNV-1a: the same in every build, so that the next owner finds what a dead one left.
+    /// Hashes by FNV-1a: the same in every build, so that the next owner finds what a dead one left.
     fn hash(bytes: &[u8]) -> u64 {
         bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3)
@@ -129,8 +130,8 @@ mod unix {
         removed.map_err(|error| storage_error(path, "the control socket can't be made", &error))
     }
 
-    /// Nobody can connect before `listen`, and by then the mode is what it is to be: there is no moment
-    /// in which others could, whatever the umask and the directory's mode are.
+    /// Binds the socket. Nobody can connect before `listen`, and by then the mode is what it is to be:
+    /// there is no moment in which others could, whatever the umask and the directory's mode are.
     fn bind(path: &Path) -> io::Result<(UnixListener, (u64, u64))> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.bind(&SockAddr::unix(path)?)?;
@@ -144,7 +145,7 @@ mod unix {
         Ok((OwnedFd::from(socket).into(), (file.dev(), file.ino())))
     }
 
-    /// Connects. Waits, for as long as it may, where the owner has too many to accept.
+    /// Connects. Waits, for `within` at most, where the owner has too many to accept.
     pub(in super::super) fn connect(path: &Path, within: Duration) -> io::Result<Stream> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_write_timeout(Some(within))?;
@@ -185,7 +186,7 @@ mod unix {
             for runtime in [None, Some(Path::new("run")), Some(&*open), Some(&*none)] {
                 assert_eq!(choose(&long, runtime).unwrap().parent(), Some(&*own), "{runtime:?}");
             }
-            // Somebody else was there first.
+            // Another user made the directory first.
             fs::set_permissions(&own, Permissions::from_mode(0o777)).unwrap();
             let error = choose(&long, None).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConfigInvalid);

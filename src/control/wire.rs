@@ -1,6 +1,6 @@
 //! Lines over a connection: each read within a limit of length and, where it has one, a deadline.
 //!
-//! Nothing here knows what a line says.
+//! Nothing here knows the meaning of a line.
 
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,13 +10,13 @@ use std::time::{Duration, Instant};
 
 use super::socket::{Stream, send};
 
-/// What is read at once.
+/// Bytes read at once.
 const READ: usize = 16 * 1024;
 
-/// Why a line could not be read or written.
+/// The reason a line could not be read or written.
 #[derive(Debug)]
 pub(super) enum Broken {
-    /// The deadline passed. What came of the line stays for the next try.
+    /// The deadline passed. The part of the line that has come stays for the next try.
     TimedOut,
     /// The other side is gone.
     Closed,
@@ -53,7 +53,7 @@ impl From<io::Error> for Broken {
 /// One end of a connection.
 pub(super) struct Wire {
     reader: BufReader<Reader>,
-    /// What has come of the line under way.
+    /// The part that has come of the line under way.
     line: Vec<u8>,
 }
 
@@ -74,7 +74,7 @@ impl Wire {
         &self.reader.get_ref().0
     }
 
-    /// Reads a line of at most `limit` bytes, without what ends it.
+    /// Reads a line of at most `limit` bytes, without its line feed.
     pub(super) fn read(&mut self, limit: usize, deadline: Instant) -> Result<Vec<u8>, Broken> {
         loop {
             if self.reader.buffer().is_empty() {
@@ -100,8 +100,8 @@ impl Wire {
         }
     }
 
-    /// Whether nothing has come and the other side is still there, as it should be between a reply and
-    /// the next request.
+    /// Tells whether nothing has come and the other side is still there, as it should be between a
+    /// reply and the next request.
     pub(super) fn is_quiet(&mut self) -> bool {
         if !self.line.is_empty() || !self.reader.buffer().is_empty() {
             return false;
@@ -133,7 +133,7 @@ impl Drop for Wire {
     }
 }
 
-/// A zero would be refused; and the least wait that isn't one is a look.
+/// Returns the time left, at least a millisecond: zero would be refused, and that is the shortest look.
 fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1))
 }

@@ -1,5 +1,5 @@
-//! Where a daemon's API is, read from a URL or a multiaddr, and how to show it: the credentials that
-//! a URL may carry are in no message, not even in one about a text that can't be read.
+//! The address of a daemon's API, read from a URL or a multiaddr, and shown to people: the credentials
+//! that a URL may carry are in no message, not even in one about a text that can't be read.
 //!
 //! `http` turns an [`Api`] into requests; the configuration and the operations give the text.
 
@@ -21,10 +21,10 @@ const MAX_TEXT_BYTES: usize = 2048;
 const MAX_NAME_BYTES: usize = 253;
 const EXAMPLES: &str = "for example http://127.0.0.1:5001, https://user:password@ipfs.example or /ip4/127.0.0.1/tcp/5001";
 
-/// Why a text can't be read, as the end of a sentence. Fixed texts only: none can hold a password.
+/// The reason a text can't be read, as the end of a sentence. Fixed texts only: none can hold a password.
 type Refusal = &'static str;
 
-/// Where a daemon's API is. Neither `Debug` nor `Display` shows the credentials.
+/// The address of a daemon's API. Neither `Debug` nor `Display` shows the credentials.
 #[derive(Clone, PartialEq)]
 pub(crate) struct Api {
     /// `http://host:port`, without credentials.
@@ -52,12 +52,12 @@ impl Api {
         })
     }
 
-    /// Where Kubo has its API if its configuration says nothing else.
+    /// Returns the address of Kubo's API where its configuration says nothing else.
     pub(crate) fn kubo_default() -> Api {
         Api::plain("http://127.0.0.1:5001")
     }
 
-    /// Where ipfs-cluster has its API if its configuration says nothing else.
+    /// Returns the address of ipfs-cluster's API where its configuration says nothing else.
     pub(crate) fn cluster_default() -> Api {
         Api::plain("http://127.0.0.1:9094")
     }
@@ -66,13 +66,13 @@ impl Api {
         Api { origin: origin.to_owned(), family: IpFamily::Any, authorization: None }
     }
 
-    /// `http://host:port`, as a person and `detail` may see it.
+    /// Returns `http://host:port`, as a person and `detail` may see it.
     pub(super) fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// An address of who answers there, by which to judge what it can know; of a name that has
-    /// several the one that reaches farthest. Looks the name up, and so may block.
+    /// Returns an address of the daemon, by which to judge what it can know; of a name with several
+    /// addresses, the one that reaches farthest. Looks the name up, and so may block.
     pub(crate) fn seen_at(&self) -> Multiaddr {
         let bare = self.host();
         let family = |ip: &IpAddr| match self.family {
@@ -86,8 +86,8 @@ impl Api {
         found.max_by_key(scope).unwrap_or_else(name)
     }
 
-    /// Whether it is on this machine by the text alone: a loopback address, written as addresses are, or
-    /// `localhost`. Whatever a resolver would first have to make something of isn't, `127.1` and
+    /// Tells whether it is on this machine by the text alone: a loopback address, written as addresses
+    /// are, or `localhost`. A text that a resolver would first have to interpret isn't, `127.1` and
     /// `localhost.` included.
     pub(super) fn is_loopback(&self) -> bool {
         let host = self.host();
@@ -95,7 +95,7 @@ impl Api {
         host == "localhost" || ip.is_some_and(|ip| ip.to_canonical().is_loopback())
     }
 
-    /// The host that requests go to, an IPv6 address without its brackets.
+    /// Returns the host that requests go to, an IPv6 address without its brackets.
     fn host(&self) -> String {
         let uri: Option<Uri> = self.origin.parse().ok();
         let host = uri.as_ref().and_then(Uri::host).unwrap_or_default();
@@ -106,7 +106,7 @@ impl Api {
         self.origin.starts_with("https:")
     }
 
-    /// Which of a name's addresses to use.
+    /// Tells which of a name's addresses to use.
     pub(super) fn family(&self) -> IpFamily {
         self.family
     }
@@ -153,7 +153,7 @@ fn from_url(text: &str) -> Result<Api, Refusal> {
 fn from_multiaddr(text: &str) -> Result<Api, Refusal> {
     use Protocol::{Dns, Dns4, Dns6, Http, Https, Ip4, Ip6, Tcp, Tls};
 
-    // Its own message quotes the text, which may hold a password in a place of its own.
+    // The parser's own message quotes the text, which may hold a password in a place of its own.
     let address = parse_address(text).map_err(|_| "it is no multiaddr that can be read")?;
     if address.peer_id.is_some() {
         return Err("it names a peer; an API is no peer");
@@ -206,7 +206,7 @@ fn split_port(host: &str) -> Result<(&str, Option<u16>), Refusal> {
     }
 }
 
-/// A host as it stands in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
+/// Returns a host as it stands in a URL: a name, an IPv4 address, or an IPv6 address in brackets.
 fn host_part(host: &str) -> Result<String, Refusal> {
     if let Some(ip) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         let ip: Ipv6Addr = ip.parse().map_err(|_| "in its brackets is no IPv6 address")?;
@@ -219,7 +219,7 @@ fn host_part(host: &str) -> Result<String, Refusal> {
     Ok(host.to_ascii_lowercase())
 }
 
-/// The header that `user:password` in a URL stands for; none if there is nothing.
+/// Returns the header that `user:password` in a URL stands for; None if there is nothing.
 fn authorization(user_info: &str) -> Result<Option<HeaderValue>, Refusal> {
     if user_info.is_empty() {
         return Ok(None);
@@ -233,7 +233,7 @@ fn authorization(user_info: &str) -> Result<Option<HeaderValue>, Refusal> {
     pair.extend(percent_decode(password)?);
     let text = format!("Basic {}", STANDARD.encode(pair));
     let mut value = HeaderValue::try_from(text).map_err(|_| "its credentials can't be sent")?;
-    // Keeps it out of the `Debug` of whatever holds it.
+    // Keeps the password out of the `Debug` of every type that holds the header.
     value.set_sensitive(true);
     Ok(Some(value))
 }

@@ -1,4 +1,4 @@
-//! Which texts are read as the address of an API, and that none of them shows its password.
+//! Tests of the texts that are read as the address of an API, and that none of them shows its password.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -113,12 +113,12 @@ fn only_what_names_this_machine_by_its_text_counts_as_loopback() {
     ];
     for text in loopback {
         assert!(is_loopback_api(text), "{text}");
-        // What it says is what the call goes by.
+        // The call goes by this address too.
         let reached = Api::parse(text).unwrap().seen_at();
         assert_eq!(crate::addr::scope(&reached), crate::addr::Scope::Loopback, "{text}");
     }
     let elsewhere = [
-        // Another host than it seems.
+        // Texts that name another host than it seems.
         "http://127.0.0.1:5001@example.com",
         "http://localhost@example.com:5001",
         "http://localhost%00@example.com",
@@ -129,7 +129,7 @@ fn only_what_names_this_machine_by_its_text_counts_as_loopback() {
         "http://example.com/@127.0.0.1",
         "http://example.com#@127.0.0.1",
         "http://example.com?@127.0.0.1",
-        // Names, to a resolver: it may say what it likes.
+        // Names to a resolver, which may answer anything.
         "http://localhost.",
         "http://api.localhost",
         "http://localhost.localdomain",
@@ -158,7 +158,7 @@ fn only_what_names_this_machine_by_its_text_counts_as_loopback() {
         "http://169.254.169.254",
         "/ip4/128.0.0.1/tcp/5001",
         "/ip6/::2/tcp/5001",
-        // Nothing the call would take.
+        // Texts that the call refuses.
         "",
         "localhost",
         "localhost:5001",

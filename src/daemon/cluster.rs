@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
+use super::api::Api;
+use super::gather::{Addresses, Capped, Found, Gather, MAX_ENTRIES};
 use super::http::{Daemon, Service, Verb};
-use super::{Addresses, Api, Capped, Found, Gather, MAX_ENTRIES};
 use crate::addr::parse_peer_id;
 use crate::error::Result;
 
@@ -26,7 +27,7 @@ struct Member {
     id: String,
     #[serde(default)]
     addresses: Addresses,
-    /// What went wrong when the cluster asked this member; empty if nothing did.
+    /// The failure when the cluster asked this member; empty if there was none.
     #[serde(default)]
     error: String,
     #[serde(default)]
@@ -44,7 +45,7 @@ struct Ipfs {
 
 type Members = Capped<Member, MAX_ENTRIES>;
 
-/// The member that was asked and the IPFS daemon beside it, then the other members and theirs.
+/// Returns the member that was asked and the IPFS daemon beside it, then the other members and theirs.
 pub(crate) fn cluster_peers(api: &Api, deadline: Instant) -> Result<Found> {
     let cluster = Daemon { service: &CLUSTER, api, deadline };
     let asked: Member = cluster.read(&cluster.ask("/id")?)?;

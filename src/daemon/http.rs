@@ -1,4 +1,4 @@
-//! One question to a daemon over HTTP, and what each way it can fail means to a person.
+//! One question to a daemon over HTTP, and the meaning of each failure to a person.
 //!
 //! A daemon is trusted with little: no redirect is followed, nothing is taken from the environment,
 //! what it sends is bounded while it is read, and no part of it gets into an error. `kubo` and
@@ -13,7 +13,7 @@ use ureq::http::{Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body, RequestBuilder};
 
-use super::Api;
+use super::api::Api;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest reply read, in bytes. Room for about 20,000 connections of a Kubo, and for roughly a
@@ -21,18 +21,18 @@ use crate::error::{Error, ErrorKind, Result};
 const MAX_BODY_BYTES: u64 = 4 * 1024 * 1024;
 /// The longest head of a reply read, in bytes.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// How much an error tells of why TLS failed, in characters. The reason can quote a certificate.
+/// The most of a TLS failure's reason that an error tells, in characters. The reason can quote a certificate.
 const MAX_REASON_CHARS: usize = 200;
 
-/// One of the two kinds of API: how it is asked, and what to tell somebody who can't ask it.
+/// One of the two kinds of API: how it is asked, and the hints for somebody who can't ask it.
 pub(super) struct Service {
     pub name: &'static str,
     pub verb: Verb,
-    /// For when nobody answers.
+    /// The hint where nobody answers.
     pub unreachable_hint: &'static str,
-    /// For 401 and 403.
+    /// The hint for 401 and 403.
     pub forbidden_hint: &'static str,
-    /// For 404, 405, and whatever isn't the JSON that was asked for.
+    /// The hint for 404, 405, and whatever isn't the JSON that was asked for.
     pub elsewhere_hint: &'static str,
 }
 
@@ -49,7 +49,7 @@ pub(super) struct Daemon<'a> {
 }
 
 impl Daemon<'_> {
-    /// The body of the reply, whole.
+    /// Asks, and returns the body of the reply, whole.
     pub(super) fn ask(&self, path: &str) -> Result<Vec<u8>> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
@@ -64,12 +64,12 @@ impl Daemon<'_> {
         self.body(reply.map_err(|error| self.failed(error))?)
     }
 
-    /// The value in a body of JSON.
+    /// Reads the value in a body of JSON.
     pub(super) fn read<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T> {
         serde_json::from_slice(body).map_err(|error| self.unreadable(&error))
     }
 
-    /// The error about a body that isn't what was asked for; serde's own message would quote it.
+    /// Returns the error about a body that isn't what was asked for; serde's own message would quote it.
     pub(super) fn unreadable(&self, error: &serde_json::Error) -> Error {
         if error.is_data() {
             return self.wrong_shape();
@@ -77,7 +77,7 @@ impl Daemon<'_> {
         self.protocol("sent no JSON").with_hint(self.service.elsewhere_hint)
     }
 
-    /// The error about JSON that means something else.
+    /// Returns the error about JSON that means something else.
     pub(super) fn wrong_shape(&self) -> Error {
         self.protocol("sent JSON of another shape than such an API's")
             .with_hint(self.service.elsewhere_hint)
@@ -138,7 +138,7 @@ impl Daemon<'_> {
         };
 
         match error.kind() {
-            // What rustls finds wrong comes as this.
+            // rustls reports as this what it finds wrong.
             InvalidData if self.api.is_tls() => self.tls_failed(&error.to_string()),
             UnexpectedEof if self.api.is_tls() => self.tls_failed("the connection was closed"),
             BrokenPipe | ConnectionAborted | ConnectionReset | UnexpectedEof => {
@@ -179,8 +179,8 @@ impl Daemon<'_> {
     }
 }
 
-/// A client for one request: the whole of it, from the look-up of the name to the last byte of the
-/// reply, may take as long as is `left`.
+/// Makes a client for one request: the whole of it, from the look-up of the name to the last byte of
+/// the reply, may take the time `left`.
 fn agent(api: &Api, left: Duration) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     Agent::config_builder()

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use serde::Deserialize;
 
+use super::api::Api;
+use super::gather::{Addresses, Capped, Found, Gather, MAX_ENTRIES};
 use super::http::{Daemon, Service, Verb};
-use super::{Addresses, Api, Capped, Found, Gather, MAX_ENTRIES};
 use crate::addr::parse_peer_id;
 use crate::error::Result;
 
@@ -43,8 +44,8 @@ struct Connection {
     address: String,
 }
 
-/// The daemon, then the peers it is connected to. Those that dialled it have the address that they
-/// dialled from, at which they may or may not listen.
+/// Returns the daemon, then the peers it is connected to. Those that dialled it have the address that
+/// they dialled from, at which they may or may not listen.
 pub(crate) fn kubo_peers(api: &Api, deadline: Instant) -> Result<Found> {
     let kubo = Daemon { service: &KUBO, api, deadline };
     let id: Id = kubo.read(&kubo.ask("/api/v0/id")?)?;

@@ -14,7 +14,7 @@ pub(super) struct Server {
 }
 
 impl Server {
-    /// A server that reads the head of each request and then does what it is told.
+    /// Starts a server that reads the head of each request and then does what it is told.
     pub fn new(answer: impl Fn(&str, &mut TcpStream) + Send + 'static) -> Server {
         let requests = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&requests);
@@ -27,12 +27,12 @@ impl Server {
         Server { port, requests }
     }
 
-    /// A server that reads nothing before it does what it is told.
+    /// Starts a server that reads nothing before it does what it is told.
     pub fn raw(answer: impl Fn(&mut TcpStream) + Send + 'static) -> Server {
         Server { port: accept(answer), requests: Arc::default() }
     }
 
-    /// A server that has these bodies at these paths, and nothing elsewhere.
+    /// Starts a server that has these bodies at these paths, and nothing elsewhere.
     pub fn with(pages: impl IntoIterator<Item = (&'static str, String)>) -> Server {
         let pages: Vec<_> = pages.into_iter().collect();
         Server::new(move |path, stream| match pages.iter().find(|(at, _)| *at == path) {
@@ -45,7 +45,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }

@@ -1,5 +1,5 @@
-//! What asking a daemon promises, over real sockets: the right peers of a well-behaved one, and of
-//! every other kind an error that says what is wrong, soon, and without a secret.
+//! Tests of the promises of asking a daemon, over real sockets: the right peers of a well-behaved one,
+//! and of every other kind an error that says what is wrong, soon, and without a secret.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -11,8 +11,10 @@ use std::time::{Duration, Instant};
 use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
+use super::gather::{FoundPeer, MAX_ADDRESSES, MAX_ENTRIES, MAX_PEERS};
 use super::test_server::{Server, hold, reply};
 use super::*;
+use crate::Multiaddr;
 use crate::error::{Error, ErrorKind, Result};
 
 const KUBO_ID: &str = include_str!("../../tests/fixtures/kubo/id.json");
@@ -21,9 +23,9 @@ const KUBO: &str = "12D3KooWAf34NtJmjhKfKBxN9vL2KctPwwEh3zUpga88o7jfewGs";
 const ALICE: &str = "12D3KooWD1siCkkJLqHjU98cMh3RCFkkzdCNY9udzrmnAvgQZucY";
 const BOB: &str = "12D3KooWJdhJk2nYiESRWwe9dLi3n9fBfJSjaZ6RZZuseBGV6mfv";
 
-/// Longer than anything here takes.
+/// A time longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Loopback and this machine are done with anything honest sooner than this.
+/// A time in which loopback and this machine are done with anything honest.
 const SOON: Duration = Duration::from_secs(5);
 
 fn kubo(url: &str) -> Result<Found> {
@@ -38,7 +40,7 @@ fn kubo_with(id: &str, swarm: impl Into<String>) -> Server {
     Server::with([("/api/v0/id", id.to_owned()), ("/api/v0/swarm/peers", swarm.into())])
 }
 
-/// Each peer as its id, a star if it is a member of the cluster, and its addresses.
+/// Returns each peer as its id, a star if it is a member of the cluster, and its addresses.
 fn lines(found: &Found) -> Vec<String> {
     let line = |peer: &FoundPeer| {
         let star = if peer.cluster_member { "*" } else { "" };
@@ -48,7 +50,7 @@ fn lines(found: &Found) -> Vec<String> {
     found.peers.iter().map(line).collect()
 }
 
-/// Everything that a person or a program gets to see of an error.
+/// Returns everything that a person or a program gets to see of an error.
 pub(super) fn shown(error: &Error) -> String {
     format!("{error} {error:?} {} {:?}", json!(error.detail()), error.hint())
 }
@@ -90,7 +92,7 @@ fn each_peer_comes_once_with_what_can_be_dialled() {
     let id = json!({"ID": KUBO, "Addresses": [
         format!("/ip4/192.0.2.1/tcp/4001/p2p/{KUBO}"),
         "/ip4/192.0.2.1/tcp/4001",
-        // Not for us, and nothing wrong with them.
+        // Addresses that this build can't dial, with nothing wrong in them.
         format!("/ip4/192.0.2.1/tcp/4001/ws/p2p/{KUBO}"),
         "/ip4/192.0.2.1/udp/4001/quic-v1/webtransport",
         format!("/ip4/192.0.2.9/tcp/4001/p2p/{BOB}/p2p-circuit/p2p/{KUBO}"),
@@ -271,7 +273,7 @@ fn a_daemon_that_dawdles_is_left_at_the_deadline() {
 #[test]
 fn a_reply_without_end_is_not_read_to_the_end() {
     const ENDLESS: usize = 100_000_000;
-    /// What is read, and what the system takes in on both sides while nobody reads.
+    /// The bytes that are read, and those that the system takes in on both sides while nobody reads.
     const PLENTY: usize = MAX_READ + 16_000_000;
     const MAX_READ: usize = 4 * 1024 * 1024;
 
@@ -324,13 +326,13 @@ fn a_daemon_that_cannot_be_reached_is_told_from_one_that_is_wrong() {
         assert!(error.message().contains(why), "{error}");
         assert_eq!(error.detail()["api"], url);
     }
-    // Whether the hang-up comes before or while the first of TLS is written is up to the system.
+    // The system decides whether the hang-up comes before or while the first of TLS is written.
     let error = kubo(&hangs_up.url().replace("http", "https")).unwrap_err();
     let told = error.message().contains("TLS") || error.message().contains("closed the connection");
     assert!(told, "{error}");
 }
 
-/// With the address of a running Kubo's API in `KUBO_API`.
+/// Runs with the address of a running Kubo's API in `KUBO_API`.
 #[test]
 fn a_live_kubo_gives_itself() {
     let Ok(url) = std::env::var("KUBO_API") else { return };

@@ -1,5 +1,5 @@
-//! Events kept in order, bounded twice: by how many there are and by what they cost in memory. The
-//! hub's history is one, and so is each subscription's queue; they share the events.
+//! Events kept in order, bounded twice: in number and in the memory they take. The hub's history is a
+//! backlog, and so is each subscription's queue; they share the events.
 
 use std::collections::VecDeque;
 use std::collections::vec_deque::Iter;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::kinds::Kinds;
 use crate::model::event::Event;
 
-/// An event, and what the hub works out of it once for all who keep it.
+/// An event, with what the hub works out once for all who keep it.
 pub(super) struct Kept {
     pub event: Arc<Event>,
     /// Its own kind, alone.
@@ -23,13 +23,13 @@ impl Kept {
     }
 }
 
-/// How much a backlog keeps.
+/// The limits of a backlog.
 pub(super) struct Bounds {
-    /// At most so many events.
+    /// The most events.
     pub events: usize,
-    /// At most so many bytes, as [`Event::cost`] estimates them.
+    /// The most bytes, as [`Event::cost`] estimates them.
     pub bytes: usize,
-    /// So many of the newest whatever they cost.
+    /// The newest events that are kept whatever they cost.
     pub at_least: usize,
 }
 
@@ -45,10 +45,10 @@ impl Backlog {
         Backlog { bounds, events: VecDeque::new(), bytes: 0 }
     }
 
-    /// Adds the newest. Gives how many of the oldest had to go for it.
+    /// Adds the newest; returns the number of the oldest that had to go for it.
     pub(super) fn push(&mut self, newest: Arc<Kept>) -> u64 {
         let mut gone = 0;
-        // Before it is added: the space for the pointers then never grows beyond the bound.
+        // The old go before it is added: the space for the pointers then never grows beyond the bound.
         while self.is_full_for(newest.cost) && self.pop().is_some() {
             gone += 1;
         }
@@ -83,7 +83,7 @@ impl Backlog {
         self.events.is_empty()
     }
 
-    /// The newest `count` events, or all there are, oldest first.
+    /// Returns the newest `count` events, or all there are, oldest first.
     pub(super) fn newest(&self, count: usize) -> Iter<'_, Arc<Kept>> {
         self.events.range(self.events.len().saturating_sub(count)..)
     }

@@ -1,5 +1,5 @@
-//! What is kept and who gets it: a replay joins the live events without gap and without doubles, the
-//! bounds hold in number and in bytes, and a subscription hears of its own kinds only.
+//! Tests of what is kept and who gets it: a replay joins the live events without gap and without doubles,
+//! the bounds hold in number and in bytes, and a subscription gets events of its own kinds only.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::model::event::{DisconnectReason, Kind};
 
-/// An event of any kind; of `bytes` and more, where its kind has text.
+/// Makes an event of any kind; of `bytes` and more, if its kind has text.
 fn some_kind(number: usize, bytes: usize) -> EventKind {
     let text = || "x".repeat(bytes);
     match number % 3 {
@@ -43,7 +43,7 @@ fn since(since: u64) -> EventsOptions {
     EventsOptions::new().since(since)
 }
 
-/// All that is queued: the numbers, and how many were lost.
+/// Takes all that is queued; returns the numbers, and the count of those lost.
 fn drain(subscription: &Subscription) -> (Vec<u64>, u64) {
     let (mut seqs, mut lagged) = (Vec::new(), 0);
     while let Ok(batch) = subscription.next(Instant::now()) {
@@ -130,7 +130,7 @@ fn what_is_lost_before_a_replay_counts_whatever_its_kind_and_is_told_even_with_n
 #[test]
 fn a_kind_that_is_not_known_is_named_with_the_nearest() {
     let hub = Hub::default();
-    // As JSON brings them.
+    // Options read from JSON, as callers give them.
     let kinds = |names: &[&str]| -> EventsOptions {
         serde_json::from_value(serde_json::json!({ "kinds": names })).unwrap()
     };
@@ -158,11 +158,11 @@ fn a_reader_pins_no_more_than_its_bytes_and_the_newest_always_comes() {
     assert_eq!(seqs, (lagged + 1..=1000).collect::<Vec<_>>());
     assert_eq!(slow.queue.lock().events.bytes(), 0);
 
-    // One that is larger than the whole bound.
+    // An event that is larger than the whole bound.
     publish(&hub, 0, QUEUE.bytes + 1);
     publish(&hub, 1, QUEUE.bytes + 1);
     assert_eq!(drain(&slow), (vec![1002], 1));
-    // The summary shows its twenty whatever they take.
+    // The summary shows its twenty events however large they are.
     assert_eq!(hub.recent().len(), RECENT);
     assert_eq!(hub.recent().last().map(|event| event.seq), Some(1002));
 }
@@ -192,7 +192,7 @@ fn a_thousand_readers_that_never_read_share_their_events() {
 /// Publishes from two threads while one subscribes again and again, each time from the number that
 /// came last, and so has to come by everything once.
 fn gapless(seed: u64, filtered: bool) {
-    // Unfiltered, more than is kept; filtered, all of it is there to compare with at the end.
+    // Unfiltered, more is published than is kept; filtered, all of it is kept, to compare with at the end.
     let each = if filtered { HISTORY.events / 2 - 10 } else { HISTORY.events };
     let hub = Hub::default();
     let over = AtomicBool::new(false);
@@ -221,7 +221,7 @@ fn gapless(seed: u64, filtered: bool) {
             let options = if filtered { options.kinds([KINDS[0]]) } else { options };
             let subscription = hub.subscribe(&options).unwrap();
             let opened_at = subscription.last_seq();
-            // So long that some of it is live, and it differs from round to round.
+            // Enough batches for some to be live, and their number differs from round to round.
             let batches = (seed + round * 7) % 5 + 1;
             for _ in 0..batches {
                 let deadline = Instant::now() + Duration::from_millis(1);
@@ -262,7 +262,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
-    /// Against a list that forgets nothing.
+    /// Compares with a list that forgets nothing.
     #[test]
     fn a_replay_is_the_newest_of_everything_within_the_bounds(
         sizes in prop::collection::vec(

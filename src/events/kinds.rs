@@ -1,4 +1,4 @@
-//! Which kinds of event a subscription is for.
+//! The kinds of event that a subscription is for.
 
 use crate::error::{Result, invalid_argument};
 use crate::model::event::Kind;
@@ -16,7 +16,7 @@ impl Kinds {
         Kinds(1 << kind as u32)
     }
 
-    /// The kinds of these names, and `stopped`: every subscription hears of the end.
+    /// Reads the kinds of these names, and adds `stopped`: every subscription is told of the end.
     pub(super) fn of(names: &[String]) -> Result<Self> {
         if names.is_empty() {
             return Err(invalid_argument(

@@ -70,7 +70,7 @@ pub unsafe extern "C" fn peerkit_events_open(
 ///                      |"inbound", multiaddrs[]: a peer the book didn't know
 ///   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 ///   peer_identified    agent_version, protocols[]
-///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"limit"|"trimmed"
+///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 ///                      |"shutdown"|"error", inferred, error: its last connection ended
 ///   dial_failed        code, error, source: why peerkit dialled
 ///   listen_addr        address, active: whether this node listens there now

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::text;
+use super::{hints, text};
 use crate::error::{Error, ErrorKind, Result};
 use crate::manager::PeerManager;
 use crate::ops;
@@ -16,19 +16,17 @@ pub(super) fn answer<R: Serialize + JsonSchema>(
     method: &str,
     body: impl FnOnce() -> Result<R>,
 ) -> *mut c_char {
-    reply(|| {
-        let outcome = body().and_then(|reply| ops::success(method, &reply));
-        outcome.unwrap_or_else(|error| ops::failure_of::<R>(method, &error))
-    })
-    .unwrap_or_else(|| text::give(ops::failure_of::<R>(method, &panicked())))
+    let failed = |error| ops::failure_of::<R>(method, &hints::in_c(error));
+    let body = || body().and_then(|reply| ops::success(method, &reply)).unwrap_or_else(failed);
+    operation(body, failed)
 }
 
-/// Runs an operation of the catalogue; `body` gives the whole reply, `failed` that of an error.
+/// Runs an operation of the catalogue; `body` gives the whole reply, `failed` makes that of an error.
 pub(super) fn operation(
     body: impl FnOnce() -> String,
-    failed: impl FnOnce(&Error) -> String,
+    failed: impl FnOnce(Error) -> String,
 ) -> *mut c_char {
-    reply(body).unwrap_or_else(|| text::give(failed(&panicked())))
+    reply(body).unwrap_or_else(|| text::give(failed(panicked())))
 }
 
 /// Runs a function that answers with a number.

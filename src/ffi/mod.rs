@@ -2,7 +2,7 @@
 //! beside `os`.
 //!
 //! `lifecycle`, `peers` and `events` hold the functions; cbindgen makes `include/peerkit.h` of those
-//! three. `guard` catches panics, `text` says who owns which pointer,
+//! three. `guard` catches panics, `text` says who owns which pointer, `hints` names functions of C,
 //! `subscriptions` knows event subscriptions by number.
 //!
 //! What the caller of every C function promises, and the header says at its top: a `const char *`
@@ -15,6 +15,7 @@
 
 mod events;
 mod guard;
+mod hints;
 mod lifecycle;
 mod peers;
 mod subscriptions;
@@ -26,7 +27,7 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use self::lifecycle::peerkit_t;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::manager::PeerManager;
 use crate::model::params::NoParams;
 use crate::ops;
@@ -52,16 +53,16 @@ fn operation(
     timeout_ms: u32,
     params: impl FnOnce() -> Result<Map<String, Value>>,
 ) -> *mut c_char {
-    let failed = |error: &Error| match ops::find(name) {
-        Ok(op) => op.failure(error),
-        Err(_) => ops::failure_of::<NoParams>(name, error),
+    let failed = |error| {
+        let error = hints::in_c(error);
+        match ops::find(name) {
+            Ok(op) => op.failure(&error),
+            Err(_) => ops::failure_of::<NoParams>(name, &error),
+        }
     };
-    let body = || {
-        let call = || {
-            let manager = PeerManager::of_handle(h)?;
-            Ok(ops::find(name)?.call(&manager, params()?, millis(timeout_ms)))
-        };
-        call().unwrap_or_else(|error| failed(&error))
+    let call = || {
+        let manager = PeerManager::of_handle(h)?;
+        ops::find(name)?.try_call(&manager, params()?, millis(timeout_ms))
     };
-    guard::operation(body, failed)
+    guard::operation(|| call().unwrap_or_else(failed), failed)
 }

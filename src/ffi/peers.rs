@@ -208,6 +208,9 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 ///   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
 ///     discovery runs by itself
 ///   start_discovery*, stop_discovery*, get_discovery* {}
+/// This machine is on another network, and its host knows sooner than the interfaces show:
+///   network_changed {}: waits_forgotten (peers that may be dialled again at once), listen_addrs[],
+///     connected_peers, once the pass that it begins is over
 /// Where somebody or something is:
 ///   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
 ///     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows

@@ -17,7 +17,7 @@ use crate::{Multiaddr, PeerId, addr, clock};
 
 /// Addresses taken by one `add_peer`.
 const MAX_ADDED_ADDRESSES: usize = 16;
-/// The least time a commit is given.
+/// The least time that a commit gets.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
 
 impl PeerManager {
@@ -52,8 +52,7 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
-        // That the user wants the peer again doesn't depend on how the dial ends, so it goes to disk
-        // meanwhile.
+        // The user wants the peer again however the dial ends, so that goes to disk meanwhile.
         let disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
         let enabling = disabled.map(|peer| self.begin_dial_change(peer, false)).transpose()?;
         let connected = self.ask(deadline, params.cancel_token, |terms| {
@@ -96,9 +95,9 @@ impl PeerManager {
         Ok(Target { peer, address })
     }
 
-    /// Closes all connections to a peer and waits until they are closed. Nothing dials the peer by itself
-    /// any more, also after a restart, until [`connect_peer`](Self::connect_peer) does or the peer connects
-    /// to us.
+    /// Closes all connections to a peer and waits until they are closed. The node dials the peer
+    /// automatically no more, also after a restart, until [`connect_peer`](Self::connect_peer) does or
+    /// the peer connects to us.
     ///
     /// # Errors
     /// `peer_not_found` where the book doesn't know it; one that isn't connected is a success.
@@ -138,7 +137,7 @@ impl PeerManager {
         self.run.shared.book.get(peer).is_some_and(|record| record.dial_disabled)
     }
 
-    /// Begins to put down whether the node may dial the peer by itself.
+    /// Begins to store whether the node may dial the peer automatically.
     fn begin_dial_change(&self, id: PeerId, dial_disabled: bool) -> Result<Committing> {
         self.run.store.begin(UserChange::DisableDial { id, dial_disabled })
     }
@@ -185,7 +184,7 @@ impl PeerManager {
         })
     }
 
-    /// Makes a peer known, or adds addresses to one. On disk when this returns.
+    /// Adds a peer to the book, or addresses to a known one. On disk when this returns.
     ///
     /// ```
     /// use peerkit::params::{AddPeer, RemovePeer};
@@ -252,8 +251,8 @@ impl PeerManager {
         Ok((peer, addresses))
     }
 
-    /// Takes what the user told of a peer; on disk when this returns. What went before may have
-    /// used up the caller's time, but was a success all the same.
+    /// Stores what the user told of a peer; on disk when this returns. The dial before it may have used
+    /// up the caller's time, but was a success all the same.
     fn store_added(
         &self,
         id: PeerId,
@@ -266,8 +265,9 @@ impl PeerManager {
         added.ok_or_else(|| not_in_book(&id))
     }
 
-    /// Disconnects a peer and forgets everything about it, also that it was disconnected: who tells of
-    /// it anew makes it a new peer. On disk when this returns. [`add_peer`](Self::add_peer) has an example.
+    /// Disconnects a peer and forgets everything about it, also that it was disconnected: a source that
+    /// advertises it again makes it a new peer. On disk when this returns. [`add_peer`](Self::add_peer)
+    /// has an example.
     ///
     /// # Errors
     /// `peer_not_found` where the book doesn't know it.
@@ -287,12 +287,12 @@ impl PeerManager {
     }
 }
 
-/// Gives a commit some time, even where what went before has used up the caller's.
+/// Gives a commit some time, even where the steps before it have used up the caller's.
 fn commit_deadline(deadline: Instant) -> Instant {
     deadline.max(Instant::now() + COMMIT_GRACE)
 }
 
-/// Whether a dial to this address made the connection.
+/// Tells whether a dial to this address made the connection.
 fn led_there(connected: &Connected, address: &Multiaddr) -> bool {
     let text = address.to_string();
     connected.attempts.iter().any(|attempt| *attempt.address == *text && attempt.stage.is_none())

@@ -6,7 +6,7 @@ use crate::config::MAX_TIMEOUT;
 use crate::error::{Result, invalid_argument};
 use crate::{PeerId, addr};
 
-/// When a call with this timeout ends.
+/// Returns the time at which a call with this timeout ends.
 pub(super) fn deadline(timeout: Option<Duration>, default: Duration) -> Result<Instant> {
     Ok(Instant::now() + timeout.map_or(Ok(default), check_timeout)?)
 }

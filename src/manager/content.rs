@@ -1,4 +1,4 @@
-//! The operations about who has some content, by the DHT.
+//! The operations on content: who has it, by the DHT.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use cid::Cid;
 use super::PeerManager;
 use super::check::{in_range, required};
 use crate::error::{Result, invalid_argument};
-use crate::model::params::*;
-use crate::model::reply::*;
+use crate::model::params::{FindProviders, Provide};
+use crate::model::reply::{Provided, Providers};
 use crate::worker::ContentCommand;
 
 impl PeerManager {

@@ -8,8 +8,8 @@ use crate::book::{Intent, Origin};
 use crate::daemon::Api;
 use crate::error::{ErrorKind, Result};
 use crate::model::Source;
-use crate::model::params::*;
-use crate::model::reply::*;
+use crate::model::params::BootstrapFrom;
+use crate::model::reply::{FailedPeer, FromDaemon};
 use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 
 /// Peers dialled by one `bootstrap_from_*`.
@@ -84,7 +84,7 @@ impl PeerManager {
         })
     }
 
-    /// Connects to peers at once; gives those that failed.
+    /// Connects to peers at once; returns those that failed.
     fn connect_all(
         &self,
         peers: &[PeerId],
@@ -119,7 +119,8 @@ impl PeerManager {
         Ok(failed)
     }
 
-    /// A connect is cancelled by the caller's token, or by a disconnect or a removal of the peer.
+    /// Tells whether a peer is still wanted: a disconnect or a removal of it cancels a connect too, not
+    /// only the caller's token.
     fn still_wanted(&self, peer: &PeerId) -> bool {
         let record = self.run.shared.book.get(peer);
         record.is_some_and(|record| Intent::in_the_end(&record).admits(Origin::Auto))

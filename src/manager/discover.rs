@@ -1,19 +1,20 @@
-//! The operations that find peers: discovery, the bootstrap list, and where one peer is.
+//! The operations that find peers: discovery and the bootstrap list.
 
 use std::time::{Duration, Instant};
 
 use super::PeerManager;
-use super::check::{in_range, required, required_peer};
+use super::check::{in_range, required};
 use crate::bootstrap::Entry;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::params::*;
 use crate::model::reply::*;
-use crate::worker::{DiscoveryCommand, LookupCommand};
+use crate::worker::DiscoveryCommand;
 
 impl PeerManager {
-    /// One pass of discovery now, by every source that is on, or the one under way. Blocks until it is
-    /// over, has found `limit` new peers, or `timeout` has passed; what was found by then is the answer.
+    /// Runs one pass of discovery now, by every source that is on, or joins the one under way. Blocks
+    /// until it is over, has discovered `limit` new peers, or `timeout` has passed; the peers
+    /// discovered by then are the answer.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -49,7 +50,7 @@ impl PeerManager {
         Ok(reply)
     }
 
-    /// Lets passes run by themselves, the first at once.
+    /// Lets passes run automatically, the first at once.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};
@@ -64,8 +65,8 @@ impl PeerManager {
         self.set_discovery(true, timeout)
     }
 
-    /// Ends what [`start_discovery`](Self::start_discovery) begins, as a start of the manager does: nothing is
-    /// asked, announced or dialled by itself any more. A pass under way ends.
+    /// Ends what [`start_discovery`](Self::start_discovery), or the start of the manager, has begun:
+    /// nothing is asked, announced or dialled automatically any more. A pass under way ends.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -112,8 +113,8 @@ impl PeerManager {
         })
     }
 
-    /// What discovery has found, by source. Answers at once. [`start_discovery`](Self::start_discovery) has an
-    /// example.
+    /// Returns what discovery has found, by source. Answers at once.
+    /// [`start_discovery`](Self::start_discovery) has an example.
     pub fn get_discovery(&self) -> Result<Discovery> {
         self.live()?;
         Ok(self.discovery(self.run.shared.discovery.snapshot()))
@@ -140,7 +141,8 @@ impl PeerManager {
         self.run.shared.bootstrap.entries().iter().map(Entry::to_string).collect()
     }
 
-    /// The bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
+    /// Returns the bootstrap list. Answers at once. [`add_bootstrap_peer`](Self::add_bootstrap_peer)
+    /// has an example.
     pub fn list_bootstrap_peers(&self) -> Result<BootstrapPeers> {
         self.live()?;
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
@@ -191,7 +193,7 @@ impl PeerManager {
         if changed {
             let told =
                 self.ask(deadline, None, |terms| DiscoveryCommand::BootstrapChanged { terms });
-            // The change is on disk; a worker too busy to hear of it sees it in its next pass.
+            // The change is on disk; a worker too busy to take the command sees it in its next pass.
             let told = told.or_else(|error| match error.kind() {
                 ErrorKind::Busy | ErrorKind::Timeout => Ok(()),
                 _ => Err(error),
@@ -199,34 +201,6 @@ impl PeerManager {
             told?;
         }
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed })
-    }
-
-    /// Asks the DHT, then the connected peers, where a peer is.
-    ///
-    /// # Errors
-    /// `peer_not_found` where nobody knows; `detail.lookups` tells who was asked.
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    /// use peerkit::params::FindPeer;
-    /// # let manager = peerkit::PeerManager::current()?;
-    ///
-    /// let sought = FindPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA");
-    /// let found = manager.find_peer(sought, Duration::from_secs(20))?;
-    /// println!("at {:?}, says {:?}", found.multiaddrs, found.found_by);
-    /// # Ok::<(), peerkit::Error>(())
-    /// ```
-    pub fn find_peer(
-        &self,
-        params: FindPeer,
-        timeout: impl Into<Option<Duration>>,
-    ) -> Result<PeerFound> {
-        let deadline = self.act(timeout)?;
-        let peer = required_peer(params.peer_id)?;
-        if peer == self.run.shared.peer_id {
-            return Err(Error::new(ErrorKind::SelfDial, "that is this node itself"));
-        }
-        self.ask(deadline, params.cancel_token, |terms| LookupCommand::FindPeer { peer, terms })
     }
 }
 

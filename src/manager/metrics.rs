@@ -1,5 +1,5 @@
-//! `get_metrics`: what the worker recorded and what the book and the run are at this moment, in the text
-//! that Prometheus and its kin read (OpenMetrics 1.0).
+//! `get_metrics`: the worker's records and the state of the book and the run at this moment, in the
+//! text that Prometheus and its kin read (OpenMetrics 1.0).
 //!
 //! Nothing here asks the worker or waits for it. Every label has a bounded number of values, all of
 //! them ours.
@@ -14,18 +14,18 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::PeerManager;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::model::reply::Metrics;
 use crate::run::Run;
 
-/// What an HTTP server says of the text.
+/// The `Content-Type` with which an HTTP server sends the text.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 impl PeerManager {
-    /// What a monitoring system wants to know of this node: libp2p's metrics and its own, as text.
-    /// Answers at once.
+    /// Returns the metrics of this node for a monitoring system, libp2p's and its own, as text. Answers
+    /// at once.
     ///
     /// ```
     /// # fn main() -> peerkit::Result<()> {

@@ -2,8 +2,8 @@
 //! the parameters, read the book or ask the worker, shape the reply.
 //!
 //! Here are the life of the manager and the way to the worker; `read` holds the operations that
-//! answer from memory (`metrics` the one that answers for machines), `act`, `discover`, `daemons`,
-//! `content` and `pubsub` those that wait, `subscription` the user's side of events.
+//! answer from memory (`metrics` the one that answers for machines), `act` those about one peer, `discover`,
+//! `daemons`, `lookup`, `content` and `pubsub` the others that wait; `subscription` is the user's side of events.
 
 mod act;
 mod check;
@@ -12,6 +12,7 @@ mod content;
 #[cfg(feature = "daemons")]
 mod daemons;
 mod discover;
+mod lookup;
 #[cfg(feature = "metrics")]
 mod metrics;
 #[cfg(feature = "gossip")]
@@ -36,8 +37,8 @@ use crate::run::Run;
 use crate::worker::{Command, Reply, Terms, dead};
 use crate::{PeerId, process};
 
-/// How long past its deadline a call waits for the worker's own word on what happened. It ends
-/// calls at their deadlines; only a stalled worker is later than this.
+/// The time after its deadline for which a call waits for the worker's own word on what happened. The
+/// worker ends calls at their deadlines; only a stalled one is later than this.
 const WORKER_GRACE: Duration = Duration::from_millis(500);
 
 /// This process's peer manager. A cheap handle: clones are the same manager, and dropping one
@@ -69,11 +70,11 @@ impl std::fmt::Debug for PeerManager {
 }
 
 impl PeerManager {
-    /// Starts this process's manager, or gives the one that runs. Blocks until it listens.
+    /// Starts this process's manager, or returns the one that runs. Blocks until it listens.
     ///
     /// # Errors
-    /// Where one runs already: `config_conflict`, if it has other values for keys that `config` names;
-    /// `detail.keys` tells which. Where none can be started: `config_invalid` or `unsupported` of a key
+    /// If one runs already: `config_conflict`, if it has other values for keys that `config` names;
+    /// `detail.keys` tells which. If none can be started: `config_invalid` or `unsupported` of a key
     /// (`detail.key`), `listen_failed`, `identity` of the private key, and of the data directory `storage`,
     /// `storage_corrupt`, `storage_version` or `data_dir_locked`, if another process has it
     /// (`detail.pid`). `timeout`: it would have gone on, and is given up. `dead`: one runs that has
@@ -95,7 +96,7 @@ impl PeerManager {
         Self::start_or_join(config, timeout).map(|(manager, _)| manager)
     }
 
-    /// As [`start`](Self::start), telling also whether the manager ran before.
+    /// Starts or joins as [`start`](Self::start) does; tells also whether the manager ran before.
     ///
     /// # Errors
     /// Those of [`start`](Self::start).
@@ -118,7 +119,7 @@ impl PeerManager {
         Ok((PeerManager { run: started.run }, started.already_running))
     }
 
-    /// This process's manager, whoever started it: in Rust, or in C.
+    /// Returns this process's manager, whoever started it: in Rust, or in C.
     ///
     /// # Errors
     /// `not_running` where there is none, `dead` where it has panicked.
@@ -142,13 +143,13 @@ impl PeerManager {
         PeerManager { run: Arc::clone(run) }
     }
 
-    /// The number by which C knows this run. Every start has another.
+    /// Returns the number by which C knows this run. Every start has its own.
     #[must_use]
     pub fn handle(&self) -> u64 {
         self.run.handle
     }
 
-    /// This node's id.
+    /// Returns this node's id.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
         self.run.shared.peer_id
@@ -177,7 +178,7 @@ impl PeerManager {
         Ok(Stopped { state: State::Stopped, already_stopped, warnings })
     }
 
-    /// The manager's state. Answers at once.
+    /// Returns the manager's state. Answers at once.
     ///
     /// ```
     /// use peerkit::reply::State;
@@ -195,8 +196,8 @@ impl PeerManager {
         Ok(self.run.status())
     }
 
-    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose. Tells
-    /// how many those were.
+    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose.
+    /// Tells how many they were.
     ///
     /// ```no_run
     /// use peerkit::params::ConnectPeer;
@@ -221,14 +222,14 @@ impl PeerManager {
         Ok(Cancelled { cancelled })
     }
 
-    /// As [`cancel`](Self::cancel), without waiting to hear what became of it.
+    /// Cancels as [`cancel`](Self::cancel) does, without waiting for the outcome.
     #[cfg(unix)]
     pub(crate) fn cancel_unheard(&self, token: u64) {
         let (reply, _) = Reply::channel();
         let _ = self.run.commands.send(Command::Cancel { token, reply });
     }
 
-    /// The deadline of calls that name none.
+    /// Returns the timeout of calls that name none.
     #[cfg(unix)]
     pub(crate) fn default_timeout(&self) -> Duration {
         self.run.shared.settings.default_timeout
@@ -255,7 +256,7 @@ impl PeerManager {
     /// Subscribes to events of some kinds, or beginning with those of the past that are kept: the
     /// last 4096, or less where they take more than 4 MiB.
     ///
-    /// What `since` asks for and isn't kept any more is told by the first batch's `lagged`.
+    /// Events that `since` asks for and that aren't kept any more are counted in the first batch's `lagged`.
     ///
     /// # Errors
     /// `invalid_argument`: `since` is beyond the last event, so it is of another run, or `kinds` is
@@ -280,7 +281,7 @@ impl PeerManager {
         Ok(Events(self.run.shared.hub.subscribe(&options)?))
     }
 
-    /// Makes the worker panic, for the tests of what happens then.
+    /// Makes the worker panic, for tests of the consequences.
     #[cfg(feature = "fault-injection")]
     #[doc(hidden)]
     pub fn inject_worker_panic(&self) -> Result<()> {
@@ -302,7 +303,7 @@ impl PeerManager {
         }
     }
 
-    /// As [`live`](Self::live), for a call that waits; gives its deadline.
+    /// Refuses a call as [`live`](Self::live) does; returns the deadline of one that waits.
     fn act(&self, timeout: impl Into<Option<Duration>>) -> Result<Instant> {
         self.live()?;
         self.deadline(timeout)
@@ -338,7 +339,7 @@ impl PeerManager {
         }
     }
 
-    /// A worker that takes no commands has stopped, or died a moment ago.
+    /// Tells why the worker takes no commands: it has stopped, or died a moment ago.
     fn why_gone(&self, error: Error) -> Error {
         match self.run.state() {
             State::Dead if error.kind() == ErrorKind::Closed => dead(),
@@ -347,7 +348,7 @@ impl PeerManager {
     }
 }
 
-/// The book doesn't know the peer.
+/// Returns the error for a peer that the book doesn't know.
 fn not_in_book(peer: &PeerId) -> Error {
     Error::new(ErrorKind::PeerNotFound, format!("the book has no peer {peer}"))
 }

@@ -1,12 +1,12 @@
-//! The operations of pubsub: topics and their messages.
+//! The operations on topics: publishing a message, and subscribing to them.
 
 use std::time::Duration;
 
 use super::PeerManager;
 use super::check::required;
 use crate::error::{Result, invalid_argument};
-use crate::model::params::*;
-use crate::model::reply::*;
+use crate::model::params::{Publish, Topic};
+use crate::model::reply::{Published, Topics};
 use crate::worker::{MAX_TOPIC_BYTES, PubsubCommand};
 
 /// The longest message, in bytes: gossipsub's 64 KiB less room for signature, key and topic.

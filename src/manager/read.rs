@@ -15,7 +15,7 @@ use crate::model::{PeerRow, Policy};
 const MAX_PROTOCOLS: usize = 1000;
 
 impl PeerManager {
-    /// Peers by status and text, most recently heard of first. Answers at once.
+    /// Finds peers by status and text, most recently heard of first. Answers at once.
     ///
     /// ```
     /// use peerkit::params::{GetPeers, PeerStatus};
@@ -37,7 +37,7 @@ impl PeerManager {
         self.select(&filter, params.limit)
     }
 
-    /// Peers that contain a text, most recently heard of first. Answers at once.
+    /// Finds peers that contain a text, most recently heard of first. Answers at once.
     ///
     /// ```
     /// use peerkit::params::{AddPeer, SearchPeers};
@@ -64,7 +64,7 @@ impl PeerManager {
         Ok(Peers { truncated: total > records.len() as u64, total, peers: rows(&records) })
     }
 
-    /// A page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
+    /// Returns a page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
     /// same time at any offset of a book of any size.
     ///
     /// ```
@@ -116,7 +116,7 @@ impl PeerManager {
         })
     }
 
-    /// Everything known of a peer. Answers at once.
+    /// Returns everything known of a peer. Answers at once.
     ///
     /// # Errors
     /// `peer_not_found` where the book doesn't know it.
@@ -137,7 +137,7 @@ impl PeerManager {
     pub fn get_peer(&self, params: GetPeer) -> Result<PeerReply> {
         self.live()?;
         let text = required(params.peer_id, "peer_id")?;
-        // Whoever is in the book was checked on the way in.
+        // The ids in the book were checked on the way in.
         let known =
             addr::peer_id_to_look_up(&text).and_then(|peer| self.run.shared.book.get(&peer));
         let record = match known {
@@ -147,7 +147,7 @@ impl PeerManager {
         Ok(PeerReply { peer_info: record.info() })
     }
 
-    /// The statistics of this node. Answers at once.
+    /// Returns the statistics of this node. Answers at once.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};
@@ -196,7 +196,7 @@ impl PeerManager {
         }
     }
 
-    /// Totals, protocols, the last events and the statistics. Answers at once.
+    /// Returns totals, protocols, the last events and the statistics. Answers at once.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};

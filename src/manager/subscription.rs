@@ -44,9 +44,9 @@ impl Events {
         self.0.next(Instant::now() + check_timeout(timeout)?)
     }
 
-    /// The events of the next `timeout`, one by one: each waits for the next event, and the
-    /// iteration ends at the deadline or with the run, whose last event is `stopped`. What is not
-    /// taken by then stays for the next call. Zero: what is queued now, without waiting.
+    /// Returns the events of the next `timeout`, one by one: each waits for the next event, and the
+    /// iteration ends at the deadline or with the run, whose last event is `stopped`. Events not taken
+    /// by then stay for the next call. Zero: those queued now, without waiting.
     ///
     /// ```
     /// # fn main() -> peerkit::Result<()> {
@@ -76,16 +76,16 @@ impl Events {
         Ok(EventIter { events: self, deadline, left, lagged: 0 })
     }
 
-    /// The number of the last event before this subscription was opened. What it replays goes up to
-    /// that number; what comes after happened since.
+    /// Returns the number of the last event before this subscription was opened. The events it replays
+    /// go up to that number; later ones happened since.
     #[must_use]
     pub fn last_seq(&self) -> u64 {
         self.0.last_seq()
     }
 
-    /// A descriptor that is readable while something is queued or the run has ended, for an event loop of
-    /// the program's own. Poll it, never read or close it; it is closed when the subscription is dropped.
-    /// -1 where the system has none.
+    /// Returns a descriptor that is readable while something is queued or the run has ended, for an
+    /// event loop of the program's own. Poll it, never read or close it; it is closed when the
+    /// subscription is dropped. -1 where the system has none.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -114,20 +114,20 @@ impl std::fmt::Debug for Events {
     }
 }
 
-/// The events of a stretch of time, one by one; [`Events::iter`] makes it.
+/// The events of a period, one by one; [`Events::iter`] makes it.
 #[derive(Debug)]
 #[must_use = "an iterator does nothing until it is read"]
 pub struct EventIter<'a> {
     events: &'a Events,
-    /// None for what is queued, which needs no waiting.
+    /// None for events already queued, which need no waiting.
     deadline: Option<Instant>,
     left: usize,
     lagged: u64,
 }
 
 impl EventIter<'_> {
-    /// How many events were lost, so far, before those it has given: because the reader was slow,
-    /// or because what `since` asks for isn't kept any more.
+    /// Counts the events that were lost, so far, before those it has given: because the reader was
+    /// slow, or because what `since` asks for isn't kept any more.
     #[must_use]
     pub fn lagged(&self) -> u64 {
         self.lagged

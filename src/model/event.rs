@@ -50,8 +50,6 @@ pub enum DisconnectReason {
     PingDead,
     /// Nothing used it for `idle_timeout_s`.
     Idle,
-    /// A connection limit.
-    Limit,
     /// Given up in favour of more useful peers.
     Trimmed,
     /// The peer was blocked.

@@ -41,8 +41,8 @@ pub(crate) struct Bound {
 /// # Errors
 /// `listen_failed`, `identity`, `limit_reached`.
 pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
-    // One thread: the swarm's task is the bottleneck, and a second thread triples the latency of a
-    // command (shared/FACTS.md, "Facade and book").
+    // One thread: the swarm's task is the bottleneck, and with a second one a command and its answer
+    // took 20.7 µs instead of 7.7 (median on two cores).
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))

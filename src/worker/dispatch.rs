@@ -78,6 +78,7 @@ impl Worker {
 
     /// What a run begins with.
     pub(super) fn begin(&mut self) {
+        self.core.begin_turn();
         // The swarm tells of addresses it finds out, not of those it is given.
         for address in self.core.shared.settings.advertise.clone() {
             self.core.external_addr(&address, true);

@@ -12,7 +12,7 @@ use super::transport::counted::Traffic;
 use crate::book::Book;
 use crate::bootstrap::BootstrapList;
 use crate::config::Settings;
-use crate::discovery::DiscoveryLog;
+use crate::discovery_log::DiscoveryLog;
 use crate::events::Hub;
 use crate::model::Text;
 use crate::model::event::EventKind;

@@ -93,7 +93,7 @@ fn a_go_peer_that_speaks_noise_only_or_tls_only_dials_us() {
     go_dials(&["-security", "tls"], false);
 }
 
-/// What a remote may tell by the megabyte, and the remote that tells nothing.
+/// Remotes whose identify messages are oversized, and one that sends none.
 const UNIDENTIFIED: [&[&str]; 4] = [
     &["-agent-bytes", "1000000"],
     &["-protocols", "1000"],

@@ -52,7 +52,7 @@ impl GoPeer {
         serde_json::from_str(&self.talker.line()).expect("the Go peer speaks JSON")
     }
 
-    /// What it knows of a peer it is connected to.
+    /// Returns everything it knows of a peer it is connected to.
     pub(crate) fn peer(&mut self, id: &str) -> Value {
         let peers = self.ask(json!({"cmd": "peers"}));
         let found =

@@ -11,7 +11,7 @@ use crate::process::run;
 
 pub(crate) const C_FLAGS: [&str; 5] = ["-std=c11", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
-/// What a C program needs beside libpeerkit.a; as `rustc --print native-static-libs` says.
+/// The libraries that a C program needs beside libpeerkit.a; as `rustc --print native-static-libs` lists them.
 const STATIC_LIBS: [&str; 7] = ["-lgcc_s", "-lutil", "-lrt", "-lpthread", "-lm", "-ldl", "-lc"];
 
 /// A path inside this repository.
@@ -19,7 +19,7 @@ pub(crate) fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where programs and their data go.
+/// Returns the directory for programs and their data.
 pub(crate) fn scratch() -> PathBuf {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("c_programs");
     fs::create_dir_all(&dir).expect("the target directory is writable");
@@ -30,7 +30,8 @@ fn changed(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
-/// Where `make lib` put libpeerkit.so and libpeerkit.a; fails where they are older than the source.
+/// Returns the directory in which `make lib` put libpeerkit.so and libpeerkit.a; fails where they are
+/// older than the source.
 pub(crate) fn library_dir() -> PathBuf {
     let dir = match (std::env::var_os("PEERKIT_LIB_DIR"), std::env::var_os("CARGO_TARGET_DIR")) {
         (Some(dir), _) => PathBuf::from(dir),

@@ -17,7 +17,7 @@ fn at(data_dir: &Path) -> Peer {
     Peer::with(json!({ "data_dir": data_dir }))
 }
 
-/// A bootstrap address where nobody is.
+/// Makes a bootstrap address where nobody listens.
 fn nowhere() -> (ClosedPort, String, String) {
     let (port, id) = (ClosedPort::new(), some_peer_id());
     let address = format!("{}/p2p/{id}", port.address());
@@ -61,7 +61,7 @@ fn the_list_is_added_to_listed_and_taken_from() {
     let found = a.wait_for("peer_discovered", &x);
     assert_eq!(found["source"], "bootstrap", "{found:#}");
 
-    // The same in another form of the id isn't another entry.
+    // The same address with another form of the id isn't another entry.
     let legacy = at_x.replace("/p2p/", "/ipfs/");
     let again = add(&a, &legacy);
     assert_eq!((&again["changed"], &again["bootstrap_peers"]), (&json!(false), &json!([at_x])));
@@ -118,7 +118,7 @@ fn a_file_edited_by_hand_is_honoured_and_its_bad_lines_are_told_of_and_kept() {
         assert!(warning.contains(FILE) && warning.contains(line), "{warning}");
     }
 
-    // Somebody writes while it runs: the next change keeps that.
+    // The file is edited while the node runs: the next change keeps that.
     fs::write(&file, format!("{bad}{x}\n{y}\n")).unwrap();
     assert_eq!(add(&a, &z)["bootstrap_peers"], json!([x, y, z]));
     assert_eq!(fs::read_to_string(&file).unwrap(), format!("{bad}{x}\n{y}\n{z}\n"));
@@ -200,7 +200,7 @@ fn the_time_between_dials_grows_and_a_new_run_begins_at_once() {
     let a = Peer::with(keys.clone());
     let mut waits: Vec<f64> = Vec::new();
     for attempt in 1..=12 {
-        // A pass that was asked for doesn't wait for the peer's turn.
+        // A requested pass doesn't wait for the peer's turn.
         if attempt > 1 {
             a.ok("discover_peers", json!({}));
         }
@@ -259,7 +259,7 @@ fn with_enough_peers_the_list_is_left_alone() {
     a.wait_for("dial_failed", &id);
 }
 
-/// Fills a book of two records; gives whether the second of two new peers found room.
+/// Fills a book of two records; tells whether the second of two new peers found room.
 fn has_room_for_two(a: &Peer) -> bool {
     a.ok("add_peer", json!({ "peer_id": some_peer_id() }));
     a.call("add_peer", json!({ "peer_id": some_peer_id() }))["success"] == true

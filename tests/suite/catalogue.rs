@@ -1,4 +1,4 @@
-//! What the catalogue says of an operation beside its shapes: whether it takes something away, and
+//! The catalogue's facts about an operation beside its shapes: whether it takes something away, and
 //! whether calling it again changes anything. Tools tell agents so before they call.
 
 use std::collections::BTreeSet;
@@ -12,7 +12,7 @@ use crate::support::{Peer, eventually, some_peer_id};
 
 const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 
-/// What a node has that calls can give it or take from it.
+/// Returns everything of a node that calls can give it or take from it.
 fn state(node: &Peer) -> BTreeSet<String> {
     let mut state = BTreeSet::new();
     for row in node.ok("get_peers", json!({}))["peers"].as_array().unwrap() {
@@ -25,7 +25,7 @@ fn state(node: &Peer) -> BTreeSet<String> {
     {
         state.insert(format!("lists {address}"));
     }
-    // Only these calls tell the topics; this one is of none.
+    // Only these calls tell the topics; this one changes none.
     for topic in node.ok("unsubscribe", json!({ "topic": "none" }))["topics"].as_array().unwrap() {
         state.insert(format!("subscribes to {topic}"));
     }
@@ -47,7 +47,7 @@ fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() 
     api.cluster(&[&b]);
     let topic = json!({ "topic": "t" });
     b.ok("subscribe", topic.clone());
-    // In an order in which each finds something to do; those that take away come last.
+    // The calls are in an order in which each finds something to do; those that take away come last.
     let calls = [
         ("add_peer", json!({ "peer_id": stranger, "multiaddrs": [closed.address()] })),
         ("connect_peer", json!({ "multiaddr": b.at("tcp") })),
@@ -67,6 +67,7 @@ fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() 
         ("remove_peer", json!({ "peer_id": stranger })),
         ("stop_discovery", json!({})),
         ("start_discovery", json!({})),
+        ("network_changed", json!({})),
     ];
     for (method, params) in &calls {
         let operation = ops::find(method).unwrap();

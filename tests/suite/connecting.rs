@@ -100,7 +100,7 @@ fn events_tell_the_life_of_a_connection_in_order_and_without_gaps() {
 fn a_connected_peer_is_not_dialled_again() {
     let (a, b) = (Peer::start(), Peer::start());
     a.connect(&b.at("tcp"));
-    // By the id, by the same address, by another address of the same peer, by that without an id.
+    // Connects by the id, by the same address, by another address of the same peer, by that without an id.
     for params in [
         json!({ "peer_id": b.id() }),
         json!({ "multiaddr": b.at("tcp") }),
@@ -123,7 +123,7 @@ fn a_connected_peer_is_not_dialled_again() {
 fn a_bare_second_address_of_a_connected_peer_leaves_one_connection() {
     let (a, b) = (Peer::start(), Peer::start());
     a.connect(&b.at("tcp"));
-    // Who is behind this address shows only when it was dialled.
+    // The peer behind this address is known only once it was dialled.
     let again = a.connect(&b.bare("quic-v1"));
     assert_eq!(again["already_connected"], true);
     assert_eq!(again["peer_id"], b.id());
@@ -184,7 +184,7 @@ fn a_dead_given_address_does_not_keep_the_known_ones_from_being_tried() {
     let connected = a.ok("connect_peer", params);
     assert_eq!(connected["address"], b.bare("tcp"));
     assert!(connected["duration_ms"].as_f64().unwrap() < 5000.0, "{connected:#}");
-    // The address that led nowhere didn't get its good name from the success of the other.
+    // The address that failed didn't get its good name from the success of the other.
     assert_eq!(a.info(b.id())["multiaddrs"][0], b.bare("tcp"));
 }
 

@@ -1,6 +1,6 @@
-//! One node for one data directory: its owner serves other processes through the control socket, and
-//! whoever looks for an owner finds it, or hears why there is none. The owner's bounds are tested in
-//! `control_bounds`.
+//! One node for one data directory: its owner serves other processes through the control socket, and a
+//! process that looks for an owner finds it, or learns why there is none. The owner's bounds are tested
+//! in `control_bounds`.
 
 use std::fs;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
@@ -166,7 +166,7 @@ fn an_owner_that_serves_nobody_is_named() {
         assert!(locked.hint().unwrap().contains("control_socket"));
     }
     assert!(began.elapsed() < SOON / 2, "an owner that starts isn't waited for that long");
-    // The owner says so too where it is asked for what it doesn't do.
+    // The owner says so too when it is asked for what it doesn't do.
     let config = json!({ "control_socket": true });
     let conflict = failed(peer.call("start", json!({ "config": config })), "config_conflict");
     assert_eq!(conflict["detail"]["keys"], json!(["control_socket"]));

@@ -1,5 +1,5 @@
-//! Whatever a client of the control socket does or leaves undone, the owner serves the others, ends when
-//! it's told to, and holds nothing for one who is gone.
+//! Bounds of the owner: whatever a client of the control socket does or leaves undone, the owner serves
+//! the others, ends when it's told to, and holds nothing for a client that is gone.
 
 use std::fs;
 use std::io::{BufRead, Write};
@@ -27,14 +27,15 @@ fn an_owner_that_hangs_is_a_timeout() {
     assert_eq!(attached.unwrap_err().kind(), ErrorKind::Timeout);
     std::thread::scope(|scope| {
         let called = scope.spawn(|| call(&client, "status", json!({}), Duration::from_millis(1)));
-        // It says at least every second that it's there.
+        // The owner has to say at least every second that it's there.
         let silent = events.next(Duration::from_secs(60)).unwrap_err();
         assert_eq!(silent.kind(), ErrorKind::Timeout);
         assert_eq!(called.join().unwrap().unwrap_err().kind(), ErrorKind::Timeout);
     });
     owner.peer.thaw();
     ok(&client, "status", json!({}));
-    events.next(SOON / 10).unwrap();
+    // Takes up to a second: it says that often that it's there.
+    eventually(SOON, "it is heard again", || events.next(SOON / 10).is_ok());
 }
 
 #[test]
@@ -59,7 +60,7 @@ fn a_request_that_is_wrong_is_answered_and_one_that_is_too_long_is_the_last() {
         bare.say(wrong);
         failed(bare.hear(), "invalid_argument");
     }
-    // It isn't waited for the end of a line that is too long.
+    // The server doesn't wait for the end of a line that is too long.
     let endless = " ".repeat((1 << 20) + 4097);
     bare.0.get_mut().write_all(endless.as_bytes()).unwrap();
     failed(bare.hear(), "invalid_argument");
@@ -105,7 +106,7 @@ fn one_client_has_few_subscriptions() {
     drop(open().unwrap());
 }
 
-/// A call that lasts a minute if nobody ends it.
+/// Returns a call that lasts a minute if nobody ends it.
 fn long_call(silent: &SilentServer, token: Option<u64>) -> String {
     let params = json!({ "multiaddr": silent.address(), "cancel_token": token });
     json!({ "call": "connect_peer", "params": params, "timeout_ms": 60_000 }).to_string()
@@ -145,7 +146,7 @@ fn a_token_of_the_clients_own_is_kept() {
     });
     let _dials = silent.each_ref().map(SilentServer::accept);
     drop(first);
-    // What two calls share isn't one connection's to end.
+    // A token that two calls share isn't one connection's to end.
     second.0.get_ref().set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     assert!(second.0.read_line(&mut String::new()).is_err(), "it still waits");
     second.0.get_ref().set_read_timeout(Some(SOON)).unwrap();
@@ -204,11 +205,12 @@ fn a_stop_waits_for_no_client() {
     let mut waiting = Bare::greeted(&owner.socket());
     waiting.say(&long_call(&silent, None));
     let _dial = silent.accept();
-    // Asks for more than fits into the socket, and reads nothing.
+    // It asks for more than fits into the socket, and reads nothing.
     let mut deaf = Bare::greeted(&owner.socket());
     let status = r#"{"call":"status"}"#;
     deaf.0.get_ref().set_nonblocking(true).unwrap();
-    let full = |deaf: &mut Bare| deaf.0.get_mut().write_all(format!("{status}\n").as_bytes());
+    let requests = format!("{status}\n").repeat(1000);
+    let full = |deaf: &mut Bare| deaf.0.get_mut().write_all(requests.as_bytes());
     eventually(SOON, "the owner is stuck in a reply", || full(&mut deaf).is_err());
     let _half = UnixStream::connect(owner.socket()).unwrap();
     ok(&client, "status", json!({}));

@@ -1,4 +1,4 @@
-//! Peers from the IPFS daemon and the ipfs-cluster beside a node: those they name are known and
+//! Peers from the IPFS daemon and the ipfs-cluster beside a node: the peers they name are known and
 //! connected, and a daemon that is down, wrong or hostile is an error that says so and no more.
 
 use std::time::{Duration, Instant};
@@ -11,11 +11,11 @@ use crate::support::servers::{ApiServer, BODY_OF_A_FAULT, ClosedPort, Page};
 use crate::support::{Peer, eventually, failed, loopback, some_peer_id, succeeded};
 
 const SOON: Duration = Duration::from_secs(10);
-/// A fault is told of sooner than this, and a deadline kept to within it.
+/// The time within which a fault is reported, and the most by which a deadline is passed.
 const PROMPT: Duration = Duration::from_secs(5);
 const KUBO_ID: &str = include_str!("../fixtures/kubo/id.json");
 const KUBO_SWARM: &str = include_str!("../fixtures/kubo/swarm_peers.json");
-/// User, password, and how they go over the wire.
+/// User, password, and both as they go over the wire.
 const CREDENTIALS: [&str; 3] = ["someone", "hunter2", "c29tZW9uZTpodW50ZXIy"];
 
 fn ids(list: &Value) -> Vec<&str> {
@@ -30,7 +30,7 @@ fn recorded() -> ApiServer {
     api
 }
 
-/// As Kubo tells of it: this peer at these addresses.
+/// Returns the reply of a Kubo that is this peer at these addresses.
 fn kubo_id(id: &str, addresses: &[String]) -> Value {
     json!({ "ID": id, "Addresses": addresses })
 }
@@ -52,7 +52,7 @@ fn the_peers_of_a_kubo_are_known_and_connected() {
     }
     let counts = a.ok("get_peer_stats", json!({}))["stats"]["peer_breakdown"].clone();
     assert_eq!(counts["cluster_peers"], 0);
-    // Again, with everything known and connected.
+    // Once more, with everything known and connected.
     let again = a.ok("bootstrap_from_ipfs", json!({ "api": api.url() }));
     assert_eq!(again["connected"], reply["connected"]);
 }
@@ -100,7 +100,7 @@ fn the_members_of_a_cluster_are_counted_as_such_also_after_a_restart() {
     let beside = json!({ "id": ipfs.id(), "addresses": ipfs.status["listen_addrs"] });
     let (one_told, two_told) = (member(&one, beside), member(&two, Value::Null));
     api.json("/id", &one_told);
-    // One JSON value after the other, as ipfs-cluster 1.x sends them.
+    // The reply is one JSON value after the other, as ipfs-cluster 1.x sends them.
     api.page("/peers", Page::Json(format!("{one_told}\n{two_told}\n")));
     let a = Peer::with(json!({ "data_dir": data_dir.path() }));
     let reply = a.ok("bootstrap_from_cluster", json!({ "api": api.url() }));
@@ -131,7 +131,7 @@ fn a_configured_daemon_is_asked_in_each_pass() {
     eventually(SOON, "they are connected", || {
         a.call("get_peer", json!({ "peer_id": b.id() }))["peer_info"]["connected"] == true
     });
-    // What it learns later comes with a later pass.
+    // Peers that the daemon learns of later come with a later pass.
     api.kubo(&b, &[&c]);
     let discovered = a.wait_for("peer_discovered", c.id());
     assert_eq!(discovered["source"], "ipfs");
@@ -139,7 +139,7 @@ fn a_configured_daemon_is_asked_in_each_pass() {
     assert_eq!((&report["enabled"], &report["total_found"]), (&json!(true), &json!(2)));
     let requests = api.requests();
     assert!(requests.iter().all(|head| head.contains(CREDENTIALS[2])), "{requests:?}");
-    // The operation asks the same daemon where it is told of none.
+    // Without an `api` of its own, the operation asks the same daemon.
     let reply = a.ok("bootstrap_from_ipfs", json!({}));
     assert_eq!(ids(&reply["peers"]), [b.id(), c.id()]);
     assert_no_secrets(&a);
@@ -159,7 +159,7 @@ fn a_daemon_that_is_down_is_told_of_by_its_source_and_asked_again() {
     a.wait_for("peer_connected", b.id());
 }
 
-/// In nothing a user sees of this peer.
+/// Checks that nothing a user sees of this peer shows the credentials.
 #[track_caller]
 fn assert_no_secrets(a: &Peer) {
     let mut shown = json!(a.events_so_far()).to_string();
@@ -279,7 +279,7 @@ fn a_cancel_while_its_peers_are_being_connected_ends_the_call() {
     });
     assert_eq!(a.ok("cancel", json!({ "token": 9 }))["reply"]["cancelled"], 1);
     failed(waiting.reply(), "cancelled");
-    // At its deadline what was reached is the answer, and the rest is told of.
+    // At the deadline the answer is the peers reached, and the others are listed as failed.
     let reply = succeeded(a.call_within(500, "bootstrap_from_ipfs", params));
     assert_eq!(reply["failed"][0]["code"], "dial_timeout", "{reply:#}");
 }

@@ -1,5 +1,5 @@
-//! Peers find one another, and who has what, through the DHT; where it doesn't know, by asking those they
-//! are connected to.
+//! Peers find one another, and the peers that have some content, through the DHT; what it doesn't know,
+//! by asking the peers they are connected to.
 
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,11 @@ use crate::support::netns::Switch;
 use crate::support::servers::SilentServer;
 use crate::support::{Peer, attempts, eventually, failed, some_peer_id, succeeded};
 
-/// For what peers tell each other by themselves.
+/// The time in which news passes from peer to peer, with no call that waits for it.
 const SOON: Duration = Duration::from_secs(10);
 const CIDV0: &str = "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKS7QX";
 
-/// A configuration with the DHT and no other source.
+/// Returns a configuration with the DHT and no other source.
 fn only_dht(mode: &str, keys: Value) -> Value {
     let mut config = json!({
         "discovery": { "dht": mode, "gossip": false, "mdns": false, "interval_s": 2 },
@@ -34,7 +34,7 @@ fn without_dht(keys: Value) -> Peer {
     Peer::with(only_dht("off", keys))
 }
 
-/// One that answers the DHT, and dials and asks nobody.
+/// Starts a peer that answers the DHT, and dials and asks nobody.
 fn passive(options: Value) -> Peer {
     let mut all = json!({ "identify": "real", "kad": {} });
     for (key, value) in options.as_object().unwrap() {
@@ -43,7 +43,7 @@ fn passive(options: Value) -> Peer {
     Peer::raw(all)
 }
 
-/// Where a raw peer listens.
+/// Returns the address a raw peer listens at.
 fn raw_at(peer: &Peer) -> &str {
     peer.status["listen_addrs"][0].as_str().unwrap()
 }
@@ -52,19 +52,19 @@ fn one(peer: &str) -> Value {
     json!({ "peer_id": peer })
 }
 
-/// Who was asked, and how many addresses each knew.
+/// Returns the sources that were asked, and how many addresses each knew.
 fn lookups(reply: &Value) -> Vec<(&str, u64)> {
     let steps = reply["lookups"].as_array().unwrap().iter();
     steps.map(|step| (step["source"].as_str().unwrap(), step["found"].as_u64().unwrap())).collect()
 }
 
-/// The sources of the addresses that were tried, and whether each worked.
+/// Returns the sources of the addresses that were tried, and whether each worked.
 fn tried(reply: &Value) -> Vec<(&str, bool)> {
     let attempts = reply["attempts"].as_array().unwrap().iter();
     attempts.map(|a| (a["source"].as_str().unwrap(), a["stage"].is_null())).collect()
 }
 
-/// A peer that has joined this one and looks for nobody by itself any more.
+/// Starts a peer that has joined this one and runs no passes any more.
 fn idle_neighbour(of: &Peer, keys: Value) -> Peer {
     let peer = with_dht(keys);
     peer.connect(&of.at("tcp"));
@@ -76,7 +76,7 @@ fn idle_neighbour(of: &Peer, keys: Value) -> Peer {
 
 #[test]
 fn twenty_processes_given_one_bootstrap_address_know_one_another_within_thirty_seconds() {
-    // Connections that nobody uses close, so that not everybody is connected to everybody.
+    // Unused connections close, so that not everybody is connected to everybody.
     let few = json!({
         "limits": { "low_water": 0 }, "idle_timeout_s": 1,
         "discovery": { "dht": "server", "gossip": false, "mdns": false, "interval_s": 20 },
@@ -152,7 +152,7 @@ fn three_peers_given_one_bootstrap_address_know_one_another() {
             knows.ids(None).iter().any(|id| id == known.id())
         });
     }
-    // Whoever came second was told of by the first, or came by itself; the third was found or found us.
+    // The address of a is on b's bootstrap list; b or c, or both, discovered the other by the DHT.
     let sources = |peer: &Peer, of: &Peer| peer.info(of.id())["sources"].clone();
     assert!(sources(&b, &a).as_array().unwrap().contains(&json!("bootstrap")));
     let met = [sources(&b, &c), sources(&c, &b)];
@@ -166,7 +166,7 @@ fn three_peers_given_one_bootstrap_address_know_one_another() {
 fn connect_by_id_says_who_knew() {
     let middle = with_dht(json!({}));
     let asker = idle_neighbour(&middle, json!({}));
-    // libp2p-kad looks around by itself after its table has changed, and may meet the peer first.
+    // libp2p-kad runs a query of its own after its table has changed, and may meet the peer first.
     let connected = (0..5).find_map(|_| {
         let sought = passive(json!({}));
         middle.connect(raw_at(&sought));
@@ -252,7 +252,8 @@ fn whom_nobody_knows_has_no_addresses() {
     assert_eq!(lookups(&nobody["detail"]), [("dht", 0), ("exchange", 0)], "{nobody:#}");
     let alone = with_dht(json!({}));
     let nobody = failed(alone.call("find_peer", one(&some_peer_id())), "peer_not_found");
-    assert!(nobody["detail"]["lookups"].as_array().unwrap().iter().all(|l| l["error"].is_string()));
+    let steps = nobody["detail"]["lookups"].as_array().unwrap();
+    assert_eq!(steps.iter().filter(|step| step["error"].is_string()).count(), 2, "{nobody:#}");
 }
 
 #[test]
@@ -296,7 +297,7 @@ fn content_is_found_under_every_form_of_its_cid() {
     assert_eq!(none["peers"], json!([]), "{none:#}");
     let provided = a.ok("provide", json!({ "cid": CIDV0 }));
     assert_eq!(provided["cid"], CIDV0);
-    // That a record was sent is all its sender can know.
+    // The sender knows only that the record was sent.
     eventually(SOON, "the provider is found", || {
         let found = b.ok("find_providers", json!({ "cid": v1 }));
         let peers = found["peers"].as_array().unwrap();
@@ -316,7 +317,7 @@ fn content_needs_a_dht_with_somebody_in_it() {
         failed(alone.call(method, json!({ "cid": CIDV0 })), "not_connected");
         failed(alone.call(method, json!({ "cid": "no cid" })), "invalid_argument");
     }
-    // Whom it knows is gone: nothing is claimed.
+    // The only peer it knows is gone: nothing is claimed.
     let gone = passive(json!({}));
     alone.connect(raw_at(&gone));
     alone.wait_for("peer_identified", gone.id());
@@ -324,7 +325,7 @@ fn content_needs_a_dht_with_somebody_in_it() {
     failed(alone.call_within(1000, "provide", json!({ "cid": CIDV0 })), "timeout");
 }
 
-/// Whether the DHT knows where the sought peer is that is connected to the one in the middle.
+/// Tells whether the DHT knows where the peer is, which connects to the middle of the DHT.
 fn in_the_table(sought: &Peer) -> bool {
     let middle = with_dht(json!({}));
     sought.connect(&middle.at("tcp"));
@@ -333,7 +334,7 @@ fn in_the_table(sought: &Peer) -> bool {
     asker.connect(&middle.at("tcp"));
     asker.wait_for("peer_identified", middle.id());
     let found = asker.ok("find_peer", one(sought.id()));
-    // A client may ask, and finds who answers.
+    // A client may ask, and finds the peers that answer.
     assert_eq!(asker.ok("find_peer", one(middle.id()))["found_by"], "dht");
     lookups(&found)[0] != ("dht", 0)
 }
@@ -349,7 +350,7 @@ fn auto_is_a_client_until_it_can_be_reached() {
     assert!(!in_the_table(&Peer::with(only_dht("auto", json!({})))));
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let listen = format!("/ip4/127.0.0.1/tcp/{free}");
-    // What isn't told is no sign that the rest can be reached.
+    // An address that isn't announced is no sign that the rest can be reached.
     let shy = json!({ "listen": [listen], "no_announce": ["/ip4/127.0.0.1/tcp/9"] });
     assert!(!in_the_table(&Peer::with(only_dht("auto", shy))));
     let advertised = json!({ "listen": [listen], "advertise": [listen] });
@@ -373,7 +374,7 @@ fn dead_peers_leave_the_table() {
     peers[0].kill();
     asker.wait_for("peer_disconnected", peers[0].id());
     failed(asker.call("find_peer", one(&some_peer_id())), "peer_not_found");
-    // The last one went with that search.
+    // The last peer was forgotten in that search.
     eventually(SOON, "nobody is left", || {
         asker.call("find_providers", json!({ "cid": CIDV0 }))["code"] == "not_connected"
     });
@@ -387,8 +388,7 @@ fn connections_that_queries_opened_are_closed_after_use() {
         middle.connect(raw_at(other));
         middle.wait_for("peer_identified", other.id());
     }
-    let limits = json!({ "limits": { "low_water": 2 } });
-    let peer = with_dht(limits);
+    let peer = Peer::with_grace(only_dht("server", json!({ "limits": { "low_water": 2 } })));
     peer.connect(&middle.at("tcp"));
     eventually(SOON, "a query reached the others", || peer.ids(Some("connected")).len() == 7);
     let wanted = others[3].id();
@@ -420,7 +420,7 @@ fn a_peer_the_user_disconnected_is_dialled_by_nobody_else() {
     peer.ok("disconnect_peer", one(shunned.id()));
     let stays_away = |peer: &Peer, connections: u64| {
         for _ in 0..3 {
-            // Bootstrap, the DHT's queries and what is dialled at the end of a pass.
+            // These dial by bootstrap, by the DHT's queries and at the end of a pass.
             peer.ok("discover_peers", json!({}));
             peer.ok("find_peer", one(shunned.id()));
         }
@@ -434,7 +434,7 @@ fn a_peer_the_user_disconnected_is_dialled_by_nobody_else() {
     let peer = with_dht(stored);
     peer.wait_for("peer_identified", middle.id());
     stays_away(&peer, 1);
-    // Until the user wants it again.
+    // The user wants it again.
     assert_eq!(peer.ok("connect_peer", one(shunned.id()))["already_connected"], false);
     peer.ok("disconnect_peer", one(shunned.id()));
     stays_away(&peer, 2);
@@ -453,7 +453,7 @@ fn a_peer_the_user_disconnected_may_come_by_itself() {
     us.wait_for("peer_identified", them.id());
     them.ok("disconnect_peer", one(us.id()));
     us.wait_for("peer_disconnected", them.id());
-    // Dials them unasked: they came, so they are held off no longer.
+    // They connected to us, so automatic dials to them are enabled again.
     let again = |event: &Value| {
         event["event"] == "peer_connected"
             && event["peer_id"] == them.id()

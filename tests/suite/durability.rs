@@ -1,4 +1,4 @@
-//! What was acknowledged is on disk, whatever happens to the process or to the disk.
+//! Everything acknowledged is on disk, whatever happens to the process or to the disk.
 
 use std::collections::HashSet;
 use std::fs;
@@ -16,13 +16,13 @@ use crate::support::{Peer, failed, loopback, program, some_peer_id, succeeded};
 
 const ROUNDS: u32 = 50;
 
-/// A peer that keeps its book there.
+/// Starts a peer that keeps its book there.
 #[track_caller]
 fn at(data_dir: &Path) -> Peer {
     Peer::with(json!({ "data_dir": data_dir }))
 }
 
-/// The failure of a start there.
+/// Returns the failure of a start there.
 #[track_caller]
 fn refused_at(data_dir: &Path, code: &str) -> Value {
     match Peer::try_with(json!({ "data_dir": data_dir })) {
@@ -74,8 +74,8 @@ fn kill_while_starting(data_dir: &Path, after_ms: u64) {
     let _ = starting.wait();
 }
 
-/// Adds and removes peers from four threads until the process is killed; notes what was
-/// acknowledged. What was under way at the kill may be either.
+/// Adds and removes peers from four threads until the process is killed; notes the changes that were
+/// acknowledged. Those under way at the kill may be on disk or not.
 fn change_until_killed(
     peer: &Peer,
     after_ms: u64,
@@ -154,7 +154,7 @@ fn what_was_observed_is_there_after_a_clean_stop() {
     }
     assert_eq!(after["connected"], false);
     assert_eq!(after["sources"], json!(["user", "book"]));
-    // Nothing but the book says where it is.
+    // The address is in the book alone.
     a.ok("connect_peer", json!({ "peer_id": b.id() }));
 }
 
@@ -209,7 +209,7 @@ fn the_data_dir_is_private() {
     assert_eq!(mode(&data_dir.join("identity.key")), 0o600);
     let book = data_dir.join("book.redb");
     assert_eq!(mode(&book), 0o600);
-    // One of an older version.
+    // A file of an older version.
     fs::set_permissions(&book, fs::Permissions::from_mode(0o644)).unwrap();
     at(&data_dir).ok("stop", json!({}));
     assert_eq!(mode(&book), 0o600);
@@ -281,7 +281,7 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
+    /// Makes one. None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
     #[track_caller]
     fn new(options: &str) -> Option<Self> {
         let mount = TempDir::new().unwrap();
@@ -359,7 +359,7 @@ fn a_full_disk_is_a_storage_error_and_nothing_acknowledged_is_lost() {
     let failure = failed(failure, "storage");
     assert!(failure["error"].as_str().unwrap().contains("space"), "{failure:#}");
     assert_eq!(failure["retryable"], true);
-    // It goes on serving from memory, and what failed didn't half happen.
+    // It goes on serving from memory, and the change that failed left no trace.
     assert_eq!(known(&peer), acknowledged);
     assert!(acknowledged.len() > 100, "only {} fitted", acknowledged.len());
     peer.kill();

@@ -1,6 +1,6 @@
-//! What a subscription delivers: everything, in order, once; or the number of what was lost.
-//! The wake-up and what is kept are tested beside their code, in `src/events`; that the stream is
-//! true to what is connected, in `events_churn`.
+//! A subscription delivers everything, in order, once; or the number of the events lost. The wake-up
+//! and the history are tested beside their code, in `src/events`; that the stream is true to the
+//! connected set, in `events_churn`.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -163,7 +163,7 @@ fn options_that_make_no_sense_are_refused_and_say_why() {
     failed(peer.call("open_events", json!({ "kinds": [] })), "invalid_argument");
 }
 
-/// Memory that the process holds, in KiB.
+/// Returns the memory that the process holds, in KiB.
 fn rss_kib(peer: &Peer) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -173,7 +173,7 @@ fn rss_kib(peer: &Peer) -> u64 {
 #[test]
 fn readers_that_never_read_cost_bounded_memory_and_hurt_nobody() {
     const READERS: u64 = 1000;
-    // The pointers of the queues that fill up, the history, and what the allocator keeps besides.
+    // Memory for the pointers of the queues that fill up, the history, and the allocator's reserve.
     const QUEUES_KIB: u64 = READERS * CAPACITY * 8 / 1024 + 16 * 1024;
     const FULL_KIB: u64 = 8 * 1024;
     // A subscription takes a descriptor.

@@ -1,9 +1,9 @@
-//! The stream of events is true to what is connected: whoever replays it has the connected set,
-//! exactly, at every moment of a run in which peers come, go, die and come back.
+//! The stream of events is true to the connected set: a program that replays it has that set, exactly,
+//! at every moment of a run in which peers come, go, die and come back.
 //!
-//! A run is recorded: one subscription from the beginning is read throughout, and in between it is
-//! noted what `get_peers` says is connected and at which event. `PEERKIT_SEED` repeats the choices
-//! of a run, `PEERKIT_CHURN_SECONDS` makes it longer.
+//! A run is recorded: one subscription from the beginning is read throughout, and in between the peers
+//! that `get_peers` shows as connected are noted with the number of the last event. `PEERKIT_SEED`
+//! repeats the choices of a run, `PEERKIT_CHURN_SECONDS` makes it longer.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
@@ -40,14 +40,14 @@ fn last_seq(peer: &Peer) -> u64 {
     peer.ok("last_seq", json!({}))["reply"].as_u64().unwrap()
 }
 
-/// What is connected, and the last event at that moment; none where something happened meanwhile.
+/// Returns the connected set, and the last event at that moment; None where something happened meanwhile.
 fn observe(hub: &Hub) -> Option<(u64, Connected)> {
     // A removal takes the record a moment before a connection that was made meanwhile is closed.
     let _none_is_removed = hub.removing.lock().unwrap();
     let before = last_seq(&hub.peer);
     let reply = hub.peer.ok("get_peers", json!({ "status": "connected" }));
-    // The worker notes a connection and publishes it in one turn. When it answers, whatever the
-    // reply shows is published.
+    // The worker notes a connection and publishes it in one turn. Once it answers, everything the reply
+    // shows is published.
     hub.peer.ok("cancel", json!({ "token": 0 }));
     let peers = reply["peers"].as_array().unwrap().iter();
     let connected = peers.map(|row| row["peer_id"].as_str().unwrap().to_owned()).collect();
@@ -59,7 +59,7 @@ struct Hub {
     removing: Mutex<()>,
 }
 
-/// One that comes and goes, always at the same place with the same identity.
+/// A peer that comes and goes, always at the same place with the same identity.
 struct Guest<'a> {
     hub: &'a Hub,
     peer: Option<Peer>,
@@ -100,7 +100,7 @@ impl<'a> Guest<'a> {
         };
         let (to_us, to_hub) = (&self.at[way], hub.at(["tcp", "quic-v1"][way]));
         let Some(peer) = &self.peer else {
-            // A port may be another socket's for a moment; then it stays away for this time.
+            // The port may be another socket's for a moment; then the peer stays away for this time.
             self.peer = Peer::try_with(self.config.clone()).ok();
             return;
         };
@@ -121,7 +121,7 @@ impl<'a> Guest<'a> {
                 call(hub, "remove_peer", json!({ "peer_id": self.id }));
             }
             17 => {
-                // In the middle of whatever this starts.
+                // The peer dies in the middle of whatever this starts.
                 drop(hub.begin(CALL_MS, "connect_peer", json!({ "multiaddr": to_us })));
                 self.peer = None;
             }
@@ -143,17 +143,17 @@ impl Drop for Ending<'_> {
     }
 }
 
-/// What was seen of a run.
+/// The observations of a run.
 struct Recording<'a> {
     /// Every event from the first on.
     events: Vec<Value>,
-    /// What was connected after which event.
+    /// The connected sets, each with the last event before it.
     observed: Vec<(u64, Connected)>,
     /// Subscriptions opened in the middle, with the number each began after.
     joined: Vec<(u64, Stream<'a>)>,
 }
 
-/// Lets the guests come and go; reads, observes, and joins in the middle, until the time is over.
+/// Lets the peers come and go; reads, observes, and joins in the middle, until the time is over.
 fn record(hub: &Hub, seed: u64, run: Duration) -> Recording<'_> {
     let over = AtomicBool::new(false);
     let mut whole = Stream::open(&hub.peer, json!({ "since": 0 }));

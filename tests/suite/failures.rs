@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::servers::{ClosedPort, SilentServer, closed_udp_port, http_server};
 use crate::support::{Peer, attempts, failed, some_peer_id, succeeded};
 
-/// A connect to this one address that must fail so; gives the failure.
+/// Connects to this one address, which must fail so; returns the failure.
 #[track_caller]
 fn fails_at(peer: &Peer, timeout_ms: u64, address: &str, code: &str, stage: &str) -> Value {
     let params = json!({ "multiaddr": address });
@@ -80,7 +80,7 @@ fn another_peer_at_the_address_is_wrong_peer_id() {
         let failure = fails_at(&a, 10_000, &address, "wrong_peer_id", "identity");
         assert!(failure["error"].as_str().unwrap().contains(b.id()), "{failure:#}");
         assert_eq!(attempts(&failure)[0]["code"], "wrong_peer_id");
-        // Nobody was asked to connect to that one.
+        // No call asked to connect to that one.
         assert_eq!(a.ok("get_peer_stats", json!({}))["connected_peers"], 0);
     }
 }
@@ -201,7 +201,7 @@ fn a_full_node_says_limit_reached_and_stays_connected_to_the_others() {
     let params = json!({ "multiaddr": c.at("tcp") });
     let failure = failed(a.call("connect_peer", params.clone()), "limit_reached");
     assert_eq!(failure["retryable"], true);
-    // From the other side the full node is one that doesn't accept.
+    // To the other side, the full node is one that doesn't accept.
     failed(c.call("connect_peer", json!({ "multiaddr": a.at("tcp") })), "dial_failed");
     assert_eq!(a.info(b.id())["connected"], true);
     a.ok("disconnect_peer", json!({ "peer_id": b.id() }));

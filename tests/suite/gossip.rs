@@ -1,4 +1,4 @@
-//! Announcements reach everyone and forgeries no one; messages reach who subscribes; and no neighbour
+//! Announcements reach everyone and forgeries no one; messages reach all subscribers; and no neighbour
 //! gets more than its share of a node.
 
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::support::{Peer, eventually, failed, succeeded};
 const ANNOUNCEMENTS: &str = "/peerkit/announce/1.0.0";
 const SOON: Duration = Duration::from_secs(20);
 
-/// A peer that announces itself and dials nobody unasked.
+/// Starts a peer that announces itself and makes no automatic dials.
 fn announcing() -> Peer {
     Peer::with(json!({
         "discovery": { "gossip": true, "dht": "off", "mdns": false, "interval_s": 2 },
@@ -24,7 +24,7 @@ fn announcing() -> Peer {
     }))
 }
 
-/// A peer that subscribes to a topic, and isn't dialled or dialling by itself.
+/// Starts a peer that subscribes to a topic; no automatic dial is made by it or to it.
 fn subscriber(topic: &str) -> Peer {
     let peer = Peer::start();
     peer.ok("subscribe", json!({ "topic": topic }));
@@ -39,7 +39,7 @@ fn base64(data: impl AsRef<[u8]>) -> String {
     BASE64_STANDARD.encode(data)
 }
 
-/// Publishes, once somebody is known to subscribe; gives the message's id.
+/// Publishes, once a subscriber is known; returns the message's id.
 fn publish(peer: &Peer, topic: &str, data: impl AsRef<[u8]>) -> String {
     let message = json!({ "topic": topic, "data_base64": base64(data) });
     let mut sent = Value::Null;
@@ -59,7 +59,7 @@ fn dropped(peer: &Peer, what: &str) -> u64 {
     stats["stats"]["dropped"][what].as_u64().unwrap_or(0)
 }
 
-/// The most memory it has had in use, in MiB.
+/// Returns the most memory it has had in use, in MiB.
 fn memory(peer: &Peer) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", peer.pid())).unwrap();
     let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
@@ -139,7 +139,7 @@ fn a_forged_announcement_is_refused() {
     say(&huge);
     eventually(SOON, "pubsub.too_large", || dropped(&a, "pubsub.too_large") == 1);
 
-    // The liar may still hand on what is true, and others are heard.
+    // The liar may still hand on what is true, and announcements of others are received.
     b.connect(&a.at("tcp"));
     let true_one = Keypair::generate_ed25519();
     say(&record(&true_one, true_one.public().to_peer_id(), 1, &address));
@@ -172,7 +172,7 @@ fn a_flooding_neighbour_is_limited_and_seen_in_the_stats() {
     let large = flood(json!({ "topic": "news", "count": 20_000, "bytes": 60 * 1024 }));
     eventually(SOON, "too many messages", || dropped(&a, "pubsub.rate") > 0);
 
-    // Amidst it all goes on.
+    // Everything goes on amidst it.
     let c = announcing();
     let started = Instant::now();
     c.connect(&b.at("tcp"));
@@ -210,7 +210,7 @@ fn messages_reach_subscribers_through_a_third() {
     let topics = b.ok("subscribe", json!({ "topic": topic }));
     assert_eq!((&topics["topics"], &topics["changed"]), (&json!([topic]), &json!(false)));
     let id = publish(&a, topic, "hello");
-    // The author and eight bytes more, as other implementations have it.
+    // The id is the author and eight bytes more, as in other implementations.
     let author = a.id().parse::<PeerId>().unwrap().to_bytes();
     let author: String = author.iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(id.starts_with(&author) && id.len() == author.len() + 16, "{id}");
@@ -272,7 +272,7 @@ fn a_hundred_topics_of_the_greatest_length_are_all_heard_of() {
     }
     failed(a.call("subscribe", json!({ "topic": "one more" })), "limit_reached");
     assert_eq!(a.ok("subscribe", json!({ "topic": topics[0] }))["topics"], json!(topics));
-    // They are told in one message, as the connection opens.
+    // The topics are advertised in one message, as the connection opens.
     b.connect(&a.at("tcp"));
     for topic in &topics {
         let id = publish(&b, topic, "hello");
@@ -291,7 +291,7 @@ fn messages_that_nobody_reads_take_bounded_memory_and_are_counted() {
     for _ in 0..MESSAGES - 1 {
         publish(&a, "news", &data);
     }
-    // Memory of the queue (8 MiB), of what is kept for later readers (4), and of gossipsub.
+    // Memory of the queue (8 MiB), of the history (4), and of gossipsub.
     let mut last = String::new();
     eventually(SOON, "the last one comes", || {
         last = publish(&a, "news", "the last");
@@ -334,13 +334,13 @@ fn announcements_alone_keep_no_connection_but_messages_do() {
     c.connect(&b.at("quic-v1"));
     let gone = c.wait_for("peer_disconnected", b.id());
     assert_eq!(gone["reason"], "idle", "{gone:#}");
-    // By the end of another one, a connection as idle as that would be gone, too.
+    // Once a later connection has ended as idle, a's would be gone too, if it were idle.
     assert_eq!(c.connect(&b.at("tcp"))["already_connected"], false);
     c.wait_for("peer_disconnected", b.id());
     assert_eq!(a.info(b.id())["connected"], true);
     a.ok("unsubscribe", json!({ "topic": "news" }));
     assert_eq!(a.wait_for("peer_disconnected", b.id())["reason"], "idle");
-    // Who is known, even announced, isn't dialled only to be idle again.
+    // A known peer, even an announced one, isn't dialled only to be idle again.
     a.wait_for("peer_discovered", c.id());
     for (peer, times) in [(&a, 1), (&c, 2)] {
         let events = peer.events_so_far();

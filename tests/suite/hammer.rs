@@ -13,10 +13,10 @@ use crate::support::servers::ApiServer;
 use crate::support::{Peer, loopback, some_peer_id};
 
 const THREADS: usize = 32;
-/// The deadline of each call, and how much later its answer may come before it counts as hung.
+/// The deadline of each call, and the time after it at which an answer counts as hung.
 const DEADLINE: Duration = Duration::from_millis(2000);
 const HUNG: Duration = Duration::from_secs(15);
-/// How much the process may grow from the first fifth of the run to its end.
+/// The most that the process may grow from the first fifth of the run to its end.
 const GROWTH_LIMIT_MIB: u64 = 64;
 const TOPIC: &str = "hammer";
 /// Content that somebody may have.
@@ -29,7 +29,7 @@ struct Crowd {
     ids: Vec<String>,
     addresses: Vec<String>,
     strangers: Vec<String>,
-    /// The first two, as a Kubo and as members of a cluster.
+    /// The first two peers, as a Kubo and as members of a cluster.
     daemon: ApiServer,
     _dirs: Vec<tempfile::TempDir>,
 }
@@ -75,7 +75,7 @@ impl Crowd {
             let mut peer = self.peers[number].lock().unwrap();
             *peer = None;
             std::thread::sleep(Duration::from_millis(300));
-            // The port may be another socket's for a moment; then it stays away for a round.
+            // The port may be another socket's for a moment; then the peer stays away for a round.
             *peer = Peer::try_with(self.configs[number].clone()).ok();
             if let Some(peer) = &*peer {
                 peer.ok("subscribe", json!({ "topic": TOPIC }));
@@ -85,7 +85,7 @@ impl Crowd {
         }
     }
 
-    /// The call number `n`: any operation, with parameters good and bad.
+    /// Returns the call number `n`: any operation, with parameters good and bad.
     fn call(&self, n: u64) -> (&'static str, Value) {
         let pick = |from: &[String], by: u64| from[(n / by) as usize % from.len()].clone();
         let (id, stranger) = (pick(&self.ids, 7), pick(&self.strangers, 3));
@@ -148,7 +148,7 @@ impl Crowd {
     }
 }
 
-/// How the peers of this test find one another.
+/// Returns the sources by which the peers of this test discover one another.
 fn sources() -> Value {
     json!({ "dht": "server", "gossip": true, "interval_s": 1 })
 }
@@ -220,7 +220,7 @@ fn thirty_two_threads_hammer_every_operation_while_peers_come_and_go() {
     manager.stop(Duration::from_secs(20)).unwrap();
 }
 
-/// Calls, or cancels; gives the operation and what came of it.
+/// Calls, or cancels; returns the operation and its outcome.
 fn one_call(crowd: &Crowd, manager: &PeerManager, n: u64) -> (&'static str, String) {
     if n.is_multiple_of(41) {
         let outcome = manager.cancel(n % 64).map(|_| "ok".to_owned());
@@ -245,7 +245,7 @@ fn read_events(manager: &PeerManager, over: &AtomicBool) {
     }
 }
 
-/// A deadlock would hang the test; ends the process instead, with word of it.
+/// Ends the process, with word of it, where a deadlock would hang the test.
 fn watch(born: Instant, busy_since: &[AtomicU64]) {
     let now = born.elapsed().as_millis() as u64;
     let longest = busy_since.iter().map(|since| now.saturating_sub(since.load(Ordering::Relaxed)));

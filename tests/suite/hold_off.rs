@@ -1,5 +1,5 @@
-//! A peer the user disconnected isn't dialled by peerkit until the user connects it, or it comes by
-//! itself. Each test makes sure first that peerkit would dial it otherwise.
+//! A peer the user disconnected isn't dialled automatically until the user connects it, or it connects
+//! to us. Each test makes sure first that peerkit would dial it otherwise.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,12 +14,10 @@ use crate::support::record::record;
 use crate::support::servers::ApiServer;
 use crate::support::{Peer, eventually, failed, some_peer_id};
 
-/// Names the topic of announcements, where the configuration has no other.
+/// The topic of announcements where the configuration names no other.
 const ANNOUNCEMENTS: &str = "/peerkit/announce/1.0.0";
 
 const SOON: Duration = Duration::from_secs(10);
-/// Long enough for several passes, and for the dials that follow a disconnect at once.
-const A_WHILE: Duration = Duration::from_millis(2500);
 
 fn eager(data_dir: &Path, bootstrap: &str) -> Value {
     json!({ "data_dir": data_dir, "bootstrap": [bootstrap], "discovery": { "interval_s": 1 } })
@@ -38,7 +36,11 @@ fn soon_connected(peer: &Peer, to: &str) {
 fn stays_alone(peer: &Peer, without: &str) {
     let before = peer.info(without)["connection_attempts"].clone();
     peer.ok("discover_peers", json!({}));
-    std::thread::sleep(A_WHILE);
+    // Lets the dials be made that follow a disconnect at once, and those of passes that nobody asked for.
+    peer.events_so_far();
+    for _ in 0..2 {
+        peer.wait_event(SOON, |event| event["event"] == "discovery");
+    }
     peer.ok("discover_peers", json!({}));
     let after = peer.info(without);
     assert_eq!((&after["connected"], &after["connection_attempts"]), (&json!(false), &before));
@@ -57,7 +59,7 @@ fn a_disconnected_peer_is_left_alone_across_kill_9_until_the_user_connects_it() 
     let a = Peer::with(keys.clone());
     stays_alone(&a, b.id());
 
-    // Killed right after, it knows that the user has connected the peer again.
+    // Killed right after the connect, it knows that the user wants the peer again.
     a.ok("connect_peer", json!({ "peer_id": b.id() }));
     a.kill();
     soon_connected(&Peer::with(keys), b.id());
@@ -85,7 +87,7 @@ fn a_disconnected_peer_that_comes_by_itself_is_welcome_and_dialled_again() {
     stays_alone(&a, b.id());
     b.connect(&a.at("tcp"));
     soon_connected(&a, b.id());
-    // Now b's user ends it: b holds off, and a doesn't.
+    // Now b's user ends it: b's automatic dials to a are disabled, and a's to b aren't.
     b.ok("disconnect_peer", json!({ "peer_id": a.id() }));
     eventually(SOON, "a has dialled b", || {
         let connections = a.info(b.id())["connections"].clone();
@@ -113,14 +115,14 @@ fn a_stranger_that_was_disconnected_is_not_dialled_when_a_daemon_names_it() {
     assert!(is_connected(&a, b.id()));
 }
 
-/// Looks for peers by this source alone, every second.
+/// Starts a peer that looks for peers by this source alone, every second.
 fn only(source: &str, mode: Value, limits: Value) -> Peer {
     let mut discovery = json!({ "dht": "off", "gossip": false, "mdns": false, "interval_s": 1 });
     discovery[source] = mode;
     Peer::with(json!({ "discovery": discovery, "limits": limits }))
 }
 
-/// Has a peer of the DHT that answers every question with these.
+/// Starts a peer of the DHT that answers every question with these peers.
 fn teller_of(told: &[&Peer]) -> Peer {
     let entry = |peer: &&Peer| json!({ "id": peer.id(), "addrs": [peer.bare("tcp")] });
     let told: Vec<Value> = told.iter().map(entry).collect();
@@ -131,7 +133,7 @@ fn teller_of(told: &[&Peer]) -> Peer {
 fn a_disconnected_peer_is_not_dialled_by_the_queries_of_the_dht() {
     let passive = || Peer::raw(json!({ "identify": "real", "kad": {} }));
     let (b, c) = (passive(), passive());
-    // Dials nobody for its own sake: what is dialled, a query wanted to ask.
+    // The auto dialer dials nobody at a low water of 0: every dial is a query's.
     let a = only("dht", json!("server"), json!({ "low_water": 0 }));
     let first = teller_of(&[&b]);
     a.connect(&first.at("tcp"));
@@ -140,7 +142,7 @@ fn a_disconnected_peer_is_not_dialled_by_the_queries_of_the_dht() {
     a.wait_for("peer_disconnected", b.id());
     let before = a.info(b.id())["connection_attempts"].clone();
 
-    // Tells of another in the same breath, who shows that the answer led to dials.
+    // The second answer names c too, whose connection shows that the answer led to dials.
     let second = teller_of(&[&b, &c]);
     a.connect(&second.at("tcp"));
     a.wait_for("peer_connected", c.id());
@@ -174,8 +176,8 @@ fn a_disconnected_peer_is_not_dialled_because_it_is_announced_over_gossip() {
     a.wait_for("peer_disconnected", b.id());
     let before = a.info(b.id())["connection_attempts"].clone();
 
-    // Announces it at another of its addresses, again and again, since only one in a second is heeded; then another peer,
-    // whose dial shows that it would be dialled, too.
+    // The peer is announced at another of its addresses, again and again, since one announcement in a
+    // second is heeded; then another peer, whose dial shows that the first would be dialled, too.
     let elsewhere = place(1);
     let mut number = 1;
     eventually(SOON, "the other address is known", || {

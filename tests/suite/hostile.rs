@@ -1,4 +1,4 @@
-//! What a remote says of itself is bounded, and never more than text.
+//! Bounds on what a remote advertises of itself, which is never more than text.
 
 use serde_json::{Value, json};
 
@@ -39,7 +39,7 @@ fn a_megabyte_of_identify_is_not_taken_and_harms_nobody() {
     let a = Peer::start();
     for identify in [json!({ "agent_bytes": 1 << 20 }), json!({ "protocols": 10_000 })] {
         let b = Peer::raw(json!({ "identify": identify }));
-        // Accepted after the grace period, as one that speaks no identify.
+        // It is accepted after the grace period, as a peer that speaks no identify.
         let connected = a.connect(address(&b));
         assert!(connected["duration_ms"].as_f64().unwrap() >= 490.0, "{connected:#}");
         let record = a.info(b.id());

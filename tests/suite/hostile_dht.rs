@@ -35,7 +35,7 @@ fn rss_kib(peer: &Peer) -> u64 {
     line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
-/// What a node refused, by reason.
+/// Returns the number of refusals for this reason.
 fn dropped(peer: &Peer, reason: &str) -> u64 {
     let stats = peer.ok("get_peer_stats", json!({}));
     stats["stats"]["dropped"][reason].as_u64().unwrap_or(0)
@@ -45,7 +45,7 @@ fn one(peer: &str) -> Value {
     json!({ "peer_id": peer })
 }
 
-/// A search for somebody who isn't there, which asks whoever there is.
+/// Searches for a peer that doesn't exist, which asks everybody there is; returns the time it took.
 fn search_for_nobody(peer: &Peer) -> Duration {
     let asked = Instant::now();
     failed(peer.call("find_peer", one(&some_peer_id())), "peer_not_found");
@@ -89,7 +89,7 @@ fn made_up_peers_fill_neither_the_book_nor_memory_and_hide_nobody() {
     honest[0].connect(raw_at(&sought));
     honest[0].wait_for("peer_identified", sought.id());
     us.ok("stop_discovery", json!({}));
-    // Some tell of peers that let themselves be dialled and say nothing, some of more than a packet holds.
+    // Some advertise peers that let themselves be dialled and say nothing, some more peers than a packet holds.
     let addrs = json!([silent.address(), "/ip4/10.0.0.1/tcp/1"]);
     let liars: Vec<Peer> = [200, 200, 5000]
         .map(|count| hostile(json!({ "made_up": { "count": count, "addrs": addrs } })))
@@ -106,7 +106,7 @@ fn made_up_peers_fill_neither_the_book_nor_memory_and_hide_nobody() {
     assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     let searches: Vec<_> =
         (0..40).map(|_| us.begin(15_000, "find_peer", one(&some_peer_id()))).collect();
-    // Meanwhile other calls are answered.
+    // Other calls are answered meanwhile.
     let pinged = Instant::now();
     us.ok("ping_peer", json!({ "peer_id": honest[1].id(), "count": 1 }));
     eprintln!("a ping took {:?}", pinged.elapsed());
@@ -194,7 +194,7 @@ fn near_addresses_told_by_peers_far_away_are_never_dialled() {
         "listen": ["/ip4/44.0.0.1/tcp/4001", "/ip4/127.0.0.1/tcp/4001"],
         "discovery": { "dht": "server", "gossip": false, "mdns": false, "interval_s": 2 },
     }));
-    // One on our own machine takes part too: what it may tell, others may not.
+    // A peer on our own machine takes part too: it may advertise addresses that others may not.
     let beside = ours.peer(json!({
         "profile": "offline", "listen": ["/ip4/127.0.0.1/tcp/0"], "discovery": { "dht": "server" },
     }));

@@ -1,4 +1,4 @@
-//! Peers of js-libp2p: they and we connect, and what other tests ask of them works among themselves.
+//! Peers of js-libp2p: they and we connect, and all that other tests ask of them works among themselves.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use serde_json::{Value, json};
 use crate::support::netns::Switch;
 use crate::support::{Peer, eventually};
 
-/// For what two js peers tell each other by themselves.
+/// The time in which news passes between two js peers, with no call that waits for it.
 const SOON: Duration = Duration::from_secs(10);
 
-/// Who these peers are.
+/// Returns the ids of these peers.
 fn ids(peers: &Value) -> Vec<&str> {
     peers.as_array().unwrap().iter().map(|peer| peer["peer_id"].as_str().unwrap()).collect()
 }
 
-/// Whether what was found has the peer's address, with or without its id; js-libp2p may tell it twice.
+/// Tells whether what was found has the peer's address, with or without its id; js-libp2p may tell it twice.
 fn knows_where(found: &Value, peer: &Peer) -> bool {
     let mut told = found["addrs"].as_array().unwrap().iter();
     told.any(|address| {
@@ -134,7 +134,7 @@ fn messages_go_both_ways_between_a_js_peer_and_us() {
         (&json!("news"), &json!("dGhlaXJz")),
         "{message:#}"
     );
-    // Many large ones, as fast as they go; once each.
+    // Many large messages, as fast as they go; each arrives once.
     let large = "x".repeat(80_000);
     for number in 0..30 {
         let data = format!("{number:0>4}{large}");
@@ -151,7 +151,7 @@ fn messages_go_both_ways_between_a_js_peer_and_us() {
     }
 }
 
-/// One of us in the DHT of the js peers, which looks for nobody by itself.
+/// Starts one of us in the DHT of the js peers, which runs no passes any more.
 fn of_the_dht() -> Peer {
     let discovery = json!({ "dht": "server", "gossip": false, "mdns": false });
     let peer = Peer::with(json!({ "discovery": discovery }));
@@ -160,7 +160,7 @@ fn of_the_dht() -> Peer {
 }
 
 const CIDV0: &str = "QmYwAPJzv5CZsnA625s3Xf2nemtYgPpHdWEz79ojWKS7QX";
-/// The same content.
+/// The same content as CIDv1.
 const CIDV1: &str = "bafybeie5nqv6kd3qnfjupgvz34woh3oksc3iau6abmyajn7qvtf47orj2q";
 
 #[test]

@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 use crate::support::netns::{Host, Switch};
 use crate::support::{Peer, eventually, some_peer_id};
 
-/// The promise: with no configuration, everybody knows everybody by then.
+/// The time within which, with no configuration, everybody knows everybody, as promised.
 const FOUND: Duration = Duration::from_secs(10);
-/// Two passes of peers that make one each second.
+/// The time of two passes of peers that make one each second.
 const TWO_PASSES: Duration = Duration::from_millis(2500);
 
-/// Discovery by nothing but what else the test configures.
+/// Returns discovery by no source but what the test configures beside it.
 fn alone() -> Value {
     json!({ "mdns": false, "dht": "off", "gossip": false, "interval_s": 1 })
 }
@@ -22,7 +22,7 @@ fn knows(peer: &Peer, other: &str) -> bool {
     peer.call("get_peer", json!({ "peer_id": other }))["success"] == true
 }
 
-/// The remote addresses of a peer's connections to another.
+/// Returns the remote addresses of a peer's connections to another.
 fn connections(peer: &Peer, other: &str) -> Vec<String> {
     if !knows(peer, other) {
         return Vec::new();
@@ -39,7 +39,7 @@ fn is_connected(peer: &Peer, other: &str) -> bool {
     !connections(peer, other).is_empty()
 }
 
-/// Waits for the end of so many passes.
+/// Waits for the end of `count` passes.
 fn passes(peer: &Peer, count: usize) {
     for _ in 0..count {
         peer.wait_event(FOUND, |event| event["event"] == "discovery");
@@ -73,7 +73,7 @@ fn five_processes_on_one_switch_find_and_know_one_another_within_ten_seconds() {
     }
     assert!(by_multicast >= 5, "only {by_multicast} of 20 were found by multicast");
 
-    // One goes and comes back elsewhere.
+    // One peer goes and comes back elsewhere.
     let gone = peers.pop().unwrap();
     let id = gone.id().to_owned();
     gone.kill();
@@ -133,7 +133,7 @@ fn each_source_says_why_it_found_nothing() {
         "bootstrap_from_ipfs": "http://127.0.0.1:1",
         "bootstrap_from_cluster": "http://127.0.0.1:1",
     }));
-    // The first pass found whom the list names.
+    // The first pass discovered the peers that the list names.
     passes(&peer, 1);
     let found = peer.ok("discover_peers", json!({}));
     assert_eq!((&found["discovered_peers"], &found["complete"]), (&json!([]), &json!(true)));
@@ -173,7 +173,7 @@ fn a_host_without_a_network_says_so() {
     let note = sources["mdns"]["note"].as_str().unwrap_or_default();
     assert!(note.contains("no network interface"), "{sources:#}");
 
-    // A network comes, with somebody in it who dials nobody.
+    // A network comes, with a peer in it that dials nobody.
     let other = switch.host("10.77.0.2/24");
     let other = other.peer(json!({ "profile": "lan", "limits": { "low_water": 0 } }));
     host.switch_eth0(true);
@@ -205,7 +205,7 @@ fn a_dnsaddr_bootstrap_entry_is_resolved() {
     let sources = peer.info(named.id())["sources"].clone();
     assert!(sources.as_array().unwrap().contains(&json!("bootstrap")), "{sources}");
 
-    // Whoever answered by the name isn't dialled again by each pass.
+    // The peer that answered by the name isn't dialled again by each pass.
     peer.events_so_far();
     passes(&peer, 2);
     let asked = host.name_server().ok("questions", json!({}))["questions"].clone();
@@ -227,7 +227,7 @@ fn stop_discovery_falls_silent() {
     let stopped = peer.ok("stop_discovery", json!({}));
     assert_eq!(stopped["discovery_active"], false);
     assert_eq!(stopped["complete"], true, "a pass under way ends: {stopped:#}");
-    // Somebody comes and asks.
+    // A peer comes and asks.
     let asker = there.peer(json!({ "profile": "lan", "discovery": every_second }));
     let mut last = (here.packets_out(), Instant::now());
     // The system says good-bye to the multicast group, twice within a second.
@@ -242,7 +242,7 @@ fn stop_discovery_falls_silent() {
     assert_eq!(peer.ok("start_discovery", json!({}))["discovery_active"], true);
     peer.wait_for("peer_connected", asker.id());
 
-    // Silent or not, a call that asks for a pass gets one.
+    // A requested pass is made even while the node is silent.
     peer.ok("stop_discovery", json!({}));
     let late = switch.host("10.77.0.3/24");
     let late = late.peer(json!({ "profile": "lan", "limits": { "low_water": 0 } }));
@@ -280,7 +280,7 @@ fn a_flood_of_fake_mdns_answers_is_bounded() {
         victim.ok("unsubscribe", json!({ "topic": "none" }));
         took.push(asked.elapsed());
     }
-    // One by one they are as late as the machine is busy with other tests.
+    // A single call is as late as the machine is busy with other tests: the median counts.
     took.sort();
     let (usual, slowest) = (took[took.len() / 2], took[took.len() - 1]);
     let in_time = usual < Duration::from_millis(100) && slowest < Duration::from_secs(2);
@@ -323,7 +323,7 @@ fn private_addresses_learnt_from_public_peers_are_never_dialled() {
         host.peer(config)
     };
     let both = internet(&both, json!({}));
-    // One out there says to be at an address of our network as well. It dials nobody else.
+    // A remote on the Internet claims an address of our network as well. It dials nobody else.
     let far = internet(
         &far,
         json!({
@@ -333,7 +333,7 @@ fn private_addresses_learnt_from_public_peers_are_never_dialled() {
         }),
     );
     both.wait_for("peer_identified", far.id());
-    // We hear of it from a friend next door, by gossip alone.
+    // A friend next door advertises it to us, by gossip alone.
     let peer = internet(
         &here,
         json!({
@@ -368,7 +368,8 @@ fn a_peer_on_two_networks_is_found_on_both_and_tells_each_its_own_address() {
         let found = peer.wait_for("peer_discovered", both.id());
         assert_eq!(found["source"], "mdns");
         let told = found["multiaddrs"].as_array().unwrap();
-        assert!(told.iter().all(|at| at.as_str().unwrap().contains(own)), "{told:?}");
+        let is_its_own = |at: &Value| at.as_str().unwrap().contains(own);
+        assert!(!told.is_empty() && told.iter().all(is_its_own), "{told:?}");
     }
     assert!(!knows(&peers[0], peers[1].id()), "the networks are strangers");
 }
@@ -384,9 +385,9 @@ fn a_go_peer_and_we_find_each_other_by_multicast() {
     let mut command = there.command(program);
     command.args(["-listen", "/ip4/10.77.0.2/tcp/0", "-mdns"]);
     let go = Peer::spawn(&mut command).expect("the Go peer starts");
-    // It finds us: we dial nobody.
+    // It dials us: we dial nobody.
     assert_eq!(us.wait_for("peer_connected", go.id())["direction"], "inbound");
-    // And we find it.
+    // We discover it too.
     eventually(FOUND, "we heard of it", || {
         us.info(go.id())["sources"].as_array().unwrap().contains(&json!("mdns"))
     });

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Peer, failed, loopback, succeeded};
 
-/// How many entries `/proc/PID/WHAT` has.
+/// Counts the entries of `/proc/PID/WHAT`.
 fn count(peer: &Peer, what: &str) -> usize {
     fs::read_dir(format!("/proc/{}/{what}", peer.pid())).unwrap().count()
 }
@@ -24,7 +24,7 @@ fn sixty_four_threads_that_start_at_once_get_one_manager() {
         assert!(started.iter().all(|got| got[0] == started[0][0]), "{outcomes:#?}");
         let first = started.iter().filter(|got| got[1] == false).count();
         assert_eq!((started.len(), first), (64, 1), "one did the work");
-        // Takes the manager that runs as the one to stop.
+        // This call takes the manager that runs as the one to stop.
         succeeded(peer.call("start", json!({ "config": {} })));
     }
 }
@@ -113,7 +113,7 @@ fn stop_past_its_deadline_is_a_timeout_and_goes_on() {
 
 #[test]
 fn a_start_right_after_a_stop_that_timed_out_waits_for_it() {
-    // Has something to put on disk, so that no stop ends within a millisecond.
+    // With a data directory there is something to write, so that no stop ends within a millisecond.
     let data_dir = tempfile::TempDir::new().unwrap();
     let config = json!({ "data_dir": data_dir.path() });
     let (a, b) = (Peer::with(config.clone()), Peer::start());

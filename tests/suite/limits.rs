@@ -1,5 +1,6 @@
-//! Checks the limits on connections: whoever is over one is turned away, whoever is in is served as ever, and a place
-//! that becomes free is the next one's. `trimming` has those who are closed again where there are too many.
+//! Checks the limits on connections: a connection beyond a limit is turned away, those within it are
+//! served as ever, and a place that becomes free is the next one's. `trimming` has the connections that
+//! are closed again where there are too many.
 
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -16,7 +17,7 @@ fn limited(limits: Value) -> Peer {
     Peer::with(json!({ "limits": limits }))
 }
 
-/// Checks that whoever was turned away was never there.
+/// Checks that a peer that was turned away has left no trace.
 #[track_caller]
 fn knows_nothing_of(node: &Peer, id: &str) {
     failed(node.call("get_peer", json!({ "peer_id": id })), "peer_not_found");
@@ -64,7 +65,7 @@ fn sockets_that_stay_silent_hold_max_pending_places_for_ten_seconds_at_most() {
     silent.pop();
     visitor.open_soon(&node);
     node.connect(&outside.at("tcp"));
-    // Lose their places all the same: nobody may hold one without a handshake.
+    // The silent ones lose their places all the same: nobody may hold one without a handshake.
     let left = Duration::from_secs(15).saturating_sub(began.elapsed());
     eventually(left, "nobody is waited for longer", || shut(&silent) == silent.len());
     let again: Vec<_> = (0..MAX_PENDING).map(|_| knock(&node)).collect();
@@ -130,7 +131,7 @@ fn one_identity_has_max_per_peer_connections_and_takes_no_others_place() {
     greedy.open_soon(&node);
     assert_eq!((open(), greedy.connections()), (2, 2));
     greedy.open(&node).unwrap_err();
-    // Tells subscribers of the peer, not of each of its connections.
+    // Subscribers learn of the peer, not of each of its connections.
     let events = node.events_so_far();
     let of_it = events.iter().filter(|event| event["peer_id"] == greedy.id());
     let kinds: Vec<_> = of_it.map(|event| event["event"].as_str().unwrap()).collect();
@@ -156,14 +157,14 @@ fn a_rush_gets_in_at_max_inbound_per_s_and_keeps_nobody_from_being_served() {
         begun + denied >= RUSH as f64
     });
     let took = began.elapsed().as_secs_f64();
-    // Allows for the place of that second which the one inside has taken.
+    // The peer inside has taken one place of that second, so one less than the limit may begin.
     let most = f64::from(PER_SECOND) * (1.0 + took);
     let least = f64::from(PER_SECOND - 1);
     assert!((least..=most).contains(&begun), "{begun} of {RUSH} in {took} s");
     eventually(SOON, "the others are turned away", || shut(&rush) as f64 >= denied);
     is_served(&node, inside.id());
     node.connect(&far.at("tcp"));
-    // Takes a fifth of a second, since the rush is over.
+    // The next place is free within a fifth of a second, since the rush is over.
     visitor.open_soon(&node);
 }
 
@@ -178,7 +179,7 @@ fn a_full_node_serves_who_is_in_and_takes_the_next_when_one_leaves() {
     for _ in 0..3 {
         outside.open(&node).unwrap_err();
     }
-    // Counts connections, not peers: one more of who is in is one too many.
+    // The limit counts connections, not peers: one more of a connected peer is one too many.
     inside.open(&node).unwrap_err();
     knows_nothing_of(&node, outside.id());
     for peer in [&dialled, &came] {

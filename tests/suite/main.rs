@@ -1,4 +1,4 @@
-//! What peerkit promises, one module for each kind of promise. Every peer is a process of its own
+//! Tests of peerkit's promises, one module for each kind of promise. Every peer is a process of its own
 //! (`tests/support`), so the tests run at once; only `hammer` uses this process's manager.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -22,6 +22,7 @@ mod hammer;
 mod hold_off;
 mod hostile;
 mod hostile_dht;
+mod house;
 mod js;
 mod lan;
 mod lifecycle;
@@ -30,5 +31,7 @@ mod metrics;
 mod namespaces;
 mod passes;
 mod private_network;
+mod promises;
+mod reachability;
 mod snapshots;
 mod trimming;

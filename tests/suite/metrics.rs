@@ -1,4 +1,4 @@
-//! What monitoring systems are told: text by the rules of OpenMetrics 1.0, with the true numbers in it.
+//! Metrics for monitoring systems: text by the rules of OpenMetrics 1.0, with the true numbers in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -59,7 +59,7 @@ fn is_name(name: &str) -> bool {
     name.starts_with(letter) && name.chars().all(|c| letter(c) || c.is_ascii_digit())
 }
 
-/// Labels are `{name="value",...}`, each name once. No value of ours holds a quote or a comma.
+/// Checks labels: they are `{name="value",...}`, each name once. No value of ours holds a quote or a comma.
 #[track_caller]
 fn check_labels(labels: &str) {
     if labels.is_empty() {
@@ -74,7 +74,7 @@ fn check_labels(labels: &str) {
     }
 }
 
-/// The last bucket of a histogram is all of it.
+/// Checks that the last bucket of a histogram is all of it.
 #[track_caller]
 fn check_histograms(samples: &Samples) {
     for (series, count) in samples.iter().filter(|(series, _)| series.contains("le=\"+Inf\"")) {

@@ -1,5 +1,5 @@
-//! The network that other tests are run on: hosts on a switch reach each other and nobody else, and what is done
-//! to them shows.
+//! The network that other tests are run on: hosts on a switch reach each other and nobody else, and
+//! every change to them shows.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -11,17 +11,18 @@ use serde_json::json;
 use crate::support::netns::{Host, Switch};
 use crate::support::{Peer, eventually, failed};
 
-/// Long enough for a call that succeeds here, and short for one that can't.
+/// A time long enough for a call that succeeds here, and short for one that can't.
 const SOON_MS: u64 = 1_000;
 
-/// Listens at the host's own address, and looks for nobody: every packet is one that a test asked for.
+/// Starts a peer that listens at the host's own address, and looks for nobody: every packet is one that
+/// a test asked for.
 fn lan(host: &Host) -> Peer {
     let listen = format!("/ip4/{}/tcp/0", host.ip());
     let discovery = json!({ "mdns": false, "dht": "off", "gossip": false });
     host.peer(json!({ "profile": "lan", "listen": [listen], "discovery": discovery }))
 }
 
-/// Two hosts with a peer each.
+/// Makes two hosts with a peer each.
 fn two(switch: &Switch) -> [(Host, Peer); 2] {
     ["10.77.0.1/24", "10.77.0.2/24"].map(|ip| {
         let host = switch.host(ip);
@@ -124,7 +125,7 @@ fn a_dnsaddr_resolves_through_the_name_server_of_the_host_and_connects() {
     };
     assert!(asked("_dnsaddr.peer.test TXT"));
 
-    // By a name of the host alone, and once the name leads to another peer.
+    // Connects by a name of this host alone, and again once the name leads to another peer.
     c.ok("disconnect_peer", json!({ "peer_id": b.id() }));
     let port = b.bare("tcp").rsplit('/').next().unwrap().to_owned();
     c.connect(&format!("/dns4/host.test/tcp/{port}/p2p/{}", b.id()));

@@ -1,4 +1,4 @@
-//! Passes of discovery: by themselves at an interval, and because a call asks for one.
+//! Passes of discovery: automatic ones at an interval, and requested ones.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use crate::support::servers::{ApiServer, Page};
 use crate::support::{Peer, eventually, failed, some_peer_id};
 
 const SOON: Duration = Duration::from_secs(10);
-/// What doesn't wait for a source that hangs has answered by then; such a one is waited for for 10 s.
+/// The time within which all but a source that hangs has answered; one that hangs has 10 s.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// A Kubo of three peers, with nobody behind them.
+/// Starts a Kubo of three peers, with nobody behind them.
 fn three_peers() -> ApiServer {
     let api = ApiServer::start();
     let connection = |_| json!({ "Peer": some_peer_id(), "Addr": "/ip4/127.0.0.1/tcp/1" });
@@ -22,15 +22,15 @@ fn three_peers() -> ApiServer {
     api
 }
 
-/// A cluster that doesn't answer.
+/// Starts a cluster that doesn't answer.
 fn hanging() -> ApiServer {
     let api = ApiServer::start();
     api.page("/id", Page::Silence);
     api
 }
 
-/// A peer with these sources that dials nobody by itself, whose discovery was stopped after its first
-/// pass, or during it.
+/// Starts a peer with these sources that makes no automatic dials, whose discovery was stopped after
+/// its first pass, or during it.
 fn stopped(keys: Value) -> Peer {
     let mut config = json!({ "limits": { "low_water": 0 } });
     for (key, value) in keys.as_object().unwrap() {
@@ -108,7 +108,7 @@ fn a_call_answers_once_it_has_what_it_wanted() {
     let a = stopped(json!({
         "bootstrap_from_ipfs": ipfs.url(), "bootstrap_from_cluster": cluster.url(),
     }));
-    // Known from the pass that the start began; new ones are wanted.
+    // The pass of the start has discovered these; the call wants new ones.
     eventually(SOON, "the first pass has its answer", || {
         a.ok("get_discovery", json!({}))["total_discovered"] == 3
     });
@@ -156,7 +156,7 @@ fn a_stop_ends_the_pass_under_way() {
     assert!(begun.elapsed() < PROMPT);
     assert_eq!((&reply["discovery_active"], &reply["complete"]), (&json!(false), &json!(true)));
     a.wait_event(Duration::from_secs(1), is_pass);
-    // Even one that was begun by a call while discovery was stopped.
+    // A stop ends even a pass that a call requested while discovery was stopped.
     let waiting = a.begin(20_000, "discover_peers", json!({}));
     eventually(SOON, "it is under way", || a.ok("get_discovery", json!({}))["complete"] == false);
     a.ok("stop_discovery", json!({}));
@@ -193,7 +193,7 @@ fn discovery_is_on_where_there_is_anything_to_go_by_unless_the_user_stopped_it()
     assert_eq!(a.ok("start_discovery", json!({}))["discovery_active"], true);
     a.wait_event(SOON, is_pass);
 
-    // Stopped before there was anything to stop.
+    // This one is stopped before there is anything to stop.
     let b = Peer::start();
     b.ok("stop_discovery", json!({}));
     add(&b);
@@ -250,15 +250,15 @@ fn passes_that_find_nobody_leave_the_network_alone_until_there_is_news() {
     while passes < 6 {
         passes += usize::from(is_pass(&c.wait_event(SOON, |_| true)));
     }
-    // One of six, or two: by gossip b hears once of each, and each is two searches.
+    // One pass of the six asks, or two do: in each, b receives one announcement, and the DHT is searched twice.
     assert!(heard() - before.0 <= 2, "{} announcements", heard() - before.0);
     assert!(searches() - before.1 <= 4, "{} searches", searches() - before.1);
 
-    // A call always asks.
+    // A requested pass always asks.
     let before = searches();
     c.ok("discover_peers", json!({}));
     assert!(searches() >= before + 2);
-    // And a newcomer hears soon even of who isn't its neighbour.
+    // A newcomer soon receives even peers that aren't its neighbours.
     let newcomer = peer("off");
     newcomer.connect(&b.at("tcp"));
     let told = newcomer.wait_event(Duration::from_secs(6), |event| {

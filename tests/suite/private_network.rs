@@ -1,4 +1,4 @@
-//! A pre-shared key keeps strangers out before any handshake.
+//! A pre-shared key keeps peers without it out before any handshake.
 
 use serde_json::json;
 
@@ -19,7 +19,7 @@ fn nodes_of_one_key_connect_and_others_fail_at_security() {
     a.ok("ping_peer", json!({ "peer_id": b.id() }));
     for outsider in [member(&key('b')), Peer::start()] {
         let params = json!({ "multiaddr": b.at("tcp") });
-        let failure = outsider.call_within(5000, "connect_peer", params);
+        let failure = outsider.call_within(1500, "connect_peer", params);
         assert!(
             ["dial_failed", "dial_timeout"].contains(&failure["code"].as_str().unwrap()),
             "{failure:#}"

@@ -1,4 +1,4 @@
-//! The shapes peerkit answers with, as files under `tests/snapshots`: a change of one is a visible
+//! The shapes of peerkit's answers, as files under `tests/snapshots`: a change of one is a visible
 //! diff. `PEERKIT_UPDATE=1` writes them anew. Every real reply is also held against its schema.
 
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use serde_json::{Map, Value, json};
 use crate::support::servers::{ApiServer, ClosedPort};
 use crate::support::{Peer, eventually, some_peer_id};
 
-/// Some content.
+/// The CID of some content.
 const CID: &str = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
 /// Keys of the envelope, which the schemas of replies leave out.
 const ENVELOPE: [&str; 9] =
@@ -34,7 +34,7 @@ fn assert_snapshot(name: &str, value: &Value) {
     );
 }
 
-/// The keys and the types of a value. An array has the shapes of its members, each once.
+/// Returns the keys and the types of a value. An array has the shapes of its members, each once.
 fn shape(value: &Value) -> Value {
     match value {
         Value::Null => json!("null"),
@@ -49,7 +49,7 @@ fn shape(value: &Value) -> Value {
                     shapes.push(member);
                 }
             }
-            // Who answered first isn't a matter of shape.
+            // The order of answers isn't a matter of shape.
             shapes.sort_by_key(Value::to_string);
             Value::Array(shapes)
         }
@@ -60,14 +60,14 @@ fn shape(value: &Value) -> Value {
     }
 }
 
-/// A schema without its descriptions: wording may change without notice.
+/// Returns a schema without its descriptions: wording may change without notice.
 fn without_words(schema: impl serde::Serialize) -> Value {
     let mut schema = serde_json::to_value(schema).unwrap();
     drop_descriptions(&mut schema, false);
     schema
 }
 
-/// In an object of properties a key is a property's name, whatever it is.
+/// Removes descriptions. In an object of properties a key is a property's name, whatever it is.
 fn drop_descriptions(value: &mut Value, names_properties: bool) {
     match value {
         Value::Object(object) => {
@@ -85,7 +85,7 @@ fn drop_descriptions(value: &mut Value, names_properties: bool) {
     }
 }
 
-/// Why a value isn't what the schema says, in the parts of JSON Schema that schemars writes.
+/// Tells why a value isn't as the schema says, in the parts of JSON Schema that schemars writes.
 fn mismatch(value: &Value, schema: &Value, at: &str) -> Option<String> {
     let schema = schema.as_object()?;
     if let Some(types) = schema.get("type") {
@@ -137,7 +137,7 @@ fn has_type(value: &Value, name: &str) -> bool {
     }
 }
 
-/// The reply without its envelope has exactly the keys of the schema, and they are as it says.
+/// Checks that the reply without its envelope has exactly the keys of the schema, and that they are as it says.
 #[track_caller]
 fn assert_fits(method: &str, reply: &Value) {
     let schema = serde_json::to_value(ops::find(method).unwrap().reply_schema()).unwrap();
@@ -158,7 +158,7 @@ fn event_schema() -> Value {
     serde_json::to_value(schema).unwrap()
 }
 
-/// Calls that between them fill every field there is.
+/// Calls everything, so that every field there is gets filled.
 fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     let sources = json!({ "dht": "server", "gossip": true, "interval_s": 3600 });
     let config = json!({
@@ -214,6 +214,7 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     note("get_discovery", "get_discovery", json!({}));
     note("stop_discovery", "stop_discovery", json!({}));
     note("start_discovery", "start_discovery", json!({}));
+    note("network_changed", "network_changed", json!({}));
     note("remove_bootstrap_peer", "remove_bootstrap_peer", json!({ "multiaddr": dead }));
     note("bootstrap_from_ipfs", "bootstrap_from_ipfs", json!({ "api": api.url() }));
     note("bootstrap_from_cluster", "bootstrap_from_cluster", json!({ "api": api.url() }));
@@ -225,7 +226,7 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     note("get_peer (disconnected)", "get_peer", json!({ "peer_id": b.id() }));
     note("get_peers_summary", "get_peers_summary", json!({}));
     note("get_metrics", "get_metrics", json!({}));
-    // What the peers speak and what happened isn't the shape of a reply.
+    // The protocols of the peers and the events aren't the shape of a reply.
     for reply in replies.values_mut().filter(|reply| reply["success"] == "boolean") {
         put_aside(reply);
     }
@@ -245,8 +246,8 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     (replies, events.collect())
 }
 
-/// Puts names in place of what differs from run to run: which keys a map happens to have, which events
-/// came last, what a source has to say.
+/// Puts names in place of everything that differs from run to run: the keys a map happens to have, the
+/// events that came last, the note of a source.
 fn put_aside(shape: &mut Value) {
     let Value::Object(object) = shape else {
         return shape.as_array_mut().into_iter().flatten().for_each(put_aside);
@@ -284,7 +285,7 @@ fn replies_and_events_keep_their_shape_and_fit_their_schemas() {
     let idle = Peer::start();
     for operation in ops::catalogue() {
         assert!(replies.contains_key(operation.name), "no reply of {} was taken", operation.name);
-        // The one failure that every operation has.
+        // An unknown key is the one failure that every operation has.
         let failure = idle.call(operation.name, json!({ "no such key": 1 }));
         assert_eq!(failure["code"], "invalid_argument", "{failure:#}");
         let name = format!("{} (invalid_argument)", operation.name);

@@ -1,5 +1,6 @@
-//! Checks who is closed where there are more connections than `high_water`: peers that nobody here asked for, and of
-//! those the ones that came last. Whoever has only just come is spared for a while (20 s, as with Kubo).
+//! Checks which connections are closed where there are more than `high_water`: those that no call here
+//! requested, and of them the youngest. A connection is spared for a while after it was opened (20 s,
+//! as with Kubo).
 
 use std::time::{Duration, Instant};
 
@@ -30,7 +31,7 @@ fn grace_is_over(since: Instant) {
     std::thread::sleep((GRACE + Duration::from_millis(100)).saturating_sub(since.elapsed()));
 }
 
-/// Waits until the node has trimmed this peer, and looks at how it tells of that.
+/// Waits until the node has trimmed this peer, and checks its event and its record.
 #[track_caller]
 fn is_trimmed(node: &Peer, id: &str) -> Value {
     let gone = node.wait_for("peer_disconnected", id);
@@ -65,7 +66,7 @@ fn strangers_who_came_last_are_trimmed_down_to_low_water_and_whoever_was_asked_f
     node.wait_for("peer_connected", listed.id());
     node.connect(&wanted.at("tcp"));
     come(&node, &strangers);
-    // Calls one that no user asked for: it goes before the user's, and after those who came.
+    // A peer that no user named is connected: it goes before the user's, and after the inbound ones.
     node.ok("bootstrap_from_ipfs", json!({ "api": api.url() }));
     assert_eq!(node.wait_for("peer_connected", named.id())["direction"], "outbound");
     friend.open(&node).unwrap();
@@ -75,7 +76,8 @@ fn strangers_who_came_last_are_trimmed_down_to_low_water_and_whoever_was_asked_f
     grace_is_over(youngest);
     assert_eq!(node.ids(Some("connected")).len(), 7, "time alone trims nobody");
 
-    // Makes two too many. The friend came later than they did, and is protected; the last one has only just come.
+    // This makes two too many. The friend came later than they did, and is protected; the last one is
+    // within its grace.
     last.open(&node).unwrap();
     for stranger in &strangers[1..] {
         is_trimmed(&node, stranger.id());
@@ -100,7 +102,7 @@ fn a_further_connection_to_a_known_peer_counts_and_trims_too() {
     friend.open(&node).unwrap();
     come(&node, &strangers);
     grace_is_over(Instant::now());
-    // Makes it five, by a second connection of the same peer.
+    // This makes it five, by a second connection of the same peer.
     friend.open(&node).unwrap();
     for stranger in &strangers {
         is_trimmed(&node, stranger.id());

@@ -1,9 +1,10 @@
-//! Arrows between the files of a crate: which file names what is defined in which other one, read from the
-//! paths in the source, and the circles that arrows make. For tests that forbid circles, here and in `cli`.
+//! Arrows between the files of a crate: the file that names something and the other one that defines
+//! it, read from the paths in the source, and the circles that arrows make. For tests that forbid
+//! circles, here and in `cli`.
 //!
 //! Reads as much Rust as that takes: `mod` and `use` declarations, and paths in code that begin with `crate`,
 //! `self`, `super`, a child module or an imported name. A name that a module only re-exports leads to the file
-//! that defines it. What is compiled for tests alone draws no arrow.
+//! that defines it. Code compiled for tests alone draws no arrow.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
@@ -68,7 +69,8 @@ pub fn assert_no_circles(arrows: &[Arrow], defended: &[Defended]) {
     }
 }
 
-/// Finds the shortest circle through each file that is on one. Each is told once, from its first file on.
+/// Finds the shortest circle through each file that is on one. Returns each circle once, from its first
+/// file on.
 pub fn circles(arrows: &[Arrow]) -> Vec<Vec<Arrow>> {
     let files: BTreeSet<&str> = arrows.iter().map(|arrow| arrow.from.as_str()).collect();
     let through = files.into_iter().filter_map(|file| shortest_circle(arrows, file));
@@ -218,7 +220,7 @@ impl Tree<'_> {
         if self.source.join(&own).exists() { own } else { format!("{under}mod.rs") }
     }
 
-    /// Gives the files that define what a path leads to; none where that is another crate or a local name.
+    /// Returns the files that define what a path leads to; none where that is another crate or a local name.
     fn files(&self, module: &str, path: &[String], depth: usize) -> BTreeSet<String> {
         match self.begin(module, path).filter(|_| depth < MAX_DEPTH) {
             Some((at, rest)) => self.walk(&at, rest, depth),
@@ -281,8 +283,8 @@ impl Tree<'_> {
     }
 }
 
-/// Reads the tree of a `use` from `place` on, into paths with the names they get, none for a glob; gives the place
-/// behind it.
+/// Reads the tree of a `use` from `place` on, into paths with the names they get, none for a glob;
+/// returns the place behind it.
 fn use_tree(
     all: &[Token],
     mut place: usize,
@@ -332,7 +334,7 @@ fn is_for_tests(attribute: &[Token]) -> bool {
     matches!(words[..], ["test"] | ["cfg", "(", "test", ")"] | ["cfg", "(", "all", "(", "test", ..])
 }
 
-/// Finds the last token of the item that begins at `place`: a `;`, or what closes its body.
+/// Finds the last token of the item that begins at `place`: a `;`, or the bracket that closes its body.
 fn end_of_item(all: &[Token], mut place: usize) -> usize {
     while let Some(token) = all.get(place) {
         match token.text.as_str() {
@@ -346,7 +348,7 @@ fn end_of_item(all: &[Token], mut place: usize) -> usize {
     all.len()
 }
 
-/// Finds what closes the bracket at `open`.
+/// Finds the bracket that closes the one at `open`.
 fn closing(all: &[Token], open: usize) -> usize {
     let mut depth = 0_usize;
     for (place, token) in all.iter().enumerate().skip(open) {

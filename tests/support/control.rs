@@ -1,5 +1,5 @@
-//! Both sides of a control socket: an owner that serves one, a client that says what it likes, and one
-//! who owns a directory and says what it likes.
+//! Both sides of a control socket: an owner that serves one, a client that sends any line, and a
+//! pretender that owns a directory and writes anything into its lock.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -62,7 +62,7 @@ pub fn wait_for(events: &RemoteEvents, kind: &str) {
     panic!("no {kind}");
 }
 
-/// A client that says what it likes.
+/// A client that sends any line.
 pub struct Bare(pub BufReader<UnixStream>);
 
 impl Bare {
@@ -89,14 +89,14 @@ impl Bare {
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
     }
 
-    /// Whether the server has closed.
+    /// Tells whether the server has closed.
     pub fn is_over(&mut self) -> bool {
-        // What was still being said to it makes the end an error.
+        // A reset counts as the end: the server closed with bytes of ours unread, or of its own unsent.
         self.0.read_line(&mut String::new()).map_or(true, |read| read == 0)
     }
 }
 
-/// One who has a directory's lock and whatever it says of itself.
+/// A process that has a directory's lock and writes anything into it.
 pub struct Pretender {
     pub dir: TempDir,
     lock: fs::File,
@@ -111,7 +111,7 @@ impl Pretender {
         Pretender { dir, lock }
     }
 
-    /// Names a socket, at which the first to come hears this line.
+    /// Names a socket, at which the first client receives this line.
     pub fn serve(&mut self, line: &Value) {
         let socket = self.dir.path().join("s");
         let listener = UnixListener::bind(&socket).unwrap();
@@ -119,14 +119,14 @@ impl Pretender {
         std::thread::spawn(move || {
             let (mut client, _) = listener.accept().unwrap();
             client.write_all(line.as_bytes()).unwrap();
-            // Until it has heard.
+            // Waits until the client has received it and closes.
             let _ = BufReader::new(client).lines().count();
         });
         self.lock.write_all(format!("{}\n", socket.display()).as_bytes()).unwrap();
     }
 }
 
-/// The threads that serve connections.
+/// Counts the threads that serve connections.
 pub fn sessions(owner: &Owner) -> usize {
     let tasks = fs::read_dir(format!("/proc/{}/task", owner.peer.pid())).unwrap();
     // A thread may end between being listed and being asked.

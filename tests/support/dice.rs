@@ -1,10 +1,10 @@
-//! Chance that can be had again: `PEERKIT_SEED` in the environment repeats a run.
+//! Repeatable chance: `PEERKIT_SEED` in the environment repeats a run.
 
 /// Repeatable random numbers (SplitMix64).
 pub struct Dice(pub u64);
 
 impl Dice {
-    /// The seed of this run, which it prints.
+    /// Returns the seed of this run, and prints it.
     pub fn seed() -> u64 {
         let seed = std::env::var("PEERKIT_SEED").ok().and_then(|seed| seed.parse().ok());
         let seed = seed.unwrap_or_else(|| u64::from(getrandom::u32().unwrap()));

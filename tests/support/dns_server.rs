@@ -1,15 +1,17 @@
-//! A small name server over UDP, and one who asks others. Its options:
+//! A small name server over UDP, which also asks others. Its options:
 //!
 //! - `listen`: the address and port, as `127.0.0.1:53`;
-//! - `records`: what it answers, as `{"peer.test": {"A": ["10.77.0.2"], "TXT": ["a", "b"]}}`. Other names
+//! - `records`: the answers, as `{"peer.test": {"A": ["10.77.0.2"], "TXT": ["a", "b"]}}`. Other names
 //!   don't exist.
 //!
 //! It prints `{"listen": ..}` and answers requests in the manner of a peer:
 //!
-//! - `set_records`: the parameters are the records from now on; nobody was told to remember one;
+//! - `set_records`: the parameters are the records from now on; all have a TTL of zero, so no resolver
+//!   remembers one;
 //! - `questions`: those asked so far, as `{"questions": ["peer.test A", ..]}`;
-//! - `ask` `{server, name, type}`: asks any server, at a multicast address too, and gives the first answer,
-//!   `{"from": "10.77.0.2:53", "answers": ["10.77.0.2"]}`. (For multicast DNS that is a legacy unicast query.)
+//! - `ask` `{server, name, type}`: asks any server, at a multicast address too, and returns the first
+//!   answer, `{"from": "10.77.0.2:53", "answers": ["10.77.0.2"]}`. (For multicast DNS that is a legacy
+//!   unicast query.)
 
 use std::io::{self, BufRead};
 use std::net::{SocketAddr, UdpSocket};
@@ -77,7 +79,7 @@ fn serve(socket: &UdpSocket, zone: &Mutex<Zone>) {
         let (length, from) = socket.recv_from(&mut buffer).unwrap();
         let Ok(question) = Message::from_vec(&buffer[..length]) else { continue };
         let answer = zone.lock().unwrap().answer(&question);
-        // Who asked may be gone.
+        // The asker may be gone.
         let _ = socket.send_to(&answer.to_vec().unwrap(), from);
     }
 }

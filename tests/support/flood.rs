@@ -1,8 +1,9 @@
-//! One who floods the multicast group of DNS with lies. Its options: `ip`, the address to send from. It prints
-//! that and answers one request in the manner of a peer:
+//! A flooder of the multicast group of DNS. Its options: `ip`, the address to send from. It prints that
+//! and answers one request in the manner of a peer:
 //!
-//! - `flood` `{packets, victim, network}`: sends so many packets, ten thousand a second or less, of every kind in [`lie`],
-//!   and answers `{"sent": N}`. `victim` is a peer id, `network` the beginning of its addresses, as `10.77.0`.
+//! - `flood` `{packets, victim, network}`: sends this number of packets, ten thousand a second or less,
+//!   of every kind in [`lie`], and answers `{"sent": N}`. `victim` is a peer id, `network` the
+//!   beginning of its addresses, as `10.77.0`.
 
 use std::io::{self, BufRead};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -55,10 +56,10 @@ fn lie(n: u64, victim: &str, network: &str) -> Vec<u8> {
     let stranger = stranger().to_string();
     let near = format!("/ip4/{network}.{}/tcp/{}", 100 + n % 100, 1024 + n % 60_000);
     match n % 8 {
-        // Peers that nobody is, at addresses that anybody might have.
+        // Peers that don't exist, at addresses that anybody might have.
         0..3 => answer((0..8).map(|_| told(&near, &self::stranger().to_string()))),
         3 => answer(ELSEWHERE.iter().map(|address| told(address, &stranger))),
-        // More addresses than anybody has, and addresses longer than any.
+        // More addresses than any peer has, and addresses longer than any.
         4 => answer((1..90).map(|port| told(&format!("/ip4/{network}.7/tcp/{port}"), &stranger))),
         5 => answer((0..30).map(|_| {
             let room = LONGEST_STRING - told("/dns4//tcp/1", &stranger).len();
@@ -81,7 +82,7 @@ fn told(address: &str, peer: &str) -> String {
     format!("dnsaddr={address}/p2p/{peer}")
 }
 
-/// An id that may be somebody's: the hash of a key nobody knows.
+/// Makes an id that may be somebody's: the hash of a key nobody knows.
 fn stranger() -> PeerId {
     let mut bytes = [0; 34];
     getrandom::fill(&mut bytes).unwrap();
@@ -100,8 +101,8 @@ fn answer(strings: impl Iterator<Item = String>) -> Vec<u8> {
     message.to_vec().unwrap()
 }
 
-/// Noise that names the service: behind a good header, behind one that promises more than it has, and longer
-/// than any packet may be.
+/// Makes noise that names the service: behind a good header, behind one that promises more than it has,
+/// and longer than any packet may be.
 fn garbage(n: u64) -> Vec<u8> {
     let mut bytes = vec![0; if n % 64 == 7 { LONGEST + 1 } else { 600 }];
     getrandom::fill(&mut bytes).unwrap();

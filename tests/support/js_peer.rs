@@ -1,5 +1,5 @@
-//! A js-libp2p peer (`tests/interop/js`), which is started, asked and killed as any other: `calls.mjs` says what
-//! it can be asked, `host.mjs` what it can be told. `make js-peer` installs what it needs.
+//! A js-libp2p peer (`tests/interop/js`), which is started, asked and killed as any other: `calls.mjs`
+//! has the calls it takes, `host.mjs` its options. `make js-peer` installs its packages.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +11,13 @@ use super::Peer;
 use super::netns::Host;
 
 impl Peer {
-    /// A js-libp2p peer on loopback, TCP only, which serves the DHT of peerkit.
+    /// Starts a js-libp2p peer on loopback, TCP only, which serves the DHT of peerkit.
     #[track_caller]
     pub fn js(options: Value) -> Peer {
         started(Command::new(node()), &options)
     }
 
-    /// Several, which start at once: each takes a second to load.
+    /// Starts several at once: each takes a second to load.
     #[track_caller]
     pub fn several_js<const N: usize>(options: [Value; N]) -> [Peer; N] {
         std::thread::scope(|scope| {
@@ -29,7 +29,7 @@ impl Peer {
 }
 
 impl Host {
-    /// A js-libp2p peer. Where it listens has to be among its options.
+    /// Starts a js-libp2p peer. The addresses to listen at have to be among its options.
     #[track_caller]
     pub fn js(&self, options: Value) -> Peer {
         started(self.command(node()), &options)
@@ -47,7 +47,7 @@ fn started(mut node: Command, options: &Value) -> Peer {
     started.unwrap_or_else(|failure| panic!("the js peer doesn't start: {failure}"))
 }
 
-/// The Node among its packages.
+/// Returns the Node among its packages.
 fn node() -> PathBuf {
     file("node_modules/.bin/node")
 }

@@ -1,5 +1,5 @@
-//! What the tests share: peers as processes of their own that are killed with the test, servers
-//! that aren't peers, and waits with a deadline. Nothing here sleeps to let something happen.
+//! Shared by the tests: peers as processes of their own that are killed with the test, servers that
+//! aren't peers, and waits with a deadline. Nothing here sleeps to let something happen.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -25,18 +25,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// How long a call may take where the test doesn't care.
+/// The time for a call where the test doesn't care.
 pub const PLENTY: u64 = 20_000;
-/// Spares a connection from trimming, at a node of [`Peer::with_grace`]. Nodes built with `fault-injection` are to take it
-/// from [`GRACE_MS`] of their environment; until they do, it must be the 20 s of every node.
-pub const GRACE: Duration = Duration::from_secs(20);
+/// Spares a connection from trimming, at a node of [`Peer::with_grace`], which takes it from [`GRACE_MS`] of its
+/// environment: nodes built with `fault-injection` do.
+pub const GRACE: Duration = Duration::from_secs(2);
 const GRACE_MS: &str = "PEERKIT_TRIM_GRACE_MS";
-/// How much later than a call's own deadline its answer may come on a machine that is busy.
+/// The time after a call's own deadline at which its answer may come on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(20);
 
 /// A peer in a process of its own; killed when dropped.
 pub struct Peer {
-    /// What it printed at its start: the status of a manager, id and addresses of a raw peer.
+    /// The line it printed at its start: the status of a manager, id and addresses of a raw peer.
     pub status: Value,
     child: Mutex<Child>,
     input: Mutex<ChildStdin>,
@@ -46,7 +46,7 @@ pub struct Peer {
     events: Mutex<Vec<Value>>,
 }
 
-/// Who waits for which answer; none once the peer has ended.
+/// The senders for answers awaited, by the number of the call; None once the peer has ended.
 type Waiting = Arc<Mutex<Option<HashMap<u64, Sender<Value>>>>>;
 
 /// A call under way.
@@ -57,13 +57,13 @@ pub struct Pending {
 }
 
 impl Peer {
-    /// A manager that listens on loopback, TCP and QUIC, and keeps nothing.
+    /// Starts a manager that listens on loopback, TCP and QUIC, and keeps nothing.
     #[track_caller]
     pub fn start() -> Peer {
         Peer::with(json!({}))
     }
 
-    /// As [`start`](Self::start) with further keys of the configuration, or other values.
+    /// Starts one as [`start`](Self::start) does, with further keys of the configuration, or other values.
     #[track_caller]
     pub fn with(config: Value) -> Peer {
         match Peer::try_with(config) {
@@ -72,13 +72,13 @@ impl Peer {
         }
     }
 
-    /// As [`with`](Self::with), giving the failure of the start.
+    /// Starts one as [`with`](Self::with) does; returns the failure of the start.
     #[track_caller]
     pub fn try_with(config: Value) -> Result<Peer, Value> {
         Peer::spawn(Command::new(program()).arg("peerkit").arg(loopback(config).to_string()))
     }
 
-    /// As [`with`](Self::with), sparing connections from trimming for [`GRACE`] only.
+    /// Starts one as [`with`](Self::with) does, sparing connections from trimming for [`GRACE`] only.
     #[track_caller]
     pub fn with_grace(config: Value) -> Peer {
         let mut command = Command::new(program());
@@ -87,14 +87,14 @@ impl Peer {
         started.unwrap_or_else(|failure| panic!("the peer doesn't start: {failure}"))
     }
 
-    /// A plain rust-libp2p peer; `tests/support/raw_peer.rs` says what it can be told.
+    /// Starts a plain rust-libp2p peer; `tests/support/raw_peer.rs` has its options.
     #[track_caller]
     pub fn raw(options: Value) -> Peer {
         let started = Peer::spawn(Command::new(program()).arg("raw").arg(options.to_string()));
         started.unwrap_or_else(|failure| panic!("the raw peer doesn't start: {failure}"))
     }
 
-    /// A peer by a command that ends in running the program.
+    /// Starts a peer by a command that ends in running the program.
     #[track_caller]
     pub fn spawn(command: &mut Command) -> Result<Peer, Value> {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -124,7 +124,7 @@ impl Peer {
         self.status["peer_id"].as_str().unwrap()
     }
 
-    /// The peers this one knows of, or those of them with this status.
+    /// Returns the peers this one knows of, or those of them with this status.
     #[track_caller]
     pub fn ids(&self, status: Option<&str>) -> Vec<String> {
         let peers = self.ok("get_peers", json!({ "status": status }))["peers"].clone();
@@ -136,7 +136,7 @@ impl Peer {
         self.child.lock().unwrap().id()
     }
 
-    /// Where it listens over this transport ("tcp" or "quic-v1"), with its id at the end.
+    /// Returns its address over this transport ("tcp" or "quic-v1"), with its id at the end.
     #[track_caller]
     pub fn at(&self, transport: &str) -> String {
         let addresses = self.status["listen_addrs"].as_array().unwrap();
@@ -145,7 +145,7 @@ impl Peer {
         found.unwrap_or_else(|| panic!("no {transport} address: {}", self.status)).to_owned()
     }
 
-    /// As [`at`](Self::at), without the id.
+    /// Returns its address as [`at`](Self::at) does, without the id.
     #[track_caller]
     pub fn bare(&self, transport: &str) -> String {
         self.at(transport).split("/p2p/").next().unwrap().to_owned()
@@ -157,7 +157,7 @@ impl Peer {
         self.call_within(PLENTY, method, params)
     }
 
-    /// As [`call`](Self::call), with a deadline for the call itself.
+    /// Calls as [`call`](Self::call) does, with a deadline for the call itself.
     #[track_caller]
     pub fn call_within(&self, timeout_ms: u64, method: &str, params: Value) -> Value {
         self.begin(timeout_ms, method, params).reply()
@@ -172,31 +172,31 @@ impl Peer {
         if let Some(waiting) = &mut *self.waiting.lock().unwrap() {
             waiting.insert(id, sender);
         }
-        // Where nobody reads any more, the end of the peer's output answers.
+        // If nobody reads any more, the end of the peer's output answers.
         let _ = writeln!(self.input.lock().unwrap(), "{request}");
         let until = Instant::now() + Duration::from_millis(timeout_ms) + SLACK;
         Pending { answer, what: format!("{method} {params}"), until }
     }
 
-    /// The success of a call.
+    /// Calls, and returns the reply, which has to be a success.
     #[track_caller]
     pub fn ok(&self, method: &str, params: Value) -> Value {
         succeeded(self.call(method, params))
     }
 
-    /// Connects to an address; gives the reply of the success.
+    /// Connects to an address; returns the reply, which has to be a success.
     #[track_caller]
     pub fn connect(&self, address: &str) -> Value {
         self.ok("connect_peer", json!({ "multiaddr": address }))
     }
 
-    /// Everything it knows of a peer.
+    /// Returns everything it knows of a peer.
     #[track_caller]
     pub fn info(&self, peer_id: &str) -> Value {
         self.ok("get_peer", json!({ "peer_id": peer_id }))["peer_info"].clone()
     }
 
-    /// Waits until it tells of such an event, and takes that. Events passed over stay for later.
+    /// Waits until it publishes an event that is wanted, and takes that. Events passed over stay for later.
     #[track_caller]
     pub fn wait_event(&self, within: Duration, wanted: impl Fn(&Value) -> bool) -> Value {
         let until = Instant::now() + within;
@@ -222,7 +222,7 @@ impl Peer {
         self.wait_event(Duration::from_secs(20), wanted)
     }
 
-    /// What is queued by now, and what was passed over.
+    /// Returns the events queued by now, and those passed over.
     #[track_caller]
     pub fn events_so_far(&self) -> Vec<Value> {
         let mut events = std::mem::take(&mut *self.events.lock().unwrap());
@@ -266,7 +266,7 @@ impl Drop for Peer {
     }
 }
 
-/// Hands each line of a peer's output to whom it is for.
+/// Hands each line of a peer's output to the call it answers.
 fn deliver(output: BufReader<impl std::io::Read>, first: &Sender<Value>, answers: &Waiting) {
     for line in output.lines() {
         let Ok(line) = line else { break };
@@ -280,12 +280,12 @@ fn deliver(output: BufReader<impl std::io::Read>, first: &Sender<Value>, answers
             let _ = sender.send(line["reply"].take());
         }
     }
-    // Whoever still waits learns that no answer will come.
+    // Callers that still wait learn that no answer will come.
     *answers.lock().unwrap() = None;
 }
 
 impl Pending {
-    /// The reply; a call that doesn't end is a failure of the test.
+    /// Waits for the reply; a call that doesn't end is a failure of the test.
     #[track_caller]
     pub fn reply(self) -> Value {
         match self.answer.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
@@ -295,7 +295,7 @@ impl Pending {
         }
     }
 
-    /// The reply, or none where the peer died first.
+    /// Waits for the reply; None where the peer died first.
     #[track_caller]
     pub fn reply_if_alive(self) -> Option<Value> {
         match self.answer.recv_timeout(self.until.saturating_duration_since(Instant::now())) {
@@ -305,13 +305,13 @@ impl Pending {
         }
     }
 
-    /// Whether it is still under way after this time.
+    /// Tells whether it is still under way after this time.
     pub fn still_waits_after(&self, time: Duration) -> bool {
         matches!(self.answer.recv_timeout(time), Err(RecvTimeoutError::Timeout))
     }
 }
 
-/// The program `test-peer`, which `cargo test` builds with the tests.
+/// Returns the path of the program `test-peer`, which `cargo test` builds with the tests.
 pub fn program() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let profile = test.parent().and_then(Path::parent).unwrap();
@@ -324,7 +324,7 @@ pub fn program() -> PathBuf {
     program
 }
 
-/// A configuration for tests: loopback only, with these keys over it.
+/// Returns a configuration for tests: loopback only, with these keys over it.
 pub fn loopback(keys: Value) -> Value {
     let mut config = json!({
         "profile": "offline",
@@ -336,14 +336,14 @@ pub fn loopback(keys: Value) -> Value {
     config
 }
 
-/// The reply of a call that has to succeed.
+/// Returns the reply of a call that has to succeed.
 #[track_caller]
 pub fn succeeded(reply: Value) -> Value {
     assert_eq!(reply["success"], true, "{reply:#}");
     reply
 }
 
-/// The reply of a call that has to fail with this code.
+/// Returns the reply of a call that has to fail with this code.
 #[track_caller]
 pub fn failed(reply: Value, code: &str) -> Value {
     assert_eq!(reply["code"], code, "{reply:#}");
@@ -352,18 +352,18 @@ pub fn failed(reply: Value, code: &str) -> Value {
     reply
 }
 
-/// The attempts of a failed connect.
+/// Returns the attempts of a failed connect.
 #[track_caller]
 pub fn attempts(failure: &Value) -> &Vec<Value> {
     failure["detail"]["attempts"].as_array().unwrap_or_else(|| panic!("no attempts: {failure:#}"))
 }
 
-/// A peer id nobody has, and a keypair that nobody keeps behind it.
+/// Makes a peer id nobody has, of a keypair that nobody keeps.
 pub fn some_peer_id() -> String {
     libp2p::identity::Keypair::generate_ed25519().public().to_peer_id().to_string()
 }
 
-/// Gives up waiting for what no event tells.
+/// Waits, with a deadline, for what no event tells.
 #[track_caller]
 pub fn eventually(within: Duration, what: &str, mut holds: impl FnMut() -> bool) {
     let until = Instant::now() + within;

@@ -1,5 +1,5 @@
-//! Network namespaces, as the tests and the benches make them: how they're made, entered, joined by a cable and
-//! counted. `netns` makes hosts and switches of them for tests, benches/src/netns.rs for measurements.
+//! Network namespaces for the tests and the benches: made, entered, joined by a cable and counted.
+//! `netns` makes hosts and switches of them for tests, benches/src/netns.rs for measurements.
 //!
 //! No namespace has a name. Each lasts as long as a process that does nothing but read from this one: when this one
 //! ends, by a panic or `kill -9` too, its pipe closes and everything is gone.
@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
-/// How namespaces are made and entered: as root, or as who may be root in a user namespace.
+/// The commands that make and enter a namespace: as root, or as a user who may be root in a user namespace.
 type Way = (&'static [&'static str], &'static [&'static str]);
 const WAYS: [Way; 2] = [
     (&["--net", "--mount"], &["--net", "--mount"]),
@@ -33,12 +33,12 @@ pub const BRIDGE: &str = "
 pub struct Holder {
     child: Child,
     way: Way,
-    /// Its end is the end of the process.
+    /// Once it closes, the process ends.
     _pipe: ChildStdin,
 }
 
 impl Holder {
-    /// A namespace that the script sets up; why there is none where the machine doesn't permit it.
+    /// Makes a namespace that the script sets up; tells why not where the machine doesn't permit it.
     pub fn new(script: &str) -> Result<Holder, String> {
         let mut reasons = Vec::new();
         for way in WAYS {
@@ -52,14 +52,14 @@ impl Holder {
         Err(format!("network namespaces can't be made here: {}", reasons.join("; ")))
     }
 
-    /// A further namespace that knows this one, so that a cable can join them.
+    /// Makes a further namespace that knows this one, so that a cable can join them.
     pub fn neighbour(&self, script: &str) -> Result<Holder, String> {
         let mut unshare = self.enter();
         unshare.args(["unshare", "--net", "--mount"]);
         Holder::start(unshare, self.way, script)
     }
 
-    /// By a command that makes a namespace and runs a program there.
+    /// Starts it by a command that makes a namespace and runs a program there.
     fn start(mut make: Command, way: Way, script: &str) -> Result<Holder, String> {
         make.args(["sh", "-c", &format!("{script}\necho ready && exec cat")]);
         make.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -80,14 +80,14 @@ impl Holder {
         Err(why.trim().to_owned())
     }
 
-    /// The beginning of a command that runs in it, as the process it starts.
+    /// Returns the beginning of a command that runs in it, as the process it starts.
     pub fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.args(self.way.1).arg("--wd").arg(format!("--target={}", self.child.id()));
         command
     }
 
-    /// Gives `ip` commands in it, all in one run.
+    /// Runs `ip` commands in it, all in one run.
     pub fn ip(&self, commands: &str) -> Result<(), String> {
         let failed = |why: &dyn std::fmt::Display| format!("ip: {commands}: {why}");
         let mut ip = self.enter();
@@ -112,7 +112,7 @@ impl Holder {
         ))
     }
 
-    /// The counters of an interface in it, as they stand in `/proc/net/dev`.
+    /// Returns the counters of an interface in it, as they stand in `/proc/net/dev`.
     pub fn counters(&self, interface: &str) -> Result<Vec<u64>, String> {
         let path = format!("/proc/{}/net/dev", self.child.id());
         let text = std::fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;

@@ -1,10 +1,11 @@
-//! A network of its own for a test: hosts, which are network namespaces, on a switch, which is a bridge in
-//! another one. What the hosts send stays there: no interface of the machine is part of it.
+//! A network of its own for a test: hosts, which are network namespaces, on a switch, which is a bridge
+//! in another one. The packets of the hosts stay there: no interface of the machine is part of it.
 //!
-//! So nothing is left behind (`namespace` says why), and tests that run at once don't meet.
+//! Nothing is left behind (`namespace` says why), and tests that run at once don't meet.
 //!
-//! Hosts speak IPv4 only: without IPv6 the kernel sends nothing of its own accord, and what a host's counter
-//! counts was sent by its programs. (ARP counts, and so do the IGMP reports of who joins a multicast group.)
+//! Hosts speak IPv4 only: without IPv6 the kernel sends nothing of its own accord, and a host's counter
+//! counts packets of its programs alone. (ARP counts, and so do the IGMP reports of programs that join
+//! a multicast group.)
 
 use std::ffi::OsStr;
 use std::io::Write;
@@ -42,7 +43,7 @@ pub struct Host {
 }
 
 impl Switch {
-    /// None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
+    /// Makes a switch. None, and a printed line, where the machine doesn't permit it; in CI that is a failure.
     #[track_caller]
     pub fn new() -> Option<Switch> {
         match Holder::new(&[QUIET, NO_RESOLVER, BRIDGE, SPARE_PORT].concat()) {
@@ -54,7 +55,7 @@ impl Switch {
         }
     }
 
-    /// A host with this address, such as `10.77.0.1/24`.
+    /// Makes a host with this address, such as `10.77.0.1/24`.
     #[track_caller]
     pub fn host(&self, ip: &str) -> Host {
         let holder = self.holder.neighbour(&[QUIET, NO_RESOLVER].concat());
@@ -72,7 +73,7 @@ impl Switch {
         host
     }
 
-    /// Runs a cable to a new interface of a host; gives our end of it.
+    /// Runs a cable to a new interface of a host; returns our end of it.
     #[track_caller]
     fn plug(&self, host: &Holder, interface: &str) -> String {
         let port = format!("port{}", self.ports.fetch_add(1, Ordering::Relaxed) + 1);
@@ -82,34 +83,35 @@ impl Switch {
 }
 
 impl Host {
-    /// A manager with this configuration and no other defaults than its own.
+    /// Starts a manager with this configuration and no other defaults than its own.
     #[track_caller]
     pub fn peer(&self, config: Value) -> Peer {
         let started = self.try_peer(config);
         started.unwrap_or_else(|failure| panic!("the peer doesn't start: {failure}"))
     }
 
-    /// As [`peer`](Self::peer), giving the failure of the start.
+    /// Starts one as [`peer`](Self::peer) does; returns the failure of the start.
     #[track_caller]
     pub fn try_peer(&self, config: Value) -> Result<Peer, Value> {
         self.test_peer("peerkit", &config)
     }
 
-    /// A plain rust-libp2p peer. Where it listens has to be among its options.
+    /// Starts a plain rust-libp2p peer. The addresses to listen at have to be among its options.
     #[track_caller]
     pub fn raw(&self, options: Value) -> Peer {
         let started = self.test_peer("raw", &options);
         started.unwrap_or_else(|failure| panic!("the raw peer doesn't start: {failure}"))
     }
 
-    /// A name server, or who asks one: `tests/support/dns_server.rs` says what it can be told.
+    /// Starts a name server, which also asks others: `tests/support/dns_server.rs` has its options and calls.
     #[track_caller]
     pub fn dns(&self, options: Value) -> Peer {
         let started = self.test_peer("dns", &options);
         started.unwrap_or_else(|failure| panic!("the name server doesn't start: {failure}"))
     }
 
-    /// A web server at every address of the host, and its port: `tests/support/http_server.rs` says what pages are.
+    /// Starts a web server at every address of the host; returns its port too.
+    /// `tests/support/http_server.rs` says what pages are.
     #[track_caller]
     pub fn http(&self, pages: Value) -> (Peer, u16) {
         let options = json!({ "listen": "0.0.0.0:0", "pages": pages });
@@ -120,14 +122,14 @@ impl Host {
         (server, port)
     }
 
-    /// One who floods multicast DNS: `tests/support/flood.rs` says how.
+    /// Starts a flooder of multicast DNS: `tests/support/flood.rs` has its call.
     #[track_caller]
     pub fn flood(&self) -> Peer {
         let started = self.test_peer("flood", &json!({ "ip": self.ip() }));
         started.unwrap_or_else(|failure| panic!("the flood doesn't start: {failure}"))
     }
 
-    /// The host with a name server of its own, which its programs ask from then on. The records are as
+    /// Gives the host a name server of its own, which its programs ask from then on. The records are as
     /// `{"_dnsaddr.peer.test": {"TXT": ["dnsaddr=/ip4/.."]}, "peer.test": {"A": ["10.77.0.2"]}}`.
     #[track_caller]
     pub fn with_dns(mut self, records: Value) -> Host {
@@ -140,25 +142,25 @@ impl Host {
         self
     }
 
-    /// The host's own name server, to change what it knows or to see what it was asked.
+    /// Returns the host's own name server, to change its records or to see the questions it got.
     #[track_caller]
     pub fn name_server(&self) -> &Peer {
         self.dns.as_ref().expect("`with_dns` gave it a name server")
     }
 
-    /// Any program, inside; it's to be ended by whoever runs it.
+    /// Returns a command that runs any program, inside; the caller has to end it.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.holder.enter();
         command.arg("--").arg(program);
         command
     }
 
-    /// Its address, without the length of the prefix.
+    /// Returns its address, without the length of the prefix.
     pub fn ip(&self) -> String {
         self.ip.lock().unwrap().split('/').next().unwrap_or_default().to_owned()
     }
 
-    /// It's at another address from now on, such as `10.77.0.9/24`, and no more at the one before.
+    /// Moves it to another address, such as `10.77.0.9/24`, and takes the one before away.
     #[track_caller]
     pub fn set_ip(&self, new: &str) {
         let commands = format!(
@@ -170,11 +172,17 @@ impl Host {
         *self.ip.lock().unwrap() = new.to_owned();
     }
 
-    /// A further address beside the one it has.
+    /// Adds an address beside the one it has.
     #[track_caller]
     pub fn add_ip(&self, further: &str) {
         let commands = format!("address add {further} dev eth0\n");
         self.holder.ip(&commands).unwrap();
+    }
+
+    /// Runs `ip` commands on the host, a line each.
+    #[track_caller]
+    pub fn ip_commands(&self, commands: &str) {
+        self.holder.ip(commands).unwrap();
     }
 
     /// Puts the host on a further switch, with an address there.
@@ -195,7 +203,7 @@ impl Host {
         self.holder.ip(commands).unwrap();
     }
 
-    /// Pulls the cable: the host keeps its address and hears nothing.
+    /// Pulls the cable: the host keeps its address and receives nothing.
     #[track_caller]
     pub fn cut(&self) {
         self.switch.ip(&format!("link set {} down\n", self.port)).unwrap();
@@ -207,7 +215,7 @@ impl Host {
         self.switch.ip(&format!("link set {} up\n", self.port)).unwrap();
     }
 
-    /// How many packets have left by `eth0`; several segments that TCP hands down at once are one.
+    /// Counts the packets that have left by `eth0`; several segments that TCP hands down at once are one.
     pub fn packets_out(&self) -> u64 {
         const SENT_PACKETS: usize = 9;
         self.holder.counters("eth0").unwrap()[SENT_PACKETS]

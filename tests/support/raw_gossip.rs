@@ -1,10 +1,10 @@
-//! Gossipsub of the raw peer, and what it can be told to do with it: publish anything, as fast as it goes.
-//! A job ends, and its call is answered, when everything was handed to gossipsub; until somebody takes
-//! the topic, and while queues are full, it waits.
+//! Gossipsub of the raw peer, and its calls: publish anything, as fast as it goes. A job ends, and its
+//! call is answered, when everything was handed to gossipsub; until somebody takes the topic, and while
+//! queues are full, it waits.
 //!
 //! - `publish {topic, data_base64}`: one message; the reply has its `message_id`;
-//! - `flood {topic, count, bytes}`: so many messages of so many bytes;
-//! - `flood {topic, count, records: true}`: so many announcements, each of a new peer and truly signed;
+//! - `flood {topic, count, bytes}`: `count` messages of `bytes` bytes;
+//! - `flood {topic, count, records: true}`: `count` announcements, each of a new peer and truly signed;
 //! - `heard {}`: `messages`, all so far: [{topic, data_base64}].
 
 use std::collections::VecDeque;
@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 
 use super::record::record;
 
-/// Messages handed over at one go, so that other things get their turn.
+/// Messages handed over in one turn, so that other work gets its turn.
 const AT_ONCE: u64 = 50;
 
 pub fn behaviour(keypair: &Keypair, topics: &Value) -> Option<Behaviour> {
@@ -36,7 +36,7 @@ pub fn behaviour(keypair: &Keypair, topics: &Value) -> Option<Behaviour> {
     Some(behaviour)
 }
 
-/// The jobs under way and the messages heard.
+/// The jobs under way and the messages received.
 #[derive(Default)]
 pub struct Gossip {
     jobs: VecDeque<Job>,
@@ -76,7 +76,7 @@ impl Gossip {
         }
     }
 
-    /// Takes a request; gives the answer if there is one at once.
+    /// Takes a request; returns the answer if there is one at once.
     pub fn on_request(&mut self, request: &Value) -> Option<Value> {
         let params = &request["params"];
         let topic = || IdentTopic::new(params["topic"].as_str().unwrap());
@@ -99,7 +99,7 @@ impl Gossip {
         None
     }
 
-    /// Goes on with the jobs; gives the answers to those that are done.
+    /// Goes on with the jobs; returns the answers to those that are done.
     pub fn work(&mut self, behaviour: &mut Behaviour) -> Vec<Value> {
         let mut answers = Vec::new();
         self.jobs.retain_mut(|job| {

@@ -1,11 +1,11 @@
 //! A peer of the DHT that answers by hand and asks nothing, for `raw_peer`. Its options, all optional:
 //!
 //! - `protocol`: the name of the DHT (peerkit's own);
-//! - `peers`: whom it tells everybody of, `[{"id": .., "addrs": [..]}]`;
-//! - `made_up`: `{"count": N, "addrs": [..]}`, so many made-up peers at these addresses in each answer,
-//!   closer to what is asked for than anybody real;
+//! - `peers`: the peers it tells everybody of, `[{"id": .., "addrs": [..]}]`;
+//! - `made_up`: `{"count": N, "addrs": [..]}`: N made-up peers at these addresses in each answer,
+//!   closer to the key asked for than anybody real;
 //! - `silent`: takes questions and never answers;
-//! - `provide`, `put`: so many provider records, and values, sent over each connection;
+//! - `provide`, `put`: the numbers of provider records, and of values, sent over each connection;
 //! - `key_bytes`: the length of their keys (34).
 
 use std::collections::HashMap;
@@ -39,12 +39,12 @@ const FIND_NODE: usize = 4;
 const MAX_QUESTION: usize = 16 * 1024;
 /// Made-up ids to choose the closest from.
 const STOCK: usize = 2000;
-/// As long as a test may take.
+/// A time as long as a test may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
 pub struct RawKad(Arc<Ways>);
 
-/// What it does.
+/// Its options.
 struct Ways {
     protocol: StreamProtocol,
     local: PeerId,
@@ -111,7 +111,7 @@ impl Ways {
         answer
     }
 
-    /// A message nobody asked for, the so-manieth.
+    /// Makes the unrequested message of this number.
     fn flood(&self, nth: u64) -> Vec<u8> {
         let mut key = vec![0x12, 0x20];
         key.extend(nth.to_be_bytes());
@@ -135,7 +135,7 @@ fn number(key: u8, value: usize) -> Vec<u8> {
     [vec![key << 3], varint(value as u64)].concat()
 }
 
-/// One message; none at the end of the stream.
+/// Reads one message; None at the end of the stream.
 async fn read(stream: &mut Stream) -> io::Result<Option<HashMap<u8, Vec<u8>>>> {
     let (mut length, mut shift, mut byte) = (0, 0, [0]);
     loop {
@@ -153,7 +153,7 @@ async fn read(stream: &mut Stream) -> io::Result<Option<HashMap<u8, Vec<u8>>>> {
     Ok(Some(fields(&message)))
 }
 
-/// The fields that are bytes, and those that are numbers below 128.
+/// Returns the fields that are bytes, and those that are numbers below 128.
 fn fields(mut message: &[u8]) -> HashMap<u8, Vec<u8>> {
     let mut found = HashMap::new();
     while let [tag, rest @ ..] = message {
@@ -294,12 +294,12 @@ impl OutboundUpgrade<Stream> for Talk {
             let Ways { provide, put, .. } = *self.0;
             for nth in 0..provide + put {
                 write(&mut stream, &self.0.flood(nth)).await?;
-                // A value is answered by the same; a record of a provider isn't.
+                // A value is answered by the same value; a provider record isn't answered.
                 if nth >= provide {
                     read(&mut stream).await?;
                 }
             }
-            // The last has been read when this is answered.
+            // The answer to this comes after the last message was read.
             write(&mut stream, &[number(1, FIND_NODE), field(2, b"over")].concat()).await?;
             read(&mut stream).await.map(drop)
         }

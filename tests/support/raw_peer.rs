@@ -1,14 +1,14 @@
-//! A plain rust-libp2p peer, as odd as it is told to be. Its options, all optional:
+//! A plain rust-libp2p peer, as odd as its options say, all optional:
 //!
 //! - `listen`: a multiaddr (TCP on loopback);
-//! - `blocks`: ids of peers whose connections it refuses once it knows who they are;
+//! - `blocks`: ids of peers whose connections it refuses once it knows their identity;
 //! - `security`: "noise" or "tls" alone (Noise); false for one that nobody speaks;
 //! - `muxer`: false for none that anybody speaks;
-//! - `close_after_ms`: closes each connection that long after it was established;
+//! - `close_after_ms`: closes each connection this time after it was established;
 //! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
-//! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` says what it can be asked then.
+//! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` has its calls then.
 //! - `seed`: the same number makes the same identity;
 //! - `kad`: an object, for one of the DHT: `raw_kad` has its options.
 //!
@@ -22,6 +22,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::allow_block_list::{self, BlockedPeers};
+use libp2p::autonat;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
 use libp2p::core::transport::{Boxed, PortUse};
 use libp2p::core::upgrade::{
@@ -51,6 +52,7 @@ struct Behaviour {
     own_words: Toggle<OwnWords>,
     gossipsub: Toggle<gossipsub::Behaviour>,
     kad: Toggle<RawKad>,
+    autonat: Toggle<autonat::v2::server::Behaviour>,
 }
 
 /// Runs until the input ends.
@@ -143,6 +145,9 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
         }),
         gossipsub: raw_gossip::behaviour(&keypair, &options["topics"]).into(),
         kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
+        autonat: Toggle::from(
+            (options["autonat"] == true).then(autonat::v2::server::Behaviour::default),
+        ),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
@@ -247,7 +252,7 @@ impl<S: Send + 'static> OutboundConnectionUpgrade<S> for NoMuxer {
     }
 }
 
-/// An identify message, length in front.
+/// Makes an identify message, length in front.
 fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
     const PUBLIC_KEY: u8 = 1;
     const PROTOCOL: u8 = 3;

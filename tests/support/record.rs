@@ -4,7 +4,7 @@ use libp2p::core::SignedEnvelope;
 use libp2p::identity::Keypair;
 use libp2p::{Multiaddr, PeerId};
 
-/// A record of `named`, signed by `signer`.
+/// Makes a record of `named`, signed by `signer`.
 pub fn record(signer: &Keypair, named: PeerId, seq: u64, address: &Multiaddr) -> Vec<u8> {
     let address = field(1, &address.to_vec());
     let seq = [vec![2 << 3], varint(seq)].concat();
@@ -14,7 +14,7 @@ pub fn record(signer: &Keypair, named: PeerId, seq: u64, address: &Multiaddr) ->
     envelope.into_protobuf_encoding()
 }
 
-/// A field of bytes, as protobuf has it.
+/// Makes a field of bytes, as protobuf has it.
 pub fn field(number: u8, bytes: &[u8]) -> Vec<u8> {
     [vec![number << 3 | 2], varint(bytes.len() as u64), bytes.to_vec()].concat()
 }

@@ -1,8 +1,9 @@
-//! What listens at a port without being a peer.
+//! Servers at a port that aren't peers.
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ impl ClosedPort {
     }
 }
 
-/// A TCP server that lets connect and stays silent.
+/// A TCP server that lets clients connect and stays silent.
 pub struct SilentServer(TcpListener);
 
 impl SilentServer {
@@ -36,14 +37,51 @@ impl SilentServer {
         tcp(self.0.local_addr().unwrap())
     }
 
-    /// Waits for a connection, of which it only takes notice.
+    /// Waits for a connection, and returns it without reading from it.
     pub fn accept(&self) -> TcpStream {
         self.0.accept().unwrap().0
     }
 }
 
-/// An HTTP server, which answers everything with 400. Gives its address; it lasts as long as the
-/// tests.
+/// Hands on what a peer and its dialler send each other over TCP, until it meddles. Serves one connection.
+pub struct Meddler {
+    address: String,
+    dialler: Receiver<TcpStream>,
+}
+
+impl Meddler {
+    pub fn before(peer: &Peer) -> Meddler {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = tcp(listener.local_addr().unwrap());
+        let port = peer.bare("tcp").rsplit('/').next().unwrap().parse().unwrap();
+        let (accepted, dialler) = channel();
+        std::thread::spawn(move || {
+            let near = listener.accept().unwrap().0;
+            let far = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
+            accepted.send(near.try_clone().unwrap()).unwrap();
+            let (mut near_in, mut far_out) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+            std::thread::spawn(move || std::io::copy(&mut near_in, &mut far_out));
+            let (mut far_in, mut near_out) = (far, near);
+            // Ends with the connection, whatever ends that.
+            let _ = std::io::copy(&mut far_in, &mut near_out);
+        });
+        Meddler { address, dialler }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends the dialler a frame that the other side never sent and that doesn't decrypt.
+    pub fn garble(&self) {
+        let mut frame = vec![0, 32];
+        frame.extend([0xff; 32]);
+        self.dialler.recv().unwrap().write_all(&frame).unwrap();
+    }
+}
+
+/// Starts an HTTP server, which answers everything with 400. Returns its address; it lasts as long as
+/// the tests.
 pub fn http_server() -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = tcp(listener.local_addr().unwrap());
@@ -66,24 +104,24 @@ pub struct ApiServer {
 
 type Pages = Arc<Mutex<HashMap<String, Page>>>;
 
-/// What a path answers with.
+/// The answer to a path.
 #[derive(Clone)]
 pub enum Page {
-    /// 200 and this.
+    /// 200 and this text.
     Json(String),
     /// This status, with headers, and a body that mustn't be quoted.
     Status(&'static str),
     /// Nothing, until the client goes.
     Silence,
-    /// 200 and so many bytes, their number told before or not.
+    /// 200 and this number of bytes, declared beforehand or not.
     Flood { bytes: usize, told: bool },
 }
 
-/// Stands in every body of a fault.
+/// A text in the body of every fault.
 pub const BODY_OF_A_FAULT: &str = "the-body-of-a-fault";
 
 impl ApiServer {
-    /// On loopback.
+    /// Starts on loopback.
     pub fn start() -> ApiServer {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -102,12 +140,12 @@ impl ApiServer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// The URL with credentials in it.
+    /// Returns the URL with credentials in it.
     pub fn url_as(&self, user_and_password: &str) -> String {
         format!("http://{user_and_password}@127.0.0.1:{}", self.port)
     }
 
-    /// From now on this path answers so; every other is 404.
+    /// Sets the answer to this path from now on; every other is 404.
     pub fn page(&self, path: &str, page: Page) {
         self.pages.lock().unwrap().insert(path.to_owned(), page);
     }
@@ -135,7 +173,7 @@ impl ApiServer {
         self.json("/peers", &json!(members));
     }
 
-    /// The heads of the requests so far.
+    /// Returns the heads of the requests so far.
     pub fn requests(&self) -> Vec<String> {
         self.requests.lock().unwrap().clone()
     }
@@ -170,7 +208,7 @@ fn serve(mut stream: TcpStream, pages: &Pages, requests: &Mutex<Vec<String>>) {
     }
 }
 
-/// The address of a UDP port that was free a moment ago.
+/// Returns the address of a UDP port that was free a moment ago.
 pub fn closed_udp_port() -> String {
     let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
     format!("/ip4/127.0.0.1/udp/{port}/quic-v1")

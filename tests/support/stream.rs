@@ -1,4 +1,4 @@
-//! A subscription of a peer's, read batch by batch, that checks on the way what holds for all.
+//! A subscription of a peer's, read batch by batch, with checks of what holds for all.
 
 use serde_json::{Value, json};
 
@@ -10,11 +10,11 @@ pub struct Stream<'a> {
     id: u64,
     /// The last event's number when it was opened.
     pub last_seq: u64,
-    /// What came so far.
+    /// The events that came so far.
     pub events: Vec<Value>,
-    /// How many were lost so far.
+    /// The number of events lost so far.
     pub lagged: u64,
-    /// Whether the run has ended and everything was read.
+    /// True once the run has ended and everything was read.
     pub ended: bool,
 }
 
@@ -27,7 +27,7 @@ impl<'a> Stream<'a> {
         Stream { peer, id, last_seq, events: Vec::new(), lagged: 0, ended: false }
     }
 
-    /// Takes one batch, waiting up to this time for it. Gives how many events it had.
+    /// Takes one batch, waiting up to this time for it. Returns the number of its events.
     #[track_caller]
     pub fn read(&mut self, within_ms: u64) -> usize {
         let batch = self.peer.call_within(within_ms, "events_of", json!({ "id": self.id }));
@@ -68,7 +68,7 @@ impl<'a> Stream<'a> {
         self
     }
 
-    /// The number of the last event read.
+    /// Returns the number of the last event read.
     pub fn last(&self) -> u64 {
         self.events.last().map_or(0, seq)
     }

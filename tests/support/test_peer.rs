@@ -1,13 +1,12 @@
 //! One peer as a process of its own, which the tests start, talk to, freeze and kill.
 //!
-//! `test-peer peerkit CONFIG_JSON` runs a manager: it prints its status, or the failure of the
-//! start, as one JSON line, and then answers each request `{"id": N, "call": NAME, "params": {..},
-//! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time.
-//! NAME is an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw
-//! OPTIONS_JSON` runs a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a
-//! name server: see `dns_server`. `test-peer http OPTIONS_JSON` runs a web server: see `http_server`. `test-peer flood
-//! OPTIONS_JSON` is one who floods multicast DNS: see `flood`.
-//! The end of the input ends each.
+//! `test-peer peerkit CONFIG_JSON` runs a manager: it prints its status, or the failure of the start,
+//! as one JSON line, and then answers each request `{"id": N, "call": NAME, "params": {..},
+//! "timeout_ms": N}` on standard input with a line `{"id": N, "reply": {..}}`, many at a time. NAME is
+//! an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw OPTIONS_JSON` runs
+//! a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a name server: see
+//! `dns_server`. `test-peer http OPTIONS_JSON` runs a web server: see `http_server`. `test-peer flood
+//! OPTIONS_JSON` floods multicast DNS: see `flood`. The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod dns_server;
@@ -66,9 +65,9 @@ fn print_line(line: &Value) {
 #[derive(Default)]
 struct Host {
     manager: Mutex<Option<PeerManager>>,
-    /// What `start` subscribes to, for everyone who asks for "events".
+    /// The subscription that `start` makes, shared by all who ask for "events".
     events: Mutex<Option<Arc<Events>>>,
-    /// What "open_events" opened.
+    /// The subscriptions made by "open_events".
     opened: Mutex<Vec<Arc<Events>>>,
 }
 
@@ -109,7 +108,7 @@ impl Host {
         }
     }
 
-    /// An operation that may not wait: a timeout of zero, which no `timeout_ms` is.
+    /// Runs an operation that may not wait: its timeout is zero, which no `timeout_ms` is.
     fn at_once(&self, params: &Map<String, Value>) -> Value {
         let name = params["method"].as_str().expect("the name of an operation");
         let params = params["params"].as_object().cloned().unwrap_or_default();
@@ -131,7 +130,7 @@ impl Host {
         }
     }
 
-    /// A further subscription, by a number for "events_of".
+    /// Opens a further subscription; returns its number for "events_of".
     fn open_events(&self, options: Map<String, Value>) -> Value {
         let options = serde_json::from_value(options.into()).expect("options of a subscription");
         outcome(self.manager().events_with(options).map(|events| {
@@ -156,14 +155,14 @@ impl Host {
     }
 }
 
-/// Everything that has happened since the manager began to listen.
+/// Subscribes to everything that has happened since the manager began to listen.
 fn since_its_start(manager: &PeerManager) -> peerkit::Result<Events> {
     let all = manager.events_with(EventsOptions::new().since(0))?.next(Duration::ZERO)?.events;
     let listening = all.iter().take_while(|event| event.kind.name() == "listen_addr").count();
     manager.events_with(EventsOptions::new().since(listening as u64))
 }
 
-/// Starts from many threads at once; gives what each got: a handle, or a code.
+/// Starts from many threads at once; returns what each got: a handle, or a code.
 fn start_in_threads(params: &Map<String, Value>) -> Value {
     let threads = params["threads"].as_u64().unwrap_or(0) as usize;
     let config = Config::from_json(&params["config"].to_string()).expect("a good configuration");
@@ -180,7 +179,8 @@ fn start_in_threads(params: &Map<String, Value>) -> Value {
     json!(outcomes)
 }
 
-/// What isn't in the catalogue, in the same shape: the reply, or `success: false` and the code.
+/// Shapes the outcome of a call outside the catalogue as the others: the reply, or `success: false` and
+/// the code.
 fn outcome(result: peerkit::Result<impl serde::Serialize>) -> Value {
     match result {
         Ok(reply) => json!({ "success": true, "reply": reply }),

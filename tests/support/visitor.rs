@@ -1,5 +1,5 @@
-//! Plays those who come to a node uninvited: a libp2p peer in this process that opens as many connections as it's told
-//! to, and sockets behind which nobody speaks.
+//! Plays peers that come to a node uninvited: a libp2p peer in this process that opens any number of
+//! connections, and sockets behind which nobody speaks.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read};
@@ -53,8 +53,8 @@ impl Visitor {
         &self.id
     }
 
-    /// Opens a connection, whatever others there are. It's open once the node has told its identity over it; a node that
-    /// refuses it closes it before.
+    /// Opens a connection, whatever others there are. It's open once the node has identified itself
+    /// over it; a node that refuses it closes it before.
     #[track_caller]
     pub fn open(&self, node: &Peer) -> Result<ConnectionId, String> {
         let (told, outcome) = channel();
@@ -63,7 +63,7 @@ impl Visitor {
         outcome.recv_timeout(Duration::from_secs(20)).expect("a dial ends")
     }
 
-    /// Comes in as soon as there is room.
+    /// Opens a connection as soon as there is room.
     #[track_caller]
     pub fn open_soon(&self, node: &Peer) {
         eventually(Duration::from_secs(10), "there is room", || self.open(node).is_ok());
@@ -91,7 +91,7 @@ fn swarm() -> Swarm<identify::Behaviour> {
         .build()
 }
 
-/// Does what it's told until nobody is left to tell it.
+/// Obeys orders until nobody is left to give any.
 async fn obey(
     mut swarm: Swarm<identify::Behaviour>,
     mut orders: UnboundedReceiver<Order>,

@@ -1,5 +1,5 @@
-//! An embedding program: it starts libpeerkit through its C ABI and does what the driver asks. It
-//! holds no other libp2p, so its memory is what peerkit costs a program.
+//! An embedding program: it starts libpeerkit through its C ABI and does as the driver asks. It holds
+//! no other libp2p, so its memory is peerkit's cost to a program.
 
 use std::ffi::CString;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 fn main() -> Result<()> {
     let config = std::env::args().nth(1).unwrap_or_else(|| "{}".to_owned());
-    // Loading the library is part of what a program pays, and counted.
+    // Loading the library is part of the cost to a program, and counted.
     let started = Instant::now();
     let node = Node::start(&config)?;
     let ready = json!({
@@ -121,7 +121,7 @@ fn bench_dial(node: &Node, command: &Value) -> Result<Value> {
     Ok(summary)
 }
 
-/// Looks for peers, one after the other; who isn't found is counted, and its time too.
+/// Looks for peers, one after the other; one that isn't found is counted, and its time too.
 fn find(node: &Node, command: &Value) -> Result<Value> {
     let mut samples = Samples::default();
     let (mut found, mut by) = (0, serde_json::Map::new());
@@ -145,7 +145,7 @@ fn find(node: &Node, command: &Value) -> Result<Value> {
     Ok(summary)
 }
 
-/// Connections made so far, and who isn't connected now.
+/// Returns the number of connections made so far, and the peers that aren't connected now.
 fn state(node: &Node) -> Result<Value> {
     let page = node.list_peers(c"{\"limit\":500}").json()?;
     let peers: Vec<&Value> = page["peers"].as_array().into_iter().flatten().collect();

@@ -152,11 +152,21 @@ async function read(response: Response): Promise<unknown> {
   throw failure(reply, response.status);
 }
 
+/** What helps on this page, by code, where the server's hint names a route for who calls it by hand. */
+const HINTS: Readonly<Record<string, string>> = {
+  not_connected: "connect to it first",
+  peer_not_found: "connecting to an address of it makes it known",
+};
+
+function hint(code: string | null, given: string | null): string | null {
+  return given?.includes("`POST ") ? (HINTS[code ?? ""] ?? null) : given;
+}
+
 /** The failure that a failure reply tells of. */
 export function failure(reply: Record<string, unknown>, status: number): Failure {
   const text = (key: string) => (typeof reply[key] === "string" ? (reply[key] as string) : null);
   const detail = typeof reply["detail"] === "object" && reply["detail"] !== null ? (reply["detail"] as Record<string, unknown>) : {};
-  return new Failure(text("code") ?? "protocol", text("error") ?? `The server answered ${status}`, text("hint"), detail, status);
+  return new Failure(text("code") ?? "protocol", text("error") ?? `The server answered ${status}`, hint(text("code"), text("hint")), detail, status);
 }
 
 export function asFailure(error: unknown): Failure {

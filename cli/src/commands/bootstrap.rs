@@ -12,7 +12,7 @@ use crate::show::escape::escape;
 use crate::show::table::{Cell, Table, cut, left};
 use crate::show::{self, style};
 
-/// `peerkit bootstrap`.
+/// Runs `peerkit bootstrap`.
 pub fn run(context: &Context<'_>, args: &Bootstrap) -> Outcome {
     match args {
         Bootstrap::List => context.ask(Needs::Book, "list_bootstrap_peers", [], list),
@@ -55,14 +55,14 @@ fn from_daemon(context: &Context<'_>, method: &str, args: &args::FromDaemon) -> 
     let params = [("api", args.api.clone().into()), ("connect", connect.into())];
     let reply = context.call(&*node, method, params);
     drop(progress);
-    let code = context.answer(&reply, told)?;
+    let code = context.answer(&reply, lines)?;
     if code == ExitCode::SUCCESS && !args.no_connect {
         context.note_own(&node);
     }
     Ok(code)
 }
 
-fn told(reply: &FromDaemon) -> Vec<String> {
+fn lines(reply: &FromDaemon) -> Vec<String> {
     let mut lines = show::peers::table(&reply.peers, show::width());
     if !reply.failed.is_empty() {
         let mut table = Table::new(&[

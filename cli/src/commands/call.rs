@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::context::Context;
 use super::outcome::{Failure, Outcome};
 use crate::args::Call;
+use crate::hints::{Door, reworded};
 use crate::node::{Needs, Reply};
 use crate::show::table::{Cell, Table, cut, left};
 use crate::{exit, show};
@@ -51,9 +52,9 @@ fn call(context: &Context<'_>, method: &str, params_text: &str) -> Result<Reply,
 
 fn print(context: &Context<'_>, reply: &Reply) -> std::io::Result<()> {
     if context.global.json || !show::is_terminal() {
-        return show::json(reply.json());
+        return show::reply(reply);
     }
-    show::json(&format!("{:#}", Value::Object(reply.object())))
+    show::json(&format!("{:#}", Value::Object(reworded(reply.clone(), Door::Command).object())))
 }
 
 fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
@@ -76,7 +77,7 @@ fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
         .map_err(|error| wrong(format!("the parameters are no JSON object: {error}")))
 }
 
-/// All operations, with what they do and which command does it.
+/// Lists all operations, with what they do and which command does it.
 fn list(context: &Context<'_>) -> Outcome {
     if context.global.json {
         for op in ops::catalogue() {
@@ -96,7 +97,7 @@ fn list(context: &Context<'_>) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The schemas of an operation's parameters and reply.
+/// Prints the schemas of an operation's parameters and reply.
 fn schema(context: &Context<'_>, method: &str) -> Outcome {
     let op = ops::find(method)?;
     let schemas =

@@ -15,10 +15,10 @@ use crate::node::{Needs, Node, Reply};
 use crate::show::escape::escape;
 use crate::show::{self, failure, style, time};
 
-/// Connects at once.
+/// The most connects at once.
 const AT_ONCE: usize = 8;
 
-/// Whom to connect to.
+/// A peer to connect to.
 #[derive(Debug, Clone, PartialEq)]
 struct Target {
     peer: Option<String>,
@@ -43,7 +43,7 @@ fn targets(words: &[String]) -> Vec<Target> {
     targets
 }
 
-/// Whether an address can be one of this peer: it names that one, or none.
+/// Tells whether an address can be one of this peer: it names that one, or none.
 fn fits(peer: &str, address: &str) -> bool {
     let named = ["/p2p/", "/ipfs/"].iter().find_map(|part| address.rsplit_once(part));
     match (named, peerkit::parse_peer_id(peer)) {
@@ -53,7 +53,7 @@ fn fits(peer: &str, address: &str) -> bool {
     }
 }
 
-/// `peerkit connect`.
+/// Runs `peerkit connect`.
 pub fn connect(context: &Context<'_>, args: &args::Connect) -> Outcome {
     let targets = targets(&args.targets);
     let node = context.open("connect_peer", Needs::Network)?;
@@ -106,14 +106,14 @@ fn connected(reply: &Connected) -> Vec<String> {
         escape(&reply.peer_id),
         escape(&reply.address)
     )];
-    // Where one address did it at once there is nothing more to tell.
+    // There is nothing more to tell where one address did it at once.
     if reply.attempts.len() > 1 {
         lines.extend(failure::attempt_lines(&reply.attempts));
     }
     lines
 }
 
-/// `peerkit disconnect`.
+/// Runs `peerkit disconnect`.
 pub fn disconnect(context: &Context<'_>, args: &OnePeer) -> Outcome {
     let node = context.open("disconnect_peer", Needs::Book)?;
     let id = target::peer_id(context, &*node, "disconnect_peer", &args.peer)?;
@@ -124,7 +124,7 @@ pub fn disconnect(context: &Context<'_>, args: &OnePeer) -> Outcome {
     })
 }
 
-/// `peerkit ping`. A node that runs for this alone is connected to nobody, so it connects first.
+/// Runs `peerkit ping`. A node that runs for this alone is connected to nobody, so it connects first.
 pub fn ping(context: &Context<'_>, args: &args::Ping) -> Outcome {
     let node = context.open("ping_peer", Needs::Network)?;
     let id = target::peer_id(context, &*node, "ping_peer", &args.peer)?;

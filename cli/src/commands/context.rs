@@ -1,4 +1,4 @@
-//! What a command has at hand: the options of all commands, the node that is meant, and how to give its answer.
+//! The context of a command: the options of all commands, the node that is meant, and how to give its answer.
 
 use std::io;
 use std::process::ExitCode;
@@ -12,14 +12,14 @@ use crate::node::{Needs, Node, Opened, Reply, Setup, open};
 use crate::show::progress::Progress;
 use crate::{exit, show};
 
-/// What a command has at hand.
+/// The context of a command.
 pub struct Context<'a> {
     pub global: &'a Global,
     pub setup: &'a Setup,
 }
 
 impl Context<'_> {
-    /// The node that serves the operation; the failure is told as that operation's.
+    /// Opens the node that serves the operation; the failure is told as that operation's.
     pub fn open(&self, method: &str, needs: Needs) -> Result<Opened, Failure> {
         open(self.setup, needs).map_err(|error| Reply::refused(method, &error).into())
     }
@@ -60,12 +60,12 @@ impl Context<'_> {
         if !reply.is_success() {
             failed(reply, self.global.json)?;
         } else if self.global.json {
-            show::json(reply.json())?;
+            show::reply(reply)?;
         } else {
             match serde_json::from_str(reply.json()) {
                 Ok(typed) => show::print(&shown(&typed))?,
                 // An owner of another version: what it says may still help.
-                Err(_) => show::json(reply.json())?,
+                Err(_) => show::reply(reply)?,
             }
         }
         Ok(exit::of_reply(reply))
@@ -93,19 +93,19 @@ impl Context<'_> {
 /// Tells of a failure: a script that reads JSON gets the reply where it would get that of a success.
 pub fn failed(reply: &Reply, json: bool) -> io::Result<()> {
     if json {
-        return show::json(reply.json());
+        return show::reply(reply);
     }
     show::failure::print(&show::failure::lines(reply));
     Ok(())
 }
 
-/// The parameters that are there.
+/// Collects the parameters that are there.
 pub fn present<const N: usize>(params: [(&str, Value); N]) -> Map<String, Value> {
     let present = params.into_iter().filter(|(_, value)| !value.is_null());
     present.map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
-/// The exit code of several answers: that of the first which failed.
+/// Gives the exit code of several answers: that of the first which failed.
 pub fn first_failure(codes: impl IntoIterator<Item = ExitCode>) -> ExitCode {
     codes.into_iter().find(|code| *code != ExitCode::SUCCESS).unwrap_or(ExitCode::SUCCESS)
 }

@@ -13,7 +13,7 @@ use crate::node::Needs;
 use crate::show::escape::escape;
 use crate::show::{self, time};
 
-/// `peerkit discover`.
+/// Runs `peerkit discover`.
 pub fn run(context: &Context<'_>, args: &Discover) -> Outcome {
     let shown = |reply: &Discovery| show::node::discovery(reply, show::width());
     match args.what {
@@ -31,7 +31,7 @@ pub fn run(context: &Context<'_>, args: &Discover) -> Outcome {
     }
 }
 
-/// `peerkit find`.
+/// Runs `peerkit find`.
 pub fn find(context: &Context<'_>, args: &OnePeer) -> Outcome {
     let node = context.open("find_peer", Needs::Network)?;
     let id = target::peer_id(context, &*node, "find_peer", &args.peer)?;
@@ -47,7 +47,7 @@ pub fn find(context: &Context<'_>, args: &OnePeer) -> Outcome {
     Ok(code)
 }
 
-/// `peerkit provide`.
+/// Runs `peerkit provide`.
 pub fn provide(context: &Context<'_>, args: &Content) -> Outcome {
     let node = context.open("provide", Needs::Network)?;
     let progress = context.progress("telling the DHT");
@@ -62,7 +62,7 @@ pub fn provide(context: &Context<'_>, args: &Content) -> Outcome {
     Ok(code)
 }
 
-/// `peerkit providers`.
+/// Runs `peerkit providers`.
 pub fn providers(context: &Context<'_>, args: &args::Providers) -> Outcome {
     let node = context.open("find_providers", Needs::Network)?;
     let progress = context.progress("asking the DHT");

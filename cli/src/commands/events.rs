@@ -14,12 +14,12 @@ use crate::node::{EventSource, Needs, Reply};
 use crate::show::ids::Ids;
 use crate::{show, signals};
 
-/// How often a wait for events looks whether it is still wanted.
+/// The interval at which a wait for events looks whether it is still wanted.
 pub const LOOK: Duration = Duration::from_millis(200);
 /// The operation whose failures these are.
 const EVENTS: &str = "events_open";
 
-/// `peerkit events`.
+/// Runs `peerkit events`.
 pub fn run(context: &Context<'_>, args: &args::Events) -> Outcome {
     let needs = if args.follow { Needs::Network } else { Needs::Running };
     let mut end = signals::wait_for_end()?;
@@ -49,7 +49,7 @@ fn replay(
 ) -> Outcome {
     let last = events.last_seq();
     loop {
-        // What is kept is there at once; where events of other kinds are the last, an empty batch ends it.
+        // Kept events are there at once; where events of other kinds are the last, an empty batch ends it.
         let batch = events.next(LOOK).map_err(closed)?;
         lost(context, batch.lagged);
         for event in batch.events.iter().filter(|event| event.seq <= last) {

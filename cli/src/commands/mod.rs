@@ -54,7 +54,7 @@ pub fn mistyped(why: &str) -> ExitCode {
     told.map_or_else(unwritten, |()| exit::of_reply(&reply))
 }
 
-/// Standard output can't be written to: that its reader has gone is no failure of ours.
+/// Ends where standard output can't be written to: that its reader has gone is no failure of ours.
 fn unwritten(error: io::Error) -> ExitCode {
     if error.kind() == io::ErrorKind::BrokenPipe {
         return ExitCode::SUCCESS;
@@ -104,7 +104,7 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
 }
 
-/// Which node is meant, by the options and the environment.
+/// Finds which node is meant, by the options and the environment.
 fn setup(global: &Global) -> Result<Setup, Error> {
     let config = match &global.config {
         Some(path) => read_config(path)?,

@@ -1,4 +1,4 @@
-//! Which command serves which operation. This is the one place for that fact: the commands call operations by
+//! The table of the commands that serve operations. It is the one place for that fact: the commands call operations by
 //! these names, and tables of all operations are made of it.
 
 use std::borrow::Cow;
@@ -33,7 +33,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("get_metrics", "metrics"),
 ];
 
-/// The command that serves an operation; every one can be called by its name at least.
+/// Names the command that serves an operation; every one can be called by its name at least.
 pub fn of_operation(name: &str) -> Cow<'static, str> {
     match COMMANDS.iter().find(|(operation, _)| *operation == name) {
         Some((_, command)) => Cow::Borrowed(command),
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::args::Cli;
 
-    /// Whether the words lead to a command; `call` takes any word after it.
+    /// Tells whether the words lead to a command; `call` takes any word after it.
     fn is_command(words: &str) -> bool {
         let mut command = Cli::command();
         for word in words.split(' ') {
@@ -72,6 +72,6 @@ mod tests {
         }
         let by_name: Vec<_> = ops::catalogue().iter().map(|operation| operation.name).collect();
         let called = by_name.into_iter().filter(|name| of_operation(name).starts_with("call "));
-        assert_eq!(called.collect::<Vec<_>>(), ["get_peers", "search_peers"]);
+        assert_eq!(called.collect::<Vec<_>>(), ["get_peers", "search_peers", "network_changed"]);
     }
 }

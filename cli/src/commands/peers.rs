@@ -10,7 +10,7 @@ use crate::args::{Add, OnePeer, Peers};
 use crate::node::Needs;
 use crate::show;
 
-/// The parameters of `list_peers` for these arguments.
+/// Makes the parameters of `list_peers` of these arguments.
 pub fn params(args: &Peers) -> Map<String, Value> {
     let connected = match (args.connected, args.disconnected) {
         (true, _) => Some(true),
@@ -28,7 +28,7 @@ pub fn params(args: &Peers) -> Map<String, Value> {
     ])
 }
 
-/// `peerkit peers`.
+/// Runs `peerkit peers`.
 pub fn list(context: &Context<'_>, args: &Peers) -> Outcome {
     let node = context.open("list_peers", Needs::Book)?;
     let timeout = context.global.timeout.unwrap_or_default();
@@ -46,7 +46,7 @@ pub fn list(context: &Context<'_>, args: &Peers) -> Outcome {
     Ok(outcome)
 }
 
-/// Which part of the list a page is.
+/// Tells which part of the list a page is.
 pub fn place(page: &PeerPage) -> String {
     let at = &page.pagination;
     let shown = page.peers.len() as u64;
@@ -64,7 +64,7 @@ pub fn place(page: &PeerPage) -> String {
     }
 }
 
-/// `peerkit peer`.
+/// Runs `peerkit peer`.
 pub fn one(context: &Context<'_>, args: &OnePeer) -> Outcome {
     let node = context.open("get_peer", Needs::Book)?;
     let id = target::peer_id(context, &*node, "get_peer", &args.peer)?;
@@ -72,7 +72,7 @@ pub fn one(context: &Context<'_>, args: &OnePeer) -> Outcome {
     context.answer(&reply, |peer: &PeerReply| show::peers::details(&peer.peer_info))
 }
 
-/// `peerkit add`.
+/// Runs `peerkit add`.
 pub fn add(context: &Context<'_>, args: &Add) -> Outcome {
     let (addresses, mut ids): (Vec<_>, Vec<_>) =
         args.parts.iter().cloned().partition(|part| part.starts_with('/') && !is_bare_id(part));
@@ -92,12 +92,12 @@ pub fn add(context: &Context<'_>, args: &Add) -> Outcome {
     context.answer(&reply, |peer: &PeerReply| show::peers::details(&peer.peer_info))
 }
 
-/// Whether something with a slash in front is an id all the same: `/p2p/12D3KooW…`, without an address.
+/// Tells whether something with a slash in front is an id all the same: `/p2p/12D3KooW…`, without an address.
 pub fn is_bare_id(text: &str) -> bool {
     ["/p2p/", "/ipfs/"].iter().any(|part| text.starts_with(part))
 }
 
-/// `peerkit remove`.
+/// Runs `peerkit remove`.
 pub fn remove(context: &Context<'_>, args: &OnePeer) -> Outcome {
     let node = context.open("remove_peer", Needs::Book)?;
     let id = target::peer_id(context, &*node, "remove_peer", &args.peer)?;

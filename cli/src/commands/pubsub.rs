@@ -23,7 +23,7 @@ use crate::{show, signals};
 /// The most that is read of a message: more than the library takes, so that it says so.
 const MAX_INPUT: u64 = 1 << 20;
 
-/// `peerkit publish`.
+/// Runs `peerkit publish`.
 pub fn publish(context: &Context<'_>, args: &args::Publish) -> Outcome {
     let data = data(args)?;
     let node = context.open("publish", Needs::Network)?;
@@ -36,7 +36,7 @@ pub fn publish(context: &Context<'_>, args: &args::Publish) -> Outcome {
     })
 }
 
-/// The message as base64.
+/// Reads the message, as base64.
 fn data(args: &args::Publish) -> Result<String, Failure> {
     let data = match args.data.as_deref() {
         Some(data) if data != "-" => data.as_bytes().to_vec(),
@@ -56,7 +56,7 @@ fn data(args: &args::Publish) -> Result<String, Failure> {
     })
 }
 
-/// `peerkit subscribe`: prints messages until a signal comes, then leaves the topics as they were.
+/// Runs `peerkit subscribe`: prints messages until a signal comes, then leaves the topics as they were.
 pub fn subscribe(context: &Context<'_>, args: &args::Subscribe) -> Outcome {
     let params = || [("topic", Value::from(&*args.topic))];
     if args.keep {
@@ -102,7 +102,7 @@ fn topics(reply: &Topics) -> Vec<String> {
     reply.topics.iter().map(|topic| escape(topic).into_owned()).collect()
 }
 
-/// `peerkit unsubscribe`: prints the topics that are left.
+/// Runs `peerkit unsubscribe`: prints the topics that are left.
 pub fn unsubscribe(context: &Context<'_>, args: &args::Unsubscribe) -> Outcome {
     let node = context.open("unsubscribe", Needs::Running)?;
     let reply = context.call(&*node, "unsubscribe", [("topic", Value::from(&*args.topic))]);

@@ -7,6 +7,7 @@ use peerkit::Error;
 use serde_json::Map;
 
 use crate::args::Global;
+use crate::hints::{Door, reworded};
 use crate::node::{Host, Setup};
 use crate::{show, signals};
 
@@ -15,6 +16,7 @@ pub fn run(global: &Global, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
     let host = Host::start(setup, show::note)?;
     let status = host.node().call("status", Map::new(), Duration::ZERO);
+    let status = reworded(status, Door::Command);
     if global.json {
         show::line(status.json());
     } else {

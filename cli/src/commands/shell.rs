@@ -10,7 +10,7 @@ use peerkit::{Error, ErrorKind};
 use super::outcome::{Failure, Outcome};
 use crate::args::{Cli, Completions, Man};
 
-/// `peerkit completions`.
+/// Runs `peerkit completions`.
 pub fn completions(args: &Completions) -> Outcome {
     // Into memory first: what writes them takes no failure.
     let mut script = Vec::new();
@@ -18,7 +18,7 @@ pub fn completions(args: &Completions) -> Outcome {
     print(script)
 }
 
-/// `peerkit man`.
+/// Runs `peerkit man`.
 pub fn man(args: &Man) -> Outcome {
     let command = Cli::command();
     if let Some(dir) = &args.dir {

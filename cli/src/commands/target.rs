@@ -1,5 +1,5 @@
-//! Which peer is meant: an id in any form, or the end of a known one's, as lists show it. The end must be that
-//! of one known peer only; a remote can choose its id's end, so two that match are never chosen between.
+//! Finds the peer that is meant: an id in any form, or the end of a known one's, as lists show it. The end must be
+//! that of one known peer only; a remote can choose its id's end, so two that match are never chosen between.
 
 use peerkit::reply::SearchResult;
 use peerkit::{Error, ErrorKind};
@@ -14,7 +14,7 @@ const LEAST: usize = 6;
 /// As many candidates are listed.
 const LISTED: usize = 8;
 
-/// The id of the peer that is meant, to call `method` for. What can't be an id's end goes on as it is: the
+/// Gives the id of the peer that is meant, to call `method` for. What can't be an id's end goes on as it is: the
 /// operation says best what is wrong with it.
 pub fn peer_id(
     context: &Context<'_>,
@@ -45,7 +45,7 @@ pub fn peer_id(
 }
 
 fn unknown(end: &str) -> Error {
-    // What never could be part of an id is a typing error, not a peer that isn't there.
+    // Text that never could be part of an id is a typing error, not a peer that isn't there.
     let could_be = end.bytes().all(|byte| byte.is_ascii_alphanumeric() && !b"0OIl".contains(&byte));
     let kind = if could_be { ErrorKind::PeerNotFound } else { ErrorKind::InvalidPeerId };
     let message = format!("`{end}` is no peer id, and no known peer's id ends in it");

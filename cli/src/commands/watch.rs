@@ -22,7 +22,7 @@ use crate::signals;
 /// The least time between two drawings, and the most.
 const LEAST: Duration = Duration::from_millis(250);
 const MOST: Duration = Duration::from_secs(1);
-/// How soon a terminal of another size, or a signal, is noticed.
+/// The time within which a terminal of another size, or a signal, is noticed.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Watches until a signal comes or the node ends.
@@ -57,7 +57,7 @@ pub fn run(context: &Context<'_>, args: &Peers) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The list as a line of JSON whenever it has changed.
+/// Prints the list as a line of JSON whenever it has changed.
 fn lines(
     context: &Context<'_>,
     node: &dyn Node,
@@ -85,7 +85,7 @@ fn list(context: &Context<'_>, node: &dyn Node, args: &Peers) -> Result<Reply, F
     if reply.is_success() { Ok(reply) } else { Err(reply.into()) }
 }
 
-/// Takes what is queued; whether there was anything.
+/// Takes what is queued; tells whether there was anything.
 fn happened(events: &mut dyn EventSource, wait: Duration) -> Result<bool, Failure> {
     let failed = |error: Error| Failure::from(Reply::refused("events_open", &error));
     let batch = events.next(wait).map_err(failed)?;
@@ -95,7 +95,7 @@ fn happened(events: &mut dyn EventSource, wait: Duration) -> Result<bool, Failur
     Ok(!batch.events.is_empty())
 }
 
-/// What stands on a screen of this size.
+/// Makes the lines of a screen of this size.
 fn frame(reply: &Reply, (width, height): (usize, usize)) -> Vec<String> {
     let Ok(page) = serde_json::from_str::<PeerPage>(reply.json()) else {
         return vec!["the list isn't understood: the node is of another version".to_owned()];

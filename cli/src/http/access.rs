@@ -1,4 +1,4 @@
-//! What a caller may do: asked by the page, which shows beforehand what will be refused, and why.
+//! The rights of a caller: asked by the page, which shows beforehand what will be refused, and why.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::app::App;
 use super::caller::Caller;
 use super::status;
 
-/// `GET /api/access`: answers everybody, also those with a wrong token; it tells nothing that a refusal wouldn't.
+/// Answers `GET /api/access`, to everybody, also those with a wrong token; it tells nothing that a refusal wouldn't.
 pub async fn answer(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let shown = headers.contains_key(AUTHORIZATION);
     let (token, authenticated) = match app.policy.authenticate(&app.token, &headers) {

@@ -14,10 +14,10 @@ use super::app::App;
 use super::caller::Caller;
 use crate::mcp::{self, End, Http};
 
-/// Where it is.
+/// The path of MCP.
 pub const PATH: &str = "/mcp";
 
-/// The route, and what ends its streams.
+/// Makes the route, and what ends its streams.
 pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
     let host = app.hosts.name();
     let Http { service, end } =

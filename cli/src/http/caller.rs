@@ -1,4 +1,4 @@
-//! Who sends a request, as far as the token tells, and who must show it.
+//! Authentication: the sender of a request, as far as the token tells, and the rule about who must show it.
 
 use axum::http::header::AUTHORIZATION;
 use axum::http::{Extensions, HeaderMap, HeaderValue, StatusCode};

@@ -27,7 +27,7 @@ use crate::node::{Node, Reply};
 
 /// The largest body, as for the library's own input.
 pub const MAX_BODY: usize = 1 << 20;
-/// How long a body may take to arrive.
+/// The time that a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// Calls an operation for a request; `path` are the parameters that stand in the path, `loose` says whether others
@@ -78,7 +78,7 @@ async fn prepare(
     Ok(Call { op, params, timeout: time })
 }
 
-/// What acts needs the token, and a server that acts.
+/// Refuses what acts without the token, or on a server that is read-only.
 fn may_call(app: &App, op: &Operation, parts: &Parts) -> Result<(), Refusal> {
     app.node.check_effect(op)?;
     match op.effect {
@@ -98,9 +98,9 @@ impl Call {
                 Some(turn.ok().and_then(Result::ok).ok_or_else(busy)?)
             }
         };
-        // The connection's end drops this future, and with it the wish.
-        let mut wish = Wish { node: Arc::clone(&app.node), token: self.cancellable() };
-        let (node, ours) = (Arc::clone(&app.node), wish.token.is_some());
+        // The connection's end drops this future, and with it what cancels the call.
+        let mut cancel = CancelOnDrop { node: Arc::clone(&app.node), token: self.cancellable() };
+        let (node, ours) = (Arc::clone(&app.node), cancel.token.is_some());
         let answered = blocking(move || {
             let reply = if ours {
                 node.call_with_own_token(self.op.name, self.params, self.timeout)
@@ -111,7 +111,7 @@ impl Call {
             reply
         })
         .await;
-        wish.token = None;
+        cancel.token = None;
         answered
     }
 
@@ -130,13 +130,13 @@ impl Call {
     }
 }
 
-/// Somebody waits for a call's answer; when nobody does any more, the call is cancelled.
-struct Wish {
+/// Cancels a call when nobody waits for its answer any more.
+struct CancelOnDrop {
     node: Arc<Guarded>,
     token: Option<u64>,
 }
 
-impl Drop for Wish {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(token) = self.token {
             let node = Arc::clone(&self.node);
@@ -153,7 +153,7 @@ pub async fn blocking<T: Send + 'static>(
     spawn_blocking(work).await.map_err(|_| status::panicked())
 }
 
-/// The JSON object in a body; empty where there is no body.
+/// Reads the JSON object in a body; empty where there is no body.
 async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
     let bytes = timeout(BODY_TIME, gather(body)).await.map_err(|_| {
         let error = Error::new(ErrorKind::Timeout, "the request's body took too long to arrive");

@@ -35,27 +35,27 @@ use super::params::Query;
 use super::status::{self, Refusal, too_busy};
 use crate::node::{EventSource, Node, Reply};
 
-/// Where a client says what it had last.
+/// The header in which a client names the last event it had.
 const LAST_EVENT_ID: &str = "last-event-id";
-/// How often a silent stream shows that it is alive.
+/// The interval at which a silent stream shows that it is alive.
 const HEARTBEAT: Duration = Duration::from_secs(10);
-/// How often a stream's thread looks whether anybody still wants it.
+/// The interval at which a stream's thread looks whether anybody still wants it.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long it waits for a slow reader before it tries again.
+/// The time that it waits for a slow reader before it tries again.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// `GET /api/events?since=&kinds=`.
+/// Answers `GET /api/events?since=&kinds=`.
 pub async fn stream(State(app): State<Arc<App>>, request: Request) -> Response {
     open(&app, request).await.unwrap_or_else(|refusal| refusal)
 }
 
 async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     let refuse = |refusal: Refusal| refusal.into_response("");
-    let wanted = Wanted::of(request.uri().query(), request.headers()).map_err(refuse)?;
+    let requested = Requested::of(request.uri().query(), request.headers()).map_err(refuse)?;
     let caller = Caller::of(request.extensions());
     let place = app.streams.enter(caller).ok_or_else(|| refuse(too_busy("event streams")))?;
     let node = Arc::clone(&app.node);
-    let opened = blocking(move || wanted.open(&*node)).await?;
+    let opened = blocking(move || requested.open(&*node)).await?;
     let (first, source) = opened.map_err(status::plain)?;
     let (batches, received) = mpsc::channel(1);
     let ending = app.ending.clone();
@@ -64,18 +64,18 @@ async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
         pump(source, &batches, &ending);
         drop(place);
     });
-    let events = stream::iter([Ok(first)]).chain(told_of(received));
+    let events = stream::iter([Ok(first)]).chain(to_write(received));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }
 
-/// What a client asks for.
-struct Wanted {
+/// The subscription that a client asks for.
+struct Requested {
     options: EventsOptions,
-    /// Whether it goes on after an interruption.
+    /// True where it goes on after an interruption.
     resumes: bool,
 }
 
-impl Wanted {
+impl Requested {
     fn of(query: Option<&str>, headers: &HeaderMap) -> Result<Self, Refusal> {
         let schema = Value::from(schema_for!(EventsOptions));
         let params = Query::parse(query)?.typed(&schema)?;
@@ -83,17 +83,17 @@ impl Wanted {
             .map_err(|error| invalid(format!("the query isn't right: {error}")))?;
         // A browser that reconnects asks for the same address as before; where it was, it says here.
         let Some(id) = headers.get(LAST_EVENT_ID) else {
-            return Ok(Wanted { options, resumes: false });
+            return Ok(Requested { options, resumes: false });
         };
         let id = id.to_str().ok().and_then(|id| id.parse().ok());
         options.since =
             Some(id.ok_or_else(|| invalid("Last-Event-ID is no number of an event".to_owned()))?);
-        Ok(Wanted { options, resumes: true })
+        Ok(Requested { options, resumes: true })
     }
 
-    /// The subscription, and what is told first.
+    /// Subscribes; gives the stream's first event too.
     fn open(self, node: &dyn Node) -> Result<(Event, Box<dyn EventSource>), Reply> {
-        let Wanted { mut options, resumes } = self;
+        let Requested { mut options, resumes } = self;
         let (name, source) = match node.events(&options) {
             Ok(source) => ("opened", source),
             // The number is of an earlier run.
@@ -109,7 +109,7 @@ impl Wanted {
     }
 }
 
-/// The life of a stream's thread.
+/// Moves events from the node to the stream: the whole life of its thread.
 fn pump(
     mut source: Box<dyn EventSource>,
     batches: &mpsc::Sender<EventBatch>,
@@ -142,8 +142,8 @@ fn give(
     }
 }
 
-/// The batches as they are written.
-fn told_of(batches: mpsc::Receiver<EventBatch>) -> impl Stream<Item = Result<Event, Infallible>> {
+/// Makes of batches the events that are written.
+fn to_write(batches: mpsc::Receiver<EventBatch>) -> impl Stream<Item = Result<Event, Infallible>> {
     let batches = stream::unfold(batches, async |mut batches: mpsc::Receiver<EventBatch>| {
         Some((batches.recv().await?, batches))
     });
@@ -151,12 +151,12 @@ fn told_of(batches: mpsc::Receiver<EventBatch>) -> impl Stream<Item = Result<Eve
         let lagged =
             (batch.lagged > 0).then(|| Ok(named("lagged", &json!({"lagged": batch.lagged}))));
         stream::iter(
-            lagged.into_iter().chain(batch.events.into_iter().map(|event| Ok(of_node(&event)))),
+            lagged.into_iter().chain(batch.events.into_iter().map(|event| Ok(from_node(&event)))),
         )
     })
 }
 
-fn of_node(event: &NodeEvent) -> Event {
+fn from_node(event: &NodeEvent) -> Event {
     let id = match event.kind {
         EventKind::Stopped { .. } => String::new(),
         _ => event.seq.to_string(),

@@ -46,7 +46,7 @@ impl Authority {
         Some(Authority { host, port: port(rest)? })
     }
 
-    /// The authority of `http://name:port` or `https://name:port`, with the port that is meant without one.
+    /// Reads the authority of `http://name:port` or `https://name:port`, with the scheme's port where none is given.
     fn of_origin(origin: &str) -> Option<Self> {
         let (scheme, authority) = origin.split_once("://")?;
         let default = match scheme {
@@ -59,7 +59,7 @@ impl Authority {
     }
 }
 
-/// The port of what follows a host.
+/// Reads the port in what follows a host.
 fn port(text: &str) -> Option<Option<u16>> {
     if text.is_empty() {
         return Some(None);
@@ -69,7 +69,8 @@ fn port(text: &str) -> Option<Option<u16>> {
     plain.then(|| digits.parse().ok().map(Some)).flatten()
 }
 
-/// Where a server that is bound there is reached from this machine: an address which stands for all is none to ask.
+/// Gives the address at which a server that is bound there is reached from this machine: one that stands for all
+/// addresses can't be asked.
 pub fn reached_at(bound: SocketAddr) -> SocketAddr {
     let ip = match bound.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
@@ -87,7 +88,7 @@ pub struct Hosts {
 }
 
 impl Hosts {
-    /// Those of a server bound there, and those that the operator allows beside.
+    /// Collects the names of a server bound there, and those that the operator allows beside.
     pub fn new(bound: SocketAddr, allowed: &[String]) -> Result<Self, Error> {
         let parse = |name: &String| {
             Authority::parse(name).ok_or_else(|| {
@@ -100,12 +101,12 @@ impl Hosts {
         Ok(Hosts { bound, allowed })
     }
 
-    /// One of the names, as a `Host` header: what is told, behind the middleware, as the name of this server.
+    /// Gives one of the names, as a `Host` header: the name of this server for what lies behind the middleware.
     pub fn name(&self) -> String {
         format!("localhost:{}", self.bound.port())
     }
 
-    /// Whether a request may come in by its target, `Host`, `Origin` and the browser's word on who sent it.
+    /// Refuses a request by its target, `Host`, `Origin` or the browser's word on who sent it.
     /// `page` is a file of the dashboard, to which other sites may link.
     pub fn check(&self, request: &Parts, page: bool) -> Result<(), Refusal> {
         let host = self.host(request)?;
@@ -117,7 +118,7 @@ impl Hosts {
         check_site(&request.headers, page && request.method == Method::GET && navigates)
     }
 
-    /// The host that is meant, which must be this one by each of the ways to say it.
+    /// Reads the host that is meant, which must be this one by each of the ways to say it.
     fn host(&self, request: &Parts) -> Result<Authority, Refusal> {
         let wrong = || {
             let error =
@@ -140,8 +141,8 @@ impl Hosts {
         let own_port = authority.port.unwrap_or(80) == self.bound.port();
         let own = match &authority.host {
             Host::Name(name) => name == "localhost",
-            // Who binds all addresses is reached by any of them. An address can't be rebound as a name can; the
-            // one that stands for all is none that anybody means.
+            // A server that binds all addresses is reached by any of them. An address can't be rebound as a name
+            // can; the one that stands for all is none that anybody means.
             Host::Address(address) if self.bound.ip().is_unspecified() => !address.is_unspecified(),
             Host::Address(address) => {
                 *address == self.bound.ip() || ["127.0.0.1", "::1"].contains(&&*address.to_string())
@@ -162,7 +163,7 @@ fn authority(value: &HeaderValue) -> Option<Authority> {
     Authority::parse(value.to_str().ok()?)
 }
 
-/// A browser says from which site's page a request comes, if it isn't a plain visit.
+/// Refuses another site's page: a browser names the site that a request comes from, if it isn't a plain visit.
 fn check_origin(headers: &HeaderMap, own: impl Fn(&Authority) -> bool) -> Result<(), Refusal> {
     for origin in headers.get_all(ORIGIN) {
         let origin = origin.to_str().ok().and_then(Authority::of_origin);
@@ -173,7 +174,7 @@ fn check_origin(headers: &HeaderMap, own: impl Fn(&Authority) -> bool) -> Result
     Ok(())
 }
 
-/// The same in the words of a newer browser, which come with requests that have no `Origin` too.
+/// Refuses the same by the header of newer browsers, which comes with requests that have no `Origin` too.
 fn check_site(headers: &HeaderMap, linked: bool) -> Result<(), Refusal> {
     match headers.get(SITE) {
         Some(site) if site != "same-origin" && site != "none" && !linked => Err(from_elsewhere()),

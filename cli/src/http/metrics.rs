@@ -1,4 +1,4 @@
-//! What watches the server: Prometheus' page, and whether the node is well.
+//! Monitoring: the page for Prometheus, and the health of the node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,12 +19,12 @@ use crate::node::{Node, Reply};
 /// The operation behind the page.
 const OPERATION: &str = "get_metrics";
 
-/// `/metrics`: the text that the operation gives.
+/// Answers `/metrics` with the text that the operation gives.
 pub async fn page(State(app): State<Arc<App>>) -> Response {
     read(&app, OPERATION).await.map_or_else(|failure| failure, exposition)
 }
 
-/// `/healthz`: whether the node serves operations. Says no more than that to whoever asks.
+/// Answers `/healthz`: whether the node serves operations. Says no more than that to whoever asks.
 pub async fn health(State(app): State<Arc<App>>) -> Response {
     let reply = match read(&app, "status").await {
         Ok(reply) => reply,

@@ -45,14 +45,15 @@ use tower_http::catch_panic::CatchPanicLayer;
 
 use self::app::App;
 use crate::args::{Global, Serve};
+use crate::hints::{Door, reworded};
 use crate::mcp::{self, End};
 use crate::node::{Host, Setup};
 use crate::{show, signals};
 
-/// How long what still blocks may take at the very end.
-const LAST: Duration = Duration::from_secs(1);
+/// The time that blocking calls may take at the very end.
+const LAST_CALLS: Duration = Duration::from_secs(1);
 
-/// `peerkit serve`: runs the node and serves it until a signal ends it.
+/// Runs `peerkit serve`: the node, and its interface, until a signal ends it.
 pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
     // First of all, so that a port which is taken is told before a node starts.
@@ -70,14 +71,14 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
         let listener = listener.map_err(|error| no_listener(args.http, &error))?;
         runtime.spawn(server::serve(listener, router, ending))
     };
-    tell(global, &app, &host, hosts::reached_at(bound));
+    announce(global, &app, &host, hosts::reached_at(bound));
     end.wait();
     let _ = stop.send(true);
     end_agents();
     let _ = runtime.block_on(server);
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
-    runtime.shutdown_timeout(LAST);
+    runtime.shutdown_timeout(LAST_CALLS);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -120,8 +121,9 @@ fn runtime() -> Result<Runtime, Error> {
 }
 
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.
-fn tell(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
+fn announce(global: &Global, app: &App, host: &Host, reached: SocketAddr) {
     let status = host.node().call("status", Map::new(), Duration::ZERO);
+    let status = reworded(status, Door::Command);
     let token = app.token.get();
     if global.json {
         let mut line = Map::new();

@@ -12,7 +12,7 @@ pub const FILES: &[(&str, &str, &str)] = &[
     ("/icon.svg", "image/svg+xml", include_str!("../../assets/icon.svg")),
 ];
 
-/// Whether this is the path of such a file.
+/// Tells whether this is the path of such a file.
 pub fn is_page(path: &str) -> bool {
     FILES.iter().any(|(name, ..)| *name == path)
 }

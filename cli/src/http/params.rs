@@ -10,7 +10,7 @@ use peerkit::{Error, ErrorKind, MAX_TIMEOUT};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-/// How long a call may take; a parameter of every route that calls an operation, and of none.
+/// The time that a call may take: a parameter of every route that calls an operation, and of no operation.
 pub const TIMEOUT: &str = "timeout_ms";
 /// The most parameters in a query.
 const MAX_PAIRS: usize = 64;
@@ -21,7 +21,7 @@ static SCHEMAS: LazyLock<HashMap<&str, Value>> = LazyLock::new(|| {
     ops::catalogue().iter().map(schema).collect()
 });
 
-/// The schema of an operation's parameters.
+/// Gives the schema of an operation's parameters.
 pub fn schema(op: &Operation) -> &'static Value {
     SCHEMAS.get(op.name).unwrap_or(&Value::Null)
 }
@@ -57,7 +57,7 @@ impl Query {
         Ok(timeout.unwrap_or_default())
     }
 
-    /// The rest, by the types of a schema. One that the schema doesn't know stays text: the operation refuses it
+    /// Reads the rest, by the types of a schema. One that the schema doesn't know stays text: the operation refuses it
     /// and says which name comes near.
     pub fn typed(self, schema: &Value) -> Result<Map<String, Value>, Error> {
         let mut params = Map::new();
@@ -114,7 +114,7 @@ fn typed(name: &str, schema: Option<&Value>, text: &str) -> Result<Value, Error>
     }
 }
 
-/// Whether a value of this type may stand there.
+/// Tells whether a value of this type may stand there.
 fn allows(schema: &Value, kind: &str) -> bool {
     let here = match &schema["type"] {
         Value::String(only) => only == kind,

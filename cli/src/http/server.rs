@@ -19,15 +19,15 @@ use crate::node::Reply;
 
 /// Connections at once; a browser opens half a dozen, an event stream keeps one.
 const MAX_CONNECTIONS: usize = 512;
-/// How long a request's line and headers may take to arrive, and how long a connection may be idle.
+/// The time that a request's line and headers may take to arrive, and that a connection may be idle.
 const HEADER_TIME: Duration = Duration::from_secs(20);
-/// How long a client may read nothing of what waits for it.
+/// The time that a client may read nothing of what waits for it.
 const READ_TIME: Duration = Duration::from_secs(30);
 /// The most bytes that line and headers take.
 const MAX_HEAD: usize = 64 << 10;
-/// How long requests in flight may take to end when the server ends.
+/// The time that requests in flight may take to end when the server ends.
 const GRACE: Duration = Duration::from_secs(5);
-/// How long to wait after a connection could not be accepted, for want of descriptors as a rule.
+/// The pause after a connection could not be accepted, for want of descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Serves until `ending` turns true, and then until the requests in flight are answered or the grace is over.

@@ -1,5 +1,5 @@
-//! How a route answers: the library's envelope as it is, or `{"success":true,"data":{...}}` as the Python project's
-//! routes did, some with fields that its dashboards expect. Failures are the library's own everywhere.
+//! The forms in which routes answer: the library's envelope as it is, or `{"success":true,"data":{...}}` as the Python
+//! project's routes did, some with fields that its dashboards expect. Failures are the library's own everywhere.
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -23,24 +23,24 @@ pub enum Shape {
     Changed(&'static str, &'static str),
     /// A peer with what it shares.
     Peer,
-    /// What a peer shares: all of it, or one part.
+    /// The content of a peer: all of it, or one part.
     Content,
     Metadata,
     Pins,
     Files,
-    /// What discovery does.
+    /// The state of discovery.
     DiscoveryStatus,
     /// The statistics, without a level between.
     NetworkStats,
 }
 
-/// What a peer shares isn't known to anybody yet.
+/// The field that says whether a peer's content is known; it never is yet.
 const AVAILABLE: &str = "available";
-/// How many of the last events a status of discovery shows.
+/// The last events that a status of discovery shows.
 const LAST_EVENTS: usize = 10;
 
 impl Shape {
-    /// The response to a reply.
+    /// Makes the response to a reply.
     pub fn response(self, reply: Reply) -> Response {
         if self == Shape::Envelope || !reply.is_success() {
             return status::plain(reply);
@@ -120,7 +120,7 @@ fn discovery_status(mut fields: Map<String, Value>) -> Value {
     })
 }
 
-/// The operation's fields as text, cut out of a success as the library writes it: a page of peers isn't read
+/// Cuts the operation's fields out of a success as the library writes it: a page of peers isn't read
 /// and written again only to put it into another envelope. None where it looks another way.
 fn fields_text(json: &str) -> Option<&str> {
     let rest = json.strip_prefix("{\"success\":true,\"method\":\"")?;
@@ -129,7 +129,7 @@ fn fields_text(json: &str) -> Option<&str> {
     rest.strip_suffix(",\"source\":\"peerkit\"}")
 }
 
-/// The operation's fields.
+/// Gives the operation's fields.
 fn fields(reply: &Reply) -> Map<String, Value> {
     let mut fields = reply.object();
     for name in ["success", "method", "category", "error", "source"] {

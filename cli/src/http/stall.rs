@@ -19,12 +19,12 @@ pub struct NoStall<S> {
 }
 
 impl<S> NoStall<S> {
-    /// Over a stream; `limit` is how long a write may wait.
+    /// Wraps a stream; a write may wait for `limit`.
     pub fn new(stream: S, limit: Duration) -> Self {
         NoStall { stream, limit, waiting: None }
     }
 
-    /// What a write gave, or a failure once writes have waited too long.
+    /// Passes on what a write gave, or fails once writes have waited too long.
     fn watch<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -5,15 +5,16 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
+use peerkit::Error;
 use peerkit::ErrorKind::{self, *};
-use peerkit::{Error, ops};
 
+use crate::hints::{Door, reworded};
 use crate::node::Reply;
 
 /// The content type of nearly everything.
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// The status of a failure. 424 and not 502 where a remote peer failed: 5xx is for what is wrong with this node.
+/// Gives the status of a failure. 424 and not 502 where a remote peer failed: 5xx is for what is wrong with this node.
 pub fn of_kind(kind: ErrorKind) -> StatusCode {
     match kind {
         InvalidArgument | InvalidPeerId | InvalidMultiaddr | SelfDial => StatusCode::BAD_REQUEST,
@@ -31,13 +32,13 @@ pub fn of_kind(kind: ErrorKind) -> StatusCode {
     }
 }
 
-/// A reply as it is.
+/// Answers with a reply as it is.
 pub fn plain(reply: Reply) -> Response {
     let status = reply.code().map_or(StatusCode::OK, of_kind);
-    json(status, reply.into_json())
+    json(status, reworded(reply, Door::Route).into_json())
 }
 
-/// Some JSON text.
+/// Answers with some JSON text.
 pub fn json(status: StatusCode, text: String) -> Response {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
@@ -53,19 +54,20 @@ pub struct Refusal {
 }
 
 impl Refusal {
-    /// With a status that the error's code alone doesn't have.
+    /// Refuses with a status that the error's code alone doesn't have.
     pub fn new(status: StatusCode, error: Error) -> Self {
         Refusal { status, error }
     }
 
-    /// The status it becomes.
+    /// Gives the status it becomes.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// The response; `method` is the operation that was meant, if one was.
+    /// Makes the response; `method` is the operation that was meant, if one was.
     pub fn into_response(self, method: &str) -> Response {
-        let mut response = json(self.status, ops::refusal(method, &self.error));
+        let reply = reworded(Reply::refused(method, &self.error), Door::Route);
+        let mut response = json(self.status, reply.into_json());
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {
@@ -86,27 +88,27 @@ impl From<Error> for Refusal {
     }
 }
 
-/// What is asked for isn't here.
+/// Answers that there is nothing at this path.
 pub fn no_such_path() -> Response {
     let error = Error::new(UnknownMethod, "there is nothing at this path")
         .with_hint("/api/openapi.json lists what there is");
     Refusal::from(error).into_response("")
 }
 
-/// It is here, but not for this method.
+/// Answers that the path doesn't take this method.
 pub fn wrong_method() -> Response {
     let error = Error::new(InvalidArgument, "this path doesn't take this HTTP method")
         .with_hint("the header `allow` says which it takes");
     Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error).into_response("")
 }
 
-/// Too much is going on at once.
+/// Refuses because too much is going on at once.
 pub fn too_busy(what: &str) -> Refusal {
     let error = Error::new(Busy, format!("too many {what} at once"));
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
-/// A panic, of which nobody outside learns more than that.
+/// Answers after a panic, of which nobody outside learns more than that.
 pub fn panicked() -> Response {
     let error = Error::new(Panic, "the server panicked while it answered");
     Refusal::from(error.with_hint("this is a bug in peerkit")).into_response("")

@@ -16,7 +16,7 @@ use subtle::ConstantTimeEq;
 
 /// The file's name in the data directory.
 const NAME: &str = "token";
-/// How many random bytes a token has.
+/// The random bytes of a token.
 const BYTES: usize = 32;
 /// More than any token takes, with a line end.
 const LONGEST: u64 = 256;
@@ -28,18 +28,18 @@ pub struct Token {
 }
 
 impl Token {
-    /// The token of a data directory. Nothing is read yet.
+    /// Names the token of a data directory. Nothing is read yet.
     pub fn of(data_dir: &Path) -> Self {
         let data_dir = std::path::absolute(data_dir).unwrap_or_else(|_| data_dir.to_owned());
         Token { file: data_dir.join(NAME), known: OnceLock::new() }
     }
 
-    /// Where it is.
+    /// Gives the file's path.
     pub fn file(&self) -> &Path {
         &self.file
     }
 
-    /// The token. Reads or makes the file the first time that this works: a directory which isn't usable now may
+    /// Gives the token. Reads or makes the file the first time that this works: a directory which isn't usable now may
     /// become so.
     pub fn get(&self) -> Result<&str, Error> {
         if let Some(token) = self.known.get() {
@@ -74,13 +74,13 @@ impl Token {
         }
     }
 
-    /// Whether this is the token. Takes as long for a nearly right one as for any other.
+    /// Tells whether this is the token. Takes as long for a nearly right one as for any other.
     pub fn is(&self, shown: &[u8]) -> Result<bool, Error> {
         Ok(self.get()?.as_bytes().ct_eq(shown).into())
     }
 }
 
-/// The token in the file; None where there is no file.
+/// Reads the token in the file; None where there is no file.
 fn read(path: &Path) -> Result<Option<String>, Error> {
     let broken = |error: io::Error| unusable(path, &format!("can't be read: {error}"));
     // No link is followed and no pipe waited for, and what is judged is what is read.
@@ -101,7 +101,7 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
     Ok(Some(token.to_owned()))
 }
 
-/// Whether it is this user's, and nobody else may have read or written it.
+/// Refuses a file that isn't this user's, or that others may have read or written.
 fn check(about: &Metadata) -> Result<(), String> {
     if !about.is_file() {
         return Err("is no ordinary file".to_owned());

@@ -17,21 +17,21 @@ use crate::node::{EventSource, Node, Reply};
 pub const PAGE: usize = 50;
 /// The most events of a page.
 pub const MAX_EVENTS: usize = 500;
-/// How long a caller may have it wait for an event.
+/// The longest that a caller may have it wait for an event.
 pub const MAX_WAIT_MS: u64 = 60_000;
 
 /// The name under which it answers.
 const NAME: &str = "get_events";
-/// How long events that have happened may be on their way from another process.
+/// The time that events which have happened may be on their way from another process.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How often a wait looks whether anybody still wants to know.
-const SLICE: Duration = Duration::from_millis(200);
+/// The interval at which a wait looks whether anybody still wants to know.
+const POLL: Duration = Duration::from_millis(200);
 /// The longest content of a message that a short reply has.
 const SHORT_MESSAGE: usize = 1024;
-/// What the events of a page may take, so that the whole reply fits and its cursor is right.
+/// The bytes that the events of a page may take, so that the whole reply fits and its cursor is right.
 const ROOM: usize = MAX_TEXT * 9 / 10;
 
-/// What is asked for.
+/// The page that is asked for.
 pub struct Page {
     cursor: Option<u64>,
     kinds: Vec<String>,
@@ -64,38 +64,42 @@ impl Page {
         Ok(Page { cursor, kinds, limit, wait: Duration::from_millis(wait), detail })
     }
 
-    /// Whether it may wait for an event.
+    /// Tells whether it may wait for an event.
     pub fn waits(&self) -> bool {
         !self.wait.is_zero()
     }
 
     /// Gets the page. Ends early where nobody wants it any more.
-    pub fn read(&self, node: &dyn Node, unwanted: &dyn Fn() -> bool) -> Reply {
-        self.try_read(node, unwanted).unwrap_or_else(failure)
+    pub fn read(&self, node: &dyn Node, cancelled: &dyn Fn() -> bool) -> Reply {
+        self.try_read(node, cancelled).unwrap_or_else(failure)
     }
 
-    fn try_read(&self, node: &dyn Node, unwanted: &dyn Fn() -> bool) -> Result<Reply, Reply> {
+    fn try_read(&self, node: &dyn Node, cancelled: &dyn Fn() -> bool) -> Result<Reply, Reply> {
         // Of all kinds: only then the numbers tell that everything up to the last one has come.
         let since = self.cursor.unwrap_or(0);
         let mut events = node.events(&EventsOptions::new().since(since)).map_err(beyond_the_end)?;
-        let mut got = Got { seen: since, ..Got::default() };
+        let mut received = Received { seen: since, ..Received::default() };
         let last = events.last_seq();
         // They are there already, or on their way from another process.
         let patience = Instant::now() + PATIENCE;
-        while got.seen < last && !got.ended && Instant::now() < patience {
-            self.take(&mut got, &mut *events, SLICE)?;
+        while received.seen < last && !received.ended && Instant::now() < patience {
+            self.take(&mut received, &mut *events, POLL)?;
         }
         let deadline = Instant::now() + self.wait;
-        while got.events.is_empty() && !got.ended && Instant::now() < deadline && !unwanted() {
+        while received.events.is_empty()
+            && !received.ended
+            && Instant::now() < deadline
+            && !cancelled()
+        {
             let left = deadline.saturating_duration_since(Instant::now());
-            self.take(&mut got, &mut *events, left.min(SLICE))?;
+            self.take(&mut received, &mut *events, left.min(POLL))?;
         }
-        Ok(self.reply(got))
+        Ok(self.reply(received))
     }
 
     fn take(
         &self,
-        got: &mut Got,
+        received: &mut Received,
         events: &mut dyn EventSource,
         wait: Duration,
     ) -> Result<(), Reply> {
@@ -103,29 +107,29 @@ impl Page {
             Ok(batch) => batch,
             // The last one, `stopped`, has been read.
             Err(error) if error.kind() == ErrorKind::Closed => {
-                got.ended = true;
+                received.ended = true;
                 return Ok(());
             }
             Err(error) => return Err(Reply::refused(NAME, &error)),
         };
-        got.lagged += batch.lagged;
+        received.lagged += batch.lagged;
         for event in batch.events {
-            got.seen = event.seq;
+            received.seen = event.seq;
             let kind = event.kind.name();
             if self.kinds.is_empty()
                 || kind == "stopped"
                 || self.kinds.iter().any(|name| name == kind)
             {
-                got.events.push(event);
+                received.events.push(event);
             }
         }
         Ok(())
     }
 
-    /// As many of the events as were asked for and fit: after a cursor the oldest, without one the newest.
-    fn reply(&self, got: Got) -> Reply {
+    /// Gives as many events as were asked for and fit: after a cursor the oldest, without one the newest.
+    fn reply(&self, received: Received) -> Reply {
         let newest = self.cursor.is_none();
-        let mut left: VecDeque<_> = got.events.into();
+        let mut left: VecDeque<_> = received.events.into();
         let mut next = || if newest { left.pop_back() } else { left.pop_front() };
         let (mut shown, mut room, mut last) = (VecDeque::new(), ROOM, None);
         let mut over = false;
@@ -141,15 +145,15 @@ impl Page {
             if newest { shown.push_front(entry) } else { shown.push_back(entry) }
         }
         let more = over && !newest;
-        let cursor = last.filter(|_| more).unwrap_or(got.seen);
+        let cursor = last.filter(|_| more).unwrap_or(received.seen);
         // Without a cursor nothing was asked for that could be lost.
-        let lagged = if newest { 0 } else { got.lagged };
+        let lagged = if newest { 0 } else { received.lagged };
         let reply = json!({"success": true, "method": NAME, "category": "peer", "events": shown,
             "cursor": cursor, "more": more, "lagged": lagged, "source": "peerkit"});
         Reply::new(reply.to_string())
     }
 
-    /// An event as it is given out.
+    /// Writes an event as it is given out.
     fn shown(&self, event: &Event) -> Value {
         let mut shown = serde_json::to_value(event).unwrap_or_default();
         if let Value::Object(event) = &mut shown {
@@ -164,9 +168,9 @@ impl Page {
     }
 }
 
-/// What a subscription gave.
+/// The events that a subscription gave.
 #[derive(Default)]
-struct Got {
+struct Received {
     /// Those of the kinds that are asked for.
     events: Vec<Arc<Event>>,
     /// The number of the last event of any kind.
@@ -175,7 +179,7 @@ struct Got {
     ended: bool,
 }
 
-/// A cursor from another run of the node: what to do about it, in this tool's words.
+/// Says in this tool's words what to do about a cursor from another run of the node.
 fn beyond_the_end(reply: Reply) -> Reply {
     let mut object = reply.object();
     if object.get("code").is_some_and(|code| code == ErrorKind::InvalidArgument.as_str()) {
@@ -200,7 +204,7 @@ fn invalid(message: String) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
-/// A failure in the manner of the others: it names this tool and has its list, empty.
+/// Makes a failure in the manner of the others: it names this tool and has its list, empty.
 pub fn failure(reply: Reply) -> Reply {
     let mut object = reply.object();
     object.insert("method".into(), NAME.into());

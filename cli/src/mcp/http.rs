@@ -21,7 +21,7 @@ use crate::guard::Guarded;
 const MAX_BODY: usize = 1 << 20;
 /// Sessions at once; the one that was used longest ago ends where another begins.
 const MAX_SESSIONS: usize = 64;
-/// How long a session may be idle: an agent may well pause, and sessions are few.
+/// The time that a session may be idle: an agent may well pause, and sessions are few.
 const IDLE: Duration = Duration::from_secs(3600);
 
 /// A tower service for any method and path, to be mounted with `Router::route_service`.
@@ -82,7 +82,7 @@ impl Sessions {
         }
     }
 
-    /// The sessions that there are too many of, with one more to come.
+    /// Takes out the sessions that there are too many of, with one more to come.
     fn too_many(&self) -> Vec<SessionId> {
         let mut by_use = self.by_use.lock();
         let many = (by_use.len() + 1).saturating_sub(MAX_SESSIONS);

@@ -1,9 +1,9 @@
 //! The MCP server: the operations as tools for agents, over standard input and output, or over HTTP where `http`
 //! mounts it.
 //!
-//! `tools` says which tools there are, `offer` and `schema` make of them what a client sees, `run` runs them, `events` is
-//! the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the other
-//! transport.
+//! `tools` says which tools there are, `offer` and `schema` make of them what a client sees, `run` runs them, `events`
+//! is the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the
+//! other transport.
 
 mod events;
 mod http;
@@ -34,8 +34,8 @@ use crate::guard::Guarded;
 use crate::node::{Host, Setup};
 use crate::{show, signals};
 
-/// `peerkit mcp`: serves MCP on standard input and output until the client goes away or a signal comes. Nothing else
-/// is written to standard output.
+/// Runs `peerkit mcp`: serves MCP on standard input and output until the client goes away or a signal comes. Nothing
+/// else is written to standard output.
 pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
     let end = signals::wait_for_end()?;
     let host = Host::start(setup.clone(), show::note)?;

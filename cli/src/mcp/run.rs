@@ -18,17 +18,18 @@ use super::events::{self, Page};
 use super::schema::{DEFAULT_LIMIT, MAX_TIMEOUT_MS, default_limit};
 use super::shorten::{Short, shorten};
 use super::tools::{self, Is, Tool};
+use crate::hints::{Door, reworded};
 use crate::node::{Node, Reply};
 
-/// How many calls may be under way at once, of all clients of this process. Each has a thread that may block.
+/// The most calls at once, of all clients of this process. Each has a thread that may block.
 pub const MAX_CALLS: usize = 32;
-/// How many of them may be ones that act, or wait for events: they take long, and reads are to have room beside them.
+/// The most of them that act, or wait for events: they take long, and reads are to have room beside them.
 const MAX_LONG: usize = 16;
-/// How often a client that wants to know hears that a call is still under way.
+/// The interval at which a client that wants to know is told that a call is still under way.
 const PROGRESS: Duration = Duration::from_secs(1);
-/// How often a page that is too long is asked for again, smaller.
+/// The most times that a page which is too long is asked for again, smaller.
 const PAGES: usize = 4;
-/// How often a call that nobody wants is cancelled: it may be between two of its steps.
+/// The interval at which a call that nobody wants is cancelled: it may be between two of its steps.
 const CANCEL: Duration = Duration::from_millis(100);
 
 /// Runs the calls of all clients.
@@ -40,7 +41,7 @@ pub struct Runner {
     token: AtomicU64,
 }
 
-/// What a tool is asked to do.
+/// A call of a tool.
 pub struct Job {
     what: What,
     timeout: Duration,
@@ -83,7 +84,7 @@ impl Runner {
         }
     }
 
-    /// The room for a call.
+    /// Takes the permits for a call.
     fn permits(&self, job: &Job) -> Result<Permits, Error> {
         let one = |of: &Arc<Semaphore>, most: usize, what: &str| {
             Arc::clone(of).try_acquire_owned().map_err(|_| {
@@ -102,12 +103,16 @@ impl Runner {
     pub async fn run(&self, job: Job, context: &RequestContext<RoleServer>) -> Short {
         let permits = match self.permits(&job) {
             Ok(permits) => permits,
-            Err(busy) => return shorten(job.refused(&busy).object(), true),
+            Err(busy) => return answer(job.refused(&busy), true),
         };
         let token = self.token.fetch_add(1, Ordering::Relaxed);
-        let unwanted = Arc::new(AtomicBool::new(false));
-        let call =
-            Call { node: Arc::clone(&self.node), token, unwanted: Arc::clone(&unwanted), permits };
+        let cancelled = Arc::new(AtomicBool::new(false));
+        let call = Call {
+            node: Arc::clone(&self.node),
+            token,
+            cancelled: Arc::clone(&cancelled),
+            permits,
+        };
         let mut done = tokio::task::spawn_blocking(move || call.run(job));
         let began = Instant::now();
         let mut ticks = interval_at(began + PROGRESS, PROGRESS);
@@ -116,10 +121,10 @@ impl Runner {
             tokio::select! {
                 short = &mut done => return short.unwrap_or_else(|_| panicked()),
                 () = context.ct.cancelled() => break,
-                _ = ticks.tick() => tell(context, began.elapsed()).await,
+                _ = ticks.tick() => report_progress(context, began.elapsed()).await,
             }
         }
-        unwanted.store(true, Ordering::Relaxed);
+        cancelled.store(true, Ordering::Relaxed);
         loop {
             let node = Arc::clone(&self.node);
             let _ = tokio::task::spawn_blocking(move || node.cancel(token)).await;
@@ -131,11 +136,16 @@ impl Runner {
     }
 }
 
-/// How many of these may be under way is bounded.
+/// Makes of a reply what an agent gets.
+pub fn answer(reply: Reply, detail: bool) -> Short {
+    shorten(reworded(reply, Door::Tool).object(), detail)
+}
+
+/// A share of the calls at once, as long as it is held.
 type Permits = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 /// Tells a client that asked for it that a call is still under way.
-async fn tell(context: &RequestContext<RoleServer>, elapsed: Duration) {
+async fn report_progress(context: &RequestContext<RoleServer>, elapsed: Duration) {
     if let Some(token) = context.meta.get_progress_token() {
         let progress = ProgressNotificationParam::new(token, elapsed.as_secs_f64().round())
             .with_message(format!("under way for {} s", elapsed.as_secs()));
@@ -148,16 +158,16 @@ async fn tell(context: &RequestContext<RoleServer>, elapsed: Duration) {
 struct Call {
     node: Arc<dyn Node>,
     token: u64,
-    unwanted: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
     permits: Permits,
 }
 
 impl Call {
     fn run(self, job: Job) -> Short {
         let _until_the_end = &self.permits;
-        let unwanted = || self.unwanted.load(Ordering::Relaxed);
+        let cancelled = || self.cancelled.load(Ordering::Relaxed);
         match job.what {
-            What::Events(page) => shorten(page.read(&*self.node, &unwanted).object(), job.detail),
+            What::Events(page) => answer(page.read(&*self.node, &cancelled), job.detail),
             What::Operation { op, params } => self.operation(op, params, job.timeout, job.detail),
         }
     }
@@ -172,10 +182,10 @@ impl Call {
         if op.takes_cancel_token() {
             params.insert("cancel_token".into(), self.token.into());
             let reply = self.node.call_with_own_token(op.name, params, timeout);
-            return shorten(reply.object(), detail);
+            return answer(reply, detail);
         }
-        let call = |params| self.node.call(op.name, params, timeout).object();
-        let mut short = shorten(call(params.clone()), detail);
+        let call = |params| answer(self.node.call(op.name, params, timeout), detail);
+        let mut short = call(params.clone());
         // The cursor of a page points behind what was cut off it; a page of the right size has the right one. Rows may
         // grow between two looks at them, but not forever.
         for _ in 0..PAGES {
@@ -184,14 +194,14 @@ impl Call {
             }
             let shown = short.reply.get("peers").and_then(Value::as_array).map_or(0, Vec::len);
             params.insert("limit".into(), shown.max(1).into());
-            short = shorten(call(params.clone()), detail);
+            short = call(params.clone());
         }
         short
     }
 }
 
 impl Job {
-    /// Whether it acts, or waits for what may not come.
+    /// Tells whether it acts, or waits for what may not come.
     fn is_long(&self) -> bool {
         match &self.what {
             What::Operation { op, .. } => op.effect == Effect::Acts,
@@ -207,7 +217,7 @@ impl Job {
     }
 }
 
-/// The failure of a tool whose arguments aren't right.
+/// Makes the failure of a tool whose arguments aren't right.
 fn refused(tool: &Tool, error: &Error) -> Reply {
     match tool.is {
         Is::Operation(name) => Reply::refused(name, error),
@@ -217,7 +227,7 @@ fn refused(tool: &Tool, error: &Error) -> Reply {
     }
 }
 
-/// Which operation is meant, and its parameters.
+/// Finds the operation that is meant, and its parameters.
 fn operation(tool: &Tool, mut arguments: JsonObject) -> Result<(String, JsonObject), Error> {
     match tool.is {
         Is::Operation(name) => Ok((name.to_owned(), arguments)),
@@ -273,5 +283,5 @@ fn invalid(message: String) -> Error {
 
 fn panicked() -> Short {
     let error = Error::new(ErrorKind::Panic, "the server has a bug: the call panicked");
-    shorten(Reply::refused("", &error).object(), true)
+    answer(Reply::refused("", &error), true)
 }

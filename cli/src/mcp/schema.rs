@@ -15,10 +15,10 @@ use super::tools::{Is, Tool};
 
 /// The longest that a call may be told to wait. The library takes more; a client of MCP has long given up.
 pub const MAX_TIMEOUT_MS: u64 = 600_000;
-/// How many peers a list has where the caller doesn't say: less than in the library, for an agent reads it all.
+/// The peers of a list where the caller doesn't say: fewer than in the library, for an agent reads them all.
 pub const DEFAULT_LIMIT: u64 = 50;
 
-/// The schema of a tool's parameters.
+/// Makes the schema of a tool's parameters.
 pub fn input(tool: &Tool, operations: &[&Operation]) -> JsonObject {
     let mut properties = match tool.is {
         Is::Operation(_) | Is::Actions(_) => params(operations),
@@ -68,12 +68,12 @@ pub fn input(tool: &Tool, operations: &[&Operation]) -> JsonObject {
     schema
 }
 
-/// Whether the tool's `limit` is [`DEFAULT_LIMIT`] where not given.
+/// Tells whether the tool's `limit` is [`DEFAULT_LIMIT`] where not given.
 pub fn default_limit(tool: &str) -> bool {
     matches!(tool, "get_peers" | "search_peers")
 }
 
-/// The parameters of operations together, but for the one that the server itself gives.
+/// Collects the parameters of operations, but for the one that the server itself gives.
 fn params(operations: &[&Operation]) -> JsonObject {
     let mut all = Map::new();
     for op in operations {
@@ -109,7 +109,7 @@ fn call_params(operations: &[&Operation]) -> JsonObject {
     }))
 }
 
-/// The schema of a tool's replies.
+/// Makes the schema of a tool's replies.
 pub fn output(tool: &Tool, operations: &[&Operation]) -> JsonObject {
     let replies: Vec<JsonObject> = match tool.is {
         Is::Operation(_) | Is::Actions(_) => {
@@ -118,7 +118,7 @@ pub fn output(tool: &Tool, operations: &[&Operation]) -> JsonObject {
         Is::Events => vec![event_reply()],
         Is::Call => Vec::new(),
     };
-    // What every reply has: the envelope, and lists, which a failure has too, empty.
+    // Every reply has these: the envelope, and lists, which a failure has too, empty.
     let mut required = vec!["success".to_owned(), "method".to_owned(), "category".to_owned()];
     if let Some(first) = replies.first() {
         let lists = first.iter().filter(|(_, schema)| schema["type"] == "array");
@@ -138,7 +138,7 @@ pub fn output(tool: &Tool, operations: &[&Operation]) -> JsonObject {
     object(json!({"type": "object", "properties": all, "required": required}))
 }
 
-/// What stands around each reply, and what says that it was shortened.
+/// Describes what stands around each reply, and what says that it was shortened.
 fn envelope() -> JsonObject {
     object(json!({
         "success": {"type": "boolean", "description": "Whether it was done."},
@@ -170,7 +170,7 @@ fn event_reply() -> JsonObject {
     }))
 }
 
-/// An operation's parameters in short: `topic: string, data_base64: string`.
+/// Writes an operation's parameters in short: `topic: string, data_base64: string`.
 pub fn signature(op: &Operation) -> String {
     let params = params(&[op]);
     let short = |(name, schema): (&String, &Value)| {
@@ -198,7 +198,7 @@ fn object(value: Value) -> JsonObject {
     }
 }
 
-/// Whether a schema is for what comes in, where leaving out stands for null, or for what goes out.
+/// The direction of a schema: for what comes in, leaving out stands for null.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Input,
@@ -233,7 +233,7 @@ fn simplify(schema: &mut Value, side: Side) {
     }
 }
 
-/// `oneOf` of constants is an `enum`.
+/// Makes an `enum` of a `oneOf` of constants.
 fn names(object: &mut JsonObject) {
     let Some(Value::Array(all)) = object.get("oneOf") else { return };
     let names: Option<Vec<String>> =
@@ -245,7 +245,7 @@ fn names(object: &mut JsonObject) {
     }
 }
 
-/// Something or null: for what comes in, the something.
+/// Joins what may be null into a list of types; for what comes in, drops the null.
 fn nullable(object: &mut JsonObject, side: Side) {
     let null = json!({"type": "null"});
     if let Some(Value::Array(either)) = object.get("anyOf")
@@ -275,7 +275,7 @@ fn nullable(object: &mut JsonObject, side: Side) {
     }
 }
 
-/// Of what is required, only the constants stay.
+/// Leaves of what is required only the constants.
 fn only_tags(object: &mut JsonObject) {
     let Some(Value::Array(required)) = object.shift_remove("required") else { return };
     let properties = object.get("properties");

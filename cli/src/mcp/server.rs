@@ -1,4 +1,4 @@
-//! What an MCP client talks to: the tools of `tools`, run by `run`, and two resources.
+//! The server that an MCP client talks to: the tools of `tools`, run by `run`, and two resources.
 
 use std::sync::Arc;
 
@@ -14,12 +14,12 @@ use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
 
 use super::offer::offered;
-use super::run::{Job, Runner};
-use super::shorten::{Short, shorten};
+use super::run::{Job, Runner, answer};
+use super::shorten::Short;
 use super::tools;
 use crate::guard::Guarded;
 
-/// What a client is told at the beginning.
+/// The text that a client is told at the beginning.
 const INSTRUCTIONS: &str = "\
 peerkit is a libp2p node: the peers it knows, its connections, and ways to find more. \
 Replies are JSON objects with `success`; a failure has `code`, `hint` and `retryable`. They are short: pass detail: true \
@@ -38,7 +38,7 @@ const RESOURCES: &[(&str, &str, &str, &str)] = &[
     ),
     ("peerkit://stats", "stats", "get_peer_stats", "The statistics of this node."),
 ];
-/// How many peers the resource has.
+/// The peers of the resource.
 const PEERS: u64 = 100;
 
 /// Serves one client; clones serve others, with the same node and the same bounds.
@@ -91,7 +91,7 @@ impl ServerHandler for Server {
         };
         let short = match Job::new(tool, request.arguments.unwrap_or_default()) {
             Ok(job) => self.shared.runner.run(job, &context).await,
-            Err(refused) => shorten(refused.object(), true),
+            Err(refused) => answer(refused, true),
         };
         Ok(result(short).into())
     }
@@ -131,7 +131,7 @@ impl ServerHandler for Server {
     }
 }
 
-/// A reply as the result of a tool. A failure is one too, for the agent shall read why.
+/// Makes a reply the result of a tool. A failure is one too, for the agent shall read why.
 fn result(short: Short) -> CallToolResult {
     let failed = short.reply.get("success").is_none_or(|success| *success != Value::Bool(true));
     let content = vec![ContentBlock::text(short.text)];

@@ -1,8 +1,9 @@
 //! Replies as an agent gets them: short where it didn't ask for detail, bounded always, and as text in which nothing
 //! is hidden. What is left out is told.
 //!
-//! Short means: of a peer in a list the fields that one chooses by, of any inner list the beginning, and nothing that
-//! is null or empty. The names stay the library's.
+//! Short means: of any inner list the beginning, of a peer in a list an address and a few protocols, and nothing that
+//! is null or empty, but for the fields that the Python project's handlers always gave: who reads those finds them in a
+//! short reply too. The names stay the library's.
 
 use serde_json::{Map, Value, json};
 use unicode_width::UnicodeWidthChar;
@@ -10,23 +11,47 @@ use unicode_width::UnicodeWidthChar;
 /// The most that the text of a reply takes, in bytes.
 pub const MAX_TEXT: usize = 50_000;
 
-/// Of a peer in a list.
-const ROW: &[&str] = &[
+/// The fields of a peer's record that the Python project had.
+const PEER: &[&str] = &[
     "peer_id",
-    "connected",
-    "agent_version",
-    "latency_ms",
-    "last_seen",
-    "direction",
-    "transport",
     "multiaddrs",
+    "connected",
+    "last_seen",
+    "first_seen",
+    "protocols",
+    "agent_version",
+    "protocol_version",
+    "cluster_peer",
+    "connection_attempts",
+    "successful_connections",
+    "last_connection_attempt",
+    "last_successful_connection",
+    "latency_ms",
+    "shared_pins",
+    "shared_files",
 ];
-/// How many entries of an inner list a short reply has.
+/// The fields of the statistics that the Python project had.
+const STATS: &[&str] = &[
+    "total_peers",
+    "connected_peers",
+    "bootstrap_peers",
+    "discovery_active",
+    "protocols_supported",
+    "total_files",
+    "total_pins",
+    "last_discovery",
+    "host_id",
+    "uptime_seconds",
+    "peer_breakdown",
+];
+/// The entries that an inner list of a short reply has.
 const INNER: usize = 10;
 /// The same for lists that are long by nature, wherever they stand.
 const LISTS: &[(&str, usize)] =
     &[("protocols", 20), ("protocols_supported", 30), ("recent_events", 5)];
-/// How much of an inner list and of a text stays where a reply is too long, tried one after the other.
+/// The same for a peer in a list.
+const ROW_LISTS: &[(&str, usize)] = &[("multiaddrs", 1), ("protocols", 8)];
+/// The entries of an inner list and the bytes of a text that stay where a reply is too long, tried one after the other.
 const CUTS: &[(usize, usize)] = &[(64, 4096), (16, 1024), (4, 256)];
 
 /// A reply, and its text.
@@ -45,12 +70,6 @@ pub fn shorten(mut reply: Map<String, Value>, detail: bool) -> Short {
 
 /// Leaves out what a reader can do without.
 fn compact(reply: &mut Map<String, Value>) {
-    // The statistics have this list twice, which is long.
-    if reply.contains_key("protocols_supported")
-        && let Some(Value::Object(stats)) = reply.get_mut("stats")
-    {
-        stats.shift_remove("protocols_supported");
-    }
     reply.values_mut().for_each(compact_value);
     for (list, most) in LISTS {
         cut_list(reply, list, *most);
@@ -64,19 +83,17 @@ fn compact_value(value: &mut Value) {
         Value::Array(entries) => {
             for entry in entries {
                 if let Value::Object(row) = entry
-                    && ["peer_id", "connected", "multiaddrs"]
-                        .iter()
-                        .all(|key| row.contains_key(*key))
+                    && always_of(row) == PEER
                 {
-                    row.retain(|name, _| ROW.contains(&name.as_str()));
-                    cut_list(row, "multiaddrs", 1);
+                    ROW_LISTS.iter().for_each(|(list, most)| cut_list(row, list, *most));
                 }
                 compact_value(entry);
             }
         }
         Value::Object(object) => {
             object.values_mut().for_each(compact_value);
-            object.retain(|_, value| !is_empty(value));
+            let always = always_of(object);
+            object.retain(|name, value| always.contains(&name.as_str()) || !is_empty(value));
             let lists: Vec<String> = object.keys().cloned().collect();
             for list in lists {
                 let most = LISTS.iter().find(|(name, _)| *name == list);
@@ -84,6 +101,18 @@ fn compact_value(value: &mut Value) {
             }
         }
         _ => {}
+    }
+}
+
+/// Names the fields that stay in an object, null and empty too.
+fn always_of(object: &Map<String, Value>) -> &'static [&'static str] {
+    let has = |names: &[&str]| names.iter().all(|name| object.contains_key(*name));
+    if has(&["peer_id", "connected", "multiaddrs"]) {
+        PEER
+    } else if has(&["host_id", "peer_breakdown"]) {
+        STATS
+    } else {
+        &[]
     }
 }
 
@@ -96,7 +125,7 @@ fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Leaves so many entries of a list; `more_` and its name is how many there were beyond them.
+/// Leaves `most` entries of a list; `more_` and its name is how many there were beyond them.
 fn cut_list(object: &mut Map<String, Value>, name: &str, most: usize) {
     let Some(Value::Array(entries)) = object.get_mut(name) else { return };
     let more = entries.len().saturating_sub(most);
@@ -151,14 +180,14 @@ fn cut_lists(reply: &mut Map<String, Value>) {
         omitted.insert(name, (before + (entries - stay) as u64).into());
     }
     if !omitted.is_empty() {
-        tell(reply, omitted, rest(reply));
+        mark_omitted(reply, omitted, rest(reply));
     }
 }
 
-/// What `truncated`, `omitted` and `rest` take.
+/// The bytes that `truncated`, `omitted` and `rest` take.
 const ROOM: usize = 600;
 
-/// How to get the rest of a reply.
+/// Tells how to get the rest of a reply.
 fn rest(reply: &Map<String, Value>) -> &'static str {
     match reply.get("method").and_then(Value::as_str) {
         Some("list_peers") => "pass pagination.next_cursor as cursor, or a smaller limit",
@@ -171,7 +200,7 @@ fn rest(reply: &Map<String, Value>) -> &'static str {
     }
 }
 
-fn tell(reply: &mut Map<String, Value>, omitted: Map<String, Value>, rest: &str) {
+fn mark_omitted(reply: &mut Map<String, Value>, omitted: Map<String, Value>, rest: &str) {
     reply.insert("truncated".into(), true.into());
     let all = reply.entry("omitted").or_insert_with(|| json!({}));
     if let Value::Object(all) = all {
@@ -200,7 +229,7 @@ fn cut_inside(value: &mut Value, entries: usize, bytes: usize) {
     }
 }
 
-/// The reply as JSON in which every character can be seen.
+/// Writes the reply as JSON in which every character can be seen.
 pub fn text(reply: &Map<String, Value>) -> String {
     escaped(&serde_json::to_string(reply).unwrap_or_default())
 }
@@ -242,16 +271,85 @@ mod tests {
         value.as_object().unwrap().clone()
     }
 
+    /// Makes the row of a peer with that many addresses and protocols.
+    fn row(addresses: usize, protocols: usize) -> Value {
+        let many =
+            |name: &str, count| (0..count).map(|n| format!("{name}/{n}.0.0")).collect::<Vec<_>>();
+        json!({"peer_id": "12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp",
+            "multiaddrs": many("/ip4/192.0.2.1/udp/4001/quic-v1", addresses), "connected": true,
+            "last_seen": 1795381511.123456, "first_seen": 1795381511.123456,
+            "protocols": many("/libp2p/circuit/relay", protocols), "agent_version": "kubo/0.40.1/39f8a23",
+            "protocol_version": null, "cluster_peer": false, "connection_attempts": 0,
+            "successful_connections": 0, "last_connection_attempt": null,
+            "last_successful_connection": null, "latency_ms": null, "shared_pins": [],
+            "shared_files": [], "direction": "outbound", "transport": null})
+    }
+
+    fn names(value: &Value) -> Vec<&str> {
+        value.as_object().unwrap().keys().map(String::as_str).collect()
+    }
+
     #[test]
-    fn a_row_keeps_what_one_chooses_by_and_tells_of_the_rest() {
-        let row = json!({"peer_id": "12D3", "multiaddrs": ["/a", "/b", "/c"], "connected": true,
-            "latency_ms": null, "agent_version": "x/1", "shared_pins": [], "connection_attempts": 3});
-        let short = shorten(object(json!({"success": true, "peers": [row], "failed": []})), false);
+    fn a_row_keeps_what_the_python_handlers_gave_and_tells_of_the_rest() {
+        let reply = json!({"success": true, "peers": [row(3, 20), row(0, 0)], "failed": []});
+        let short = shorten(object(reply), false).reply;
+        let [many, none] = &short["peers"].as_array().unwrap()[..] else { panic!("{short:?}") };
+        for row in [many, none] {
+            assert!(PEER.iter().all(|name| names(row).contains(name)), "{row}");
+            assert!(!names(row).contains(&"transport"), "of the others none that is null: {row}");
+            assert_eq!(row["direction"], "outbound");
+        }
+        assert_eq!((&many["more_multiaddrs"], &many["more_protocols"]), (&json!(2), &json!(12)));
+        assert_eq!((&none["protocols"], &none["latency_ms"]), (&json!([]), &Value::Null));
+        assert_eq!(short["failed"], json!([]));
+        let info = shorten(object(json!({"peer_info": row(3, 30)})), false).reply;
+        assert!(PEER.iter().all(|name| names(&info["peer_info"]).contains(name)), "{info:?}");
+        assert_eq!(info["peer_info"]["more_protocols"], 10);
+    }
+
+    #[test]
+    fn the_statistics_keep_what_the_python_handlers_gave() {
+        let protocols: Vec<_> = (0..40).map(|n| format!("/p/{n}")).collect();
+        let stats = STATS.iter().map(|name| ((*name).to_owned(), Value::Null));
+        let mut stats: Map<_, _> = stats.chain([("dropped".to_owned(), json!({}))]).collect();
+        stats["protocols_supported"] = json!(protocols);
+        let reply = json!({"protocols_supported": protocols, "stats": stats});
+        let short = shorten(object(reply), false).reply;
+        let kept = &short["stats"];
+        assert!(STATS.iter().all(|name| names(kept).contains(name)), "{kept}");
+        assert!(!names(kept).contains(&"dropped"), "{kept}");
+        assert_eq!(kept["protocols_supported"].as_array().unwrap().len(), 30);
         assert_eq!(
-            Value::Object(short.reply),
-            json!({"success": true, "failed": [], "peers": [{"peer_id": "12D3", "multiaddrs": ["/a"],
-                "more_multiaddrs": 2, "connected": true, "agent_version": "x/1"}]})
+            (&kept["more_protocols_supported"], &short["more_protocols_supported"]),
+            (&json!(10), &json!(10))
         );
+    }
+
+    #[test]
+    fn what_is_kept_are_fields_of_the_library() {
+        let schema = |op: &str, path: &str| {
+            let schema = peerkit::ops::find(op).unwrap().reply_schema().to_value();
+            schema.pointer(path).unwrap().clone()
+        };
+        for (names, properties) in [
+            (PEER, schema("list_peers", "/properties/peers/items/properties")),
+            (PEER, schema("get_peer", "/properties/peer_info/properties")),
+            (STATS, schema("get_peer_stats", "/properties/stats/properties")),
+            (STATS, schema("get_peers_summary", "/properties/stats/properties")),
+        ] {
+            assert!(names.iter().all(|name| properties.get(name).is_some()), "{properties}");
+        }
+    }
+
+    #[test]
+    fn a_page_of_the_usual_size_is_whole_whatever_the_peers_speak() {
+        let peers = vec![row(16, 256); super::super::schema::DEFAULT_LIMIT as usize];
+        let short = shorten(object(json!({"method": "get_peers", "peers": peers})), false);
+        assert_eq!(short.reply.get("omitted"), None, "{} bytes", short.text.len());
+        let small = serde_json::to_string(
+            &shorten(object(json!({"peers": [row(1, 0)]})), false).reply["peers"],
+        );
+        assert!(small.unwrap().len() < 600);
     }
 
     #[test]

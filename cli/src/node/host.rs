@@ -21,19 +21,19 @@ use super::interface::{EVENTS, EventSource, Node};
 use super::open::Setup;
 use super::reply::Reply;
 
-/// How long a start, or attaching to an owner, may take.
+/// The time that a start, or attaching to an owner, may take.
 const START: Duration = Duration::from_secs(30);
 const ATTACH: Duration = Duration::from_secs(5);
-/// How long a stop may take.
+/// The time that a stop may take.
 const STOP: Duration = Duration::from_secs(10);
-/// How long to wait after a start that failed: doubling from the first to the last.
+/// The pause after a start that failed: doubling from the first to the last.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a call waits for a node that is being started: longer than the pause before it.
+/// The time that a call waits for a node that is being started: longer than the pause before it.
 const HANDOVER: Duration = Duration::from_secs(5);
-/// How often a watch of a node's events looks whether it is still wanted.
+/// The interval at which a watch of a node's events looks whether it is still wanted.
 const WATCH: Duration = Duration::from_millis(500);
-/// How long a node must have been there for its end to be no failed start.
+/// The time that a node must have been there for its end to be no failed start.
 const SETTLED: Duration = Duration::from_secs(1);
 
 /// The node of a program that stays up. Dropping it stops a node of this process.
@@ -44,7 +44,7 @@ pub struct Host {
 
 struct Shared {
     setup: Setup,
-    tell: fn(&str),
+    notify: fn(&str),
     state: Mutex<State>,
     changed: Condvar,
     ending: AtomicBool,
@@ -82,11 +82,11 @@ impl fmt::Display for State {
 
 impl Host {
     /// Begins to keep a node, and waits until there is one or the first try has failed. How it goes on from there is
-    /// told by `tell`, in a line for a person.
-    pub fn start(setup: Setup, tell: fn(&str)) -> Result<Self, Error> {
+    /// told by `notify`, in a line for a person.
+    pub fn start(setup: Setup, notify: fn(&str)) -> Result<Self, Error> {
         let shared = Arc::new(Shared {
             setup,
-            tell,
+            notify,
             state: Mutex::new(State::Starting),
             changed: Condvar::new(),
             ending: AtomicBool::new(false),
@@ -105,12 +105,12 @@ impl Host {
         Ok(host)
     }
 
-    /// A handle to it that serves operations and may outlive it.
+    /// Gives a handle to it that serves operations and may outlive it.
     pub fn node(&self) -> Arc<dyn Node> {
         Arc::<Shared>::clone(&self.shared)
     }
 
-    /// Why there is no node at the moment.
+    /// Tells why there is no node at the moment.
     pub fn failure(&self) -> Option<Error> {
         match &*self.shared.state.lock() {
             State::Down(error) => Some(error.clone()),
@@ -118,7 +118,7 @@ impl Host {
         }
     }
 
-    /// The process whose node it is, where it isn't this one's.
+    /// Names the process whose node it is, where it isn't this one's.
     pub fn attached_to(&self) -> Option<u32> {
         match &*self.shared.state.lock() {
             State::Attached(client) => Some(client.pid()),
@@ -150,29 +150,29 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    /// As [`set`](Self::set), for what lasts: whoever looks after the program hears of it, once.
-    fn settle(&self, state: State, told: &mut Option<String>) {
+    /// Sets a state that lasts, and tells whoever looks after the program of it, once.
+    fn settle(&self, state: State, notified: &mut Option<String>) {
         let line = state.to_string();
         self.set(state);
-        // What the program begins with it says itself.
-        let first = told.is_none();
-        if told.as_ref() != Some(&line) {
+        // The program says by itself how it begins.
+        let first = notified.is_none();
+        if notified.as_ref() != Some(&line) {
             if !first {
-                (self.tell)(&line);
+                (self.notify)(&line);
             }
-            *told = Some(line);
+            *notified = Some(line);
         }
     }
 
-    /// The life of the keeper's thread.
+    /// Keeps a node running: the whole life of the keeper's thread.
     fn keep(&self) {
         let mut pause = FIRST_PAUSE;
-        let mut told = None;
+        let mut notified = None;
         while !self.ending() {
             let came = match self.reach() {
                 Ok(Reached { state, events }) => {
                     let came = Instant::now();
-                    self.settle(state.clone(), &mut told);
+                    self.settle(state.clone(), &mut notified);
                     self.watch(events);
                     self.set(State::Starting);
                     if let State::Own(manager) = state {
@@ -182,11 +182,11 @@ impl Shared {
                     Some(came)
                 }
                 Err(error) => {
-                    self.settle(State::Down(error), &mut told);
+                    self.settle(State::Down(error), &mut notified);
                     None
                 }
             };
-            // What ends as soon as it is there is as good as a start that failed.
+            // A node that ends as soon as it is there is as good as a start that failed.
             if came.is_some_and(|came| came.elapsed() >= SETTLED) {
                 pause = FIRST_PAUSE;
             } else {
@@ -229,7 +229,7 @@ impl Shared {
         }
     }
 
-    /// Waits so long, or until nobody wants a node any more.
+    /// Waits for the pause, or until nobody wants a node any more.
     fn wait(&self, pause: Duration) {
         let deadline = Instant::now() + pause;
         let mut state = self.state.lock();
@@ -250,8 +250,8 @@ impl Shared {
         reply
     }
 
-    /// The node. Where it is just changing hands, the call waits for the next one.
-    fn now(&self) -> Result<Arc<dyn Node>, Error> {
+    /// Gives the node. Where it is just changing hands, the call waits for the next one.
+    fn current(&self) -> Result<Arc<dyn Node>, Error> {
         let deadline = Instant::now() + HANDOVER;
         let mut state = self.state.lock();
         while matches!(*state, State::Starting)
@@ -262,14 +262,14 @@ impl Shared {
             State::Own(manager) => Ok(Arc::new(manager.clone())),
             State::Attached(client) => Ok(Arc::new(client.clone())),
             State::Down(error) => Err(error.clone()),
-            State::Starting => Err(between()),
+            State::Starting => Err(changing_hands()),
         }
     }
 }
 
 impl Node for Shared {
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply {
-        match self.now() {
+        match self.current() {
             Ok(node) => self.noticed(node.call(method, params, timeout)),
             Err(error) => Reply::refused(method, &error),
         }
@@ -281,21 +281,21 @@ impl Node for Shared {
         params: Map<String, Value>,
         timeout: Duration,
     ) -> Reply {
-        match self.now() {
+        match self.current() {
             Ok(node) => self.noticed(node.call_with_own_token(method, params, timeout)),
             Err(error) => Reply::refused(method, &error),
         }
     }
 
     fn events(&self, options: &EventsOptions) -> Result<Box<dyn EventSource>, Reply> {
-        match self.now() {
+        match self.current() {
             Ok(node) => node.events(options),
             Err(error) => Err(Reply::refused(EVENTS, &error)),
         }
     }
 
     fn cancel(&self, token: u64) {
-        if let Ok(node) = self.now() {
+        if let Ok(node) = self.current() {
             node.cancel(token);
         }
     }
@@ -305,8 +305,8 @@ fn is_end(kind: &EventKind) -> bool {
     matches!(kind, EventKind::Stopped { .. })
 }
 
-/// What a call is told between the end of one node and the start of the next.
-fn between() -> Error {
+/// Makes the failure of a call between the end of one node and the start of the next.
+fn changing_hands() -> Error {
     Error::new(ErrorKind::NotRunning, "the node is being started")
         .with_hint("try again in a moment")
 }

@@ -1,5 +1,5 @@
-//! What the rest of the program knows of a node: it takes an operation's name and JSON parameters and gives its JSON
-//! reply, and hands out events.
+//! The interface of a node to the rest of the program: it takes an operation's name and JSON parameters and gives its
+//! JSON reply, and hands out events.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub trait Node: Send + Sync {
     /// Runs an operation by its name or alias.
     fn call(&self, method: &str, params: Map<String, Value>, timeout: Duration) -> Reply;
 
-    /// As [`call`](Self::call), for a call with a `cancel_token` that is a random number of this program's: no other
+    /// Calls with a `cancel_token` that is a random number of this program's: no other
     /// call has it, so that a node in another process cancels the call when this process dies.
     fn call_with_own_token(
         &self,
@@ -36,10 +36,10 @@ pub trait Node: Send + Sync {
 
 /// A subscription to events, of this process's node or another's.
 pub trait EventSource: Send {
-    /// Up to 64 events, oldest first; empty when none came in time. After the error nothing more comes.
+    /// Takes up to 64 events, oldest first; none where none came in time. After the error nothing more comes.
     fn next(&mut self, timeout: Duration) -> peerkit::Result<EventBatch>;
 
-    /// The number of the last event before the subscription was opened.
+    /// Gives the number of the last event before the subscription was opened.
     fn last_seq(&self) -> u64;
 }
 

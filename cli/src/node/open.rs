@@ -9,28 +9,28 @@ use peerkit::{Error, ErrorKind, PeerManager};
 
 use super::interface::Node;
 
-/// How long attaching to an owner, a start and a stop may take.
+/// The time that attaching to an owner, a start and a stop may take.
 const ATTACH: Duration = Duration::from_secs(5);
 const START: Duration = Duration::from_secs(30);
 const STOP: Duration = Duration::from_secs(10);
 
-/// Which node is meant, and how to run it where nobody does.
+/// The node that is meant, and the way to run it where nobody does.
 #[derive(Debug, Clone)]
 pub struct Setup {
     /// The data directory.
     pub data_dir: PathBuf,
-    /// What a node is started with; names the data directory too.
+    /// The configuration of a start; names the data directory too.
     pub config: Config,
 }
 
-/// What a command needs of a node that nobody else runs.
+/// The needs of a command of a node that nobody else runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needs {
     /// Only what is on disk: such a node listens nowhere and looks for nobody.
     Book,
     /// The network, as configured.
     Network,
-    /// A node that runs already: what one would do or know that ran for this alone is nothing.
+    /// A node that runs already: one that ran for this alone would do or know nothing.
     Running,
 }
 
@@ -42,7 +42,7 @@ pub struct Opened {
 }
 
 impl Opened {
-    /// Whether the node runs for this command alone.
+    /// Tells whether the node runs for this command alone.
     pub fn is_own(&self) -> bool {
         self.own.is_some()
     }
@@ -78,9 +78,6 @@ fn attach_or_run(setup: &Setup, needs: Needs) -> Result<Opened, Error> {
         Ok(client) => Ok(Opened { node: Box::new(client), own: None }),
         Err(error) if error.kind() == ErrorKind::NotRunning && needs != Needs::Running => {
             run(setup, needs)
-        }
-        Err(error) if error.kind() == ErrorKind::NotRunning => {
-            Err(error.with_hint("`peerkit run` or `peerkit serve` starts one"))
         }
         Err(error) => Err(error),
     }

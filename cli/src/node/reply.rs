@@ -14,17 +14,17 @@ impl Reply {
         Reply(json)
     }
 
-    /// The failure reply of an operation that could not be asked for.
+    /// Makes the failure reply of an operation that could not be asked for.
     pub fn refused(method: &str, error: &Error) -> Self {
         Reply(peerkit::ops::refusal(method, error))
     }
 
-    /// Whether the operation succeeded. A reply begins with this, by contract.
+    /// Tells whether the operation succeeded. A reply begins with this, by contract.
     pub fn is_success(&self) -> bool {
         self.0.starts_with("{\"success\":true")
     }
 
-    /// The text.
+    /// Gives the text.
     pub fn json(&self) -> &str {
         &self.0
     }
@@ -34,12 +34,12 @@ impl Reply {
         self.0
     }
 
-    /// The reply as an object; empty where an owner of another version answered something else.
+    /// Reads the reply as an object; empty where an owner of another version answered something else.
     pub fn object(&self) -> Map<String, Value> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
-    /// Why it failed; None of a success. An owner of a newer version may have codes unknown here: those
+    /// Tells why it failed; None of a success. An owner of a newer version may have codes unknown here: those
     /// count as `protocol`.
     pub fn code(&self) -> Option<ErrorKind> {
         #[derive(Deserialize)]

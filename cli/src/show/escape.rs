@@ -7,10 +7,10 @@ use std::fmt::Write;
 
 use unicode_width::UnicodeWidthChar;
 
-/// How many marks may stand on one letter: real scripts need three; a tower of them runs into other lines.
+/// The most marks on one letter: real scripts need three; a tower of them runs into other lines.
 const MAX_MARKS: usize = 4;
 
-/// Whether a character controls a terminal, reorders text, breaks lines or can't be seen.
+/// Tells whether a character controls a terminal, reorders text, breaks lines or can't be seen.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -24,7 +24,7 @@ fn is_unsafe(c: char) -> bool {
             | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// The text as one line that shows what is in it.
+/// Writes the text as one line that shows what is in it.
 pub fn escape(text: &str) -> Cow<'_, str> {
     if text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
         return text.into();
@@ -46,15 +46,15 @@ pub fn escape(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// Text of several lines, each escaped.
+/// Escapes each of several lines.
 pub fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
 }
 
-/// JSON text with the same meaning and nothing in it that a terminal would obey or hide. JSON itself escapes only
-/// the first 32 characters.
+/// Writes JSON text with the same meaning and nothing in it that a terminal would obey or hide. JSON itself escapes
+/// only the first 32 characters.
 pub fn escape_json(json: &str) -> Cow<'_, str> {
-    // What is unsafe can stand in strings only, but for the white space of pretty JSON.
+    // Unsafe characters can stand in strings only, but for the white space of pretty JSON.
     if !json.chars().any(|c| c != '\n' && is_unsafe(c)) {
         return json.into();
     }

@@ -8,7 +8,7 @@ use super::names::name;
 use super::style;
 use super::time;
 
-/// An event as a line.
+/// Writes an event as a line.
 pub fn line(event: &Event, ids: &Ids) -> String {
     let (dim, head) = (
         style::DIM,
@@ -68,7 +68,7 @@ fn what(kind: &EventKind) -> String {
     }
 }
 
-/// A message of a topic as a line: who, and what.
+/// Writes a message of a topic as a line: who, and what.
 pub fn message(event: &Event, data: &[u8], ids: &Ids) -> String {
     let head = style::HEADER;
     let who = event.peer_id.as_deref().map_or("?".to_owned(), |id| ids.show(id));

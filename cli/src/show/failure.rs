@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use peerkit::{Attempt, ErrorKind};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::escape::escape;
 use super::names::name;
 use super::style;
 use super::table::{Cell, Table, cut, left, right};
 use super::time;
+use crate::hints::{Door, reworded};
 use crate::node::Reply;
 
 /// Prints lines on standard error. Where that can't be done there is nobody to tell.
@@ -18,8 +19,9 @@ pub fn print(lines: &[String]) {
     let _ = lines.iter().try_for_each(|line| writeln!(err, "{line}"));
 }
 
-/// The lines for a failure reply.
+/// Makes the lines for a failure reply.
 pub fn lines(reply: &Reply) -> Vec<String> {
+    let reply = reworded(reply.clone(), Door::Command);
     let object = reply.object();
     let text = |key: &str| object.get(key).and_then(Value::as_str);
     let bad = style::BAD;
@@ -34,12 +36,14 @@ pub fn lines(reply: &Reply) -> Vec<String> {
     let candidates = detail.and_then(|detail| detail.get("candidates")).and_then(Value::as_array);
     let candidates = candidates.into_iter().flatten().filter_map(Value::as_str);
     lines.extend(candidates.map(|candidate| format!("  {}", escape(candidate))));
-    let hint = hint(reply.code(), text("hint"), detail, !attempts.is_empty());
-    lines.extend(hint.map(|hint| format!("  {}", escape(&hint))));
+    // The attempts that are listed say more than the general hint about them.
+    let listed = reply.code() == Some(ErrorKind::DialFailed) && !attempts.is_empty();
+    let hint = text("hint").filter(|hint| !listed || Some(*hint) != ErrorKind::DialFailed.hint());
+    lines.extend(hint.map(|hint| format!("  {}", escape(hint))));
     lines
 }
 
-/// What became of each address.
+/// Tells what became of each address.
 pub fn attempt_lines(attempts: &[Attempt]) -> Vec<String> {
     if attempts.is_empty() {
         return Vec::new();
@@ -70,38 +74,4 @@ pub fn attempt_lines(attempts: &[Attempt]) -> Vec<String> {
     let width = terminal_size::terminal_size_of(std::io::stderr());
     let width = width.map(|(width, _)| usize::from(width.0).saturating_sub(2));
     table.lines(width).into_iter().map(|line| format!("  {line}")).collect()
-}
-
-/// What to do: the reply's hint, but in terms of commands where it is the general one of its kind, which speaks
-/// of functions and fields.
-fn hint(
-    code: Option<ErrorKind>,
-    given: Option<&str>,
-    detail: Option<&Map<String, Value>>,
-    attempts_shown: bool,
-) -> Option<String> {
-    let given = given?;
-    let general = code.and_then(ErrorKind::hint) == Some(given);
-    // That of attaching speaks to whoever writes a program.
-    if !general && given != "start a node with this data_dir" {
-        return Some(given.to_owned());
-    }
-    let ours = match code? {
-        ErrorKind::NotRunning => "start a node with `peerkit run`",
-        ErrorKind::NotConnected => "connect first: `peerkit connect`",
-        ErrorKind::PeerNotFound => {
-            "`peerkit add` or `peerkit connect` with an address makes a peer known"
-        }
-        ErrorKind::NoAddresses => "give an address after the peer id",
-        ErrorKind::DialFailed if attempts_shown => return None,
-        ErrorKind::WrongPeerId => "the address belongs to another peer now",
-        ErrorKind::DataDirLocked => {
-            let pid = detail.and_then(|detail| detail.get("pid"));
-            let who = pid.map_or("its owner".to_owned(), |pid| format!("process {pid}"));
-            return Some(format!("stop {who}, or use another --data-dir"));
-        }
-        ErrorKind::Dead => "stop the node, then start it again",
-        _ => given,
-    };
-    Some(ours.to_owned())
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 /// The least that is shown of an id. What can be typed for one is a little less: see `commands::target`.
 const SHORT: usize = 8;
-/// What is shown where it isn't known which others will be: that much is nobody's by chance or by trying.
+/// The length where it isn't known which others will be shown: that much is nobody's by chance or by trying.
 const ALONE: usize = 12;
 
 /// The short forms of ids that are shown together.
@@ -16,7 +16,7 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// For these ids; `whole` shows them as they are.
+    /// Finds the length for these ids; `whole` shows them as they are.
     pub fn of<'a>(ids: impl IntoIterator<Item = &'a str>, whole: bool) -> Self {
         if whole {
             return Ids { length: SHORT, whole };
@@ -33,12 +33,12 @@ impl Ids {
         Ids { length, whole }
     }
 
-    /// For ids that come one by one.
+    /// Serves ids that come one by one.
     pub fn one_by_one(whole: bool) -> Self {
         Ids { length: ALONE, whole }
     }
 
-    /// An id, as it is shown.
+    /// Shortens an id.
     pub fn show(&self, id: &str) -> String {
         match end(id, self.length) {
             _ if self.whole => id.to_owned(),

@@ -16,11 +16,19 @@ pub mod style;
 pub mod table;
 pub mod time;
 
+use std::io;
+
 use peerkit::reply::Status;
 
 pub use self::names::name;
 pub use self::output::{choose, is_terminal, json, line, note, print, width};
+use crate::hints::{Door, reworded};
 use crate::node::Reply;
+
+/// Prints a reply as a line of JSON, its hint in terms of commands.
+pub fn reply(reply: &Reply) -> io::Result<()> {
+    json(reworded(reply.clone(), Door::Command).json())
+}
 
 /// Tells of a node that runs now, or doesn't.
 pub fn started(status: &Reply, attached_to: Option<u32>) {

@@ -13,10 +13,10 @@ use super::style;
 use super::table::{Cell, Fields, Table, cut, left, right};
 use super::time::{self, relative};
 
-/// How many protocols a summary shows.
+/// The protocols that a summary shows.
 const PROTOCOLS: usize = 10;
 
-/// The status of the node.
+/// Shows the status of the node.
 pub fn status(status: &Status) -> Vec<String> {
     let mut fields = Fields::new();
     fields.add("peer id", &status.peer_id);
@@ -33,7 +33,7 @@ pub fn status(status: &Status) -> Vec<String> {
     fields.lines()
 }
 
-/// The statistics.
+/// Shows the statistics.
 pub fn stats(stats: &Stats) -> Vec<String> {
     let mut fields = Fields::new();
     fields.add("peer id", &stats.host_id);
@@ -67,7 +67,7 @@ pub fn stats(stats: &Stats) -> Vec<String> {
     fields.lines()
 }
 
-/// Totals, protocols and the last events.
+/// Shows totals, protocols and the last events.
 pub fn summary(summary: &Summary, width: Option<usize>) -> Vec<String> {
     let mut fields = Fields::new();
     let peers = format!("{} known, {} connected", summary.total_peers, summary.connected_peers);
@@ -93,7 +93,7 @@ pub fn summary(summary: &Summary, width: Option<usize>) -> Vec<String> {
     lines
 }
 
-/// What discovery found, by source.
+/// Shows what discovery found, by source.
 pub fn discovery(discovery: &Discovery, width: Option<usize>) -> Vec<String> {
     let now = time::now();
     let mut fields = Fields::new();
@@ -150,7 +150,7 @@ fn sum<K>(counts: &BTreeMap<K, u64>) -> u64 {
     counts.values().sum()
 }
 
-/// Who was asked where a peer is.
+/// Shows who was asked where a peer is.
 pub fn lookups(lookups: &[Lookup]) -> Vec<String> {
     let mut table =
         Table::new(&[left("ASKED"), right("NEW ADDRESSES"), right("TIME"), cut("ERROR", 10)]);

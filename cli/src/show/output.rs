@@ -23,12 +23,12 @@ pub fn choose(color: Color) {
     choice.write_global();
 }
 
-/// How wide standard output is; None where it is no terminal, and takes lines of any length.
+/// Measures standard output; None where it is no terminal, and takes lines of any length.
 pub fn width() -> Option<usize> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0))
 }
 
-/// Whether standard output goes to a person, who wants short ids.
+/// Tells whether standard output goes to a person, who wants short ids.
 pub fn is_terminal() -> bool {
     io::stdout().is_terminal()
 }

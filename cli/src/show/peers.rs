@@ -9,7 +9,7 @@ use super::style;
 use super::table::{Cell, Fields, Table, cut, left, right};
 use super::time::{self, relative};
 
-/// Peers as a table.
+/// Shows peers as a table.
 pub fn table(peers: &[PeerRow], width: Option<usize>) -> Vec<String> {
     let ids = Ids::of(peers.iter().map(|peer| &*peer.peer_id), width.is_none());
     let now = time::now();
@@ -49,7 +49,7 @@ fn via(peer: &PeerRow) -> Option<String> {
     })
 }
 
-/// Everything known of a peer.
+/// Shows everything known of a peer.
 pub fn details(peer: &PeerInfo) -> Vec<String> {
     let row = &peer.row;
     let now = time::now();
@@ -100,7 +100,7 @@ pub fn details(peer: &PeerInfo) -> Vec<String> {
     fields.lines()
 }
 
-/// Peers that say to have some content.
+/// Shows peers that say to have some content.
 pub fn providers(peers: &[Provider], width: Option<usize>) -> Vec<String> {
     let ids = Ids::of(peers.iter().map(|peer| &*peer.peer_id), width.is_none());
     let mut table = Table::new(&[left("PEER"), cut("ADDRESS", 12)]);

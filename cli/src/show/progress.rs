@@ -10,7 +10,7 @@ use super::table::fit;
 
 const FRAMES: [char; 10] = ['⠋', '⠙', '⠹', '⠸', '⠼', '⠴', '⠦', '⠧', '⠇', '⠏'];
 const STEP: Duration = Duration::from_millis(100);
-/// What is quicker needs no line.
+/// The time within which no line is needed.
 const QUICK: Duration = Duration::from_millis(300);
 
 /// The line; it is gone when this is dropped.

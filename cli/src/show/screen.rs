@@ -28,8 +28,8 @@ impl Screen {
         Ok(Screen(()))
     }
 
-    /// How many columns and rows may be written to: all but the last column, from which the cursor doesn't move
-    /// on, so that erasing what is right of it would take the last letter.
+    /// Counts the columns and rows that may be written to: all but the last column, from which the cursor doesn't
+    /// move on; erasing what is right of it would take the last letter.
     pub fn size(&self) -> (usize, usize) {
         let size = terminal_size::terminal_size_of(io::stdout());
         let size: (usize, usize) =

@@ -4,11 +4,11 @@ use anstyle::{AnsiColor, Style};
 
 /// The head of a column, the name of a field.
 pub const HEADER: Style = Style::new().bold();
-/// What is well: connected, running.
+/// The style of success: connected, running.
 pub const GOOD: Style = AnsiColor::Green.on_default();
-/// What went wrong.
+/// The style of a failure.
 pub const BAD: Style = AnsiColor::Red.on_default().bold();
-/// What to look at.
+/// The style of a warning.
 pub const WARN: Style = AnsiColor::Yellow.on_default();
-/// What matters less.
+/// The style of what matters less.
 pub const DIM: Style = Style::new().dimmed();

@@ -7,9 +7,9 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 use super::escape::escape;
 use super::style;
 
-/// What stands between two columns.
+/// The blanks between two columns.
 const GAP: usize = 2;
-/// What stands where nothing is known.
+/// The text of a cell where nothing is known.
 const NOTHING: &str = "-";
 
 /// A text in a table.
@@ -20,12 +20,12 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// Any text, whoever wrote it.
+    /// Takes any text, whoever wrote it.
     pub fn new(text: impl AsRef<str>) -> Self {
         Cell { text: escape(text.as_ref()).into_owned(), style: Style::new() }
     }
 
-    /// A text, or a dash.
+    /// Takes a text, or a dash.
     pub fn of(text: Option<impl AsRef<str>>) -> Self {
         match text {
             Some(text) if !text.as_ref().is_empty() => Cell::new(text),
@@ -33,7 +33,7 @@ impl Cell {
         }
     }
 
-    /// The same in another style.
+    /// Changes the style.
     pub fn styled(self, style: Style) -> Self {
         Cell { style, ..self }
     }
@@ -48,17 +48,17 @@ pub struct Column {
     least: Option<usize>,
 }
 
-/// A column whose texts stand on the left and aren't cut.
+/// Makes a column whose texts stand on the left and aren't cut.
 pub const fn left(name: &'static str) -> Column {
     Column { name, right: false, least: None }
 }
 
-/// A column of numbers.
+/// Makes a column of numbers.
 pub const fn right(name: &'static str) -> Column {
     Column { name, right: true, least: None }
 }
 
-/// A column that may be cut to this width.
+/// Makes a column that may be cut to this width.
 pub const fn cut(name: &'static str, least: usize) -> Column {
     Column { name, right: false, least: Some(least) }
 }
@@ -71,7 +71,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// An empty one.
+    /// Makes an empty table.
     pub fn new(columns: &[Column]) -> Self {
         Table { columns: columns.to_vec(), rows: Vec::new() }
     }
@@ -81,7 +81,7 @@ impl Table {
         self.rows.push(cells.into());
     }
 
-    /// Its lines, no wider than that; None for as wide as need be.
+    /// Gives its lines, no wider than that; None for as wide as need be.
     pub fn lines(&self, width: Option<usize>) -> Vec<String> {
         let widths = self.widths(width);
         let header = self.columns.iter();
@@ -110,7 +110,7 @@ impl Table {
         line
     }
 
-    /// The widths of the columns that are shown: the last ones aren't where there is no room at all.
+    /// Finds the widths of the columns that are shown: the last ones aren't where there is no room at all.
     fn widths(&self, room: Option<usize>) -> Vec<usize> {
         let natural = |(place, column): (usize, &Column)| {
             let cells = self.rows.iter().filter_map(|row| row.get(place));
@@ -125,7 +125,7 @@ impl Table {
         fitting.next().unwrap_or_else(|| vec![room.max(1)])
     }
 
-    /// The widths after the widest columns were cut as far as need be, and as far as they may be.
+    /// Cuts the widest columns as far as need be, and as far as they may be.
     fn shrunk(&self, mut widths: Vec<usize>, room: usize) -> Vec<usize> {
         while total(&widths) > room {
             let cuttable = widths.iter().zip(&self.columns).enumerate();
@@ -143,7 +143,7 @@ fn total(widths: &[usize]) -> usize {
     widths.iter().sum::<usize>() + GAP * widths.len().saturating_sub(1)
 }
 
-/// The beginning of a text that fits a width, with an ellipsis where something was cut.
+/// Cuts a text to a width, with an ellipsis where something was cut.
 pub fn fit(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
@@ -161,7 +161,7 @@ pub fn fit(text: &str, width: usize) -> String {
 pub struct Fields(Vec<(&'static str, Cell)>);
 
 impl Fields {
-    /// None yet.
+    /// Begins an empty list.
     pub fn new() -> Self {
         Self::default()
     }
@@ -192,7 +192,7 @@ impl Fields {
         }
     }
 
-    /// Their lines.
+    /// Gives the lines.
     pub fn lines(&self) -> Vec<String> {
         let widest = self.0.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         let head = style::HEADER;

@@ -4,12 +4,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use peerkit::Timestamp;
 
-/// Seconds since 1970, now.
+/// Gives the seconds since 1970.
 pub fn now() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// How long ago something was, or in how long it will be.
+/// Tells how long ago something was, or in how long it will be.
 pub fn relative(at: Timestamp, now: f64) -> String {
     let seconds = now - at.as_secs_f64();
     match seconds {
@@ -19,7 +19,7 @@ pub fn relative(at: Timestamp, now: f64) -> String {
     }
 }
 
-/// A length of time in its largest unit, rounded down.
+/// Writes a length of time in its largest unit, rounded down.
 pub fn length(seconds: f64) -> String {
     let s = if seconds.is_finite() { seconds.max(0.0) as u64 } else { 0 };
     match s {
@@ -30,7 +30,7 @@ pub fn length(seconds: f64) -> String {
     }
 }
 
-/// A latency or the time a call took.
+/// Writes a latency or the time a call took.
 pub fn ms(ms: f64) -> String {
     match ms {
         ms if ms < 1.0 => format!("{ms:.2} ms"),
@@ -40,7 +40,7 @@ pub fn ms(ms: f64) -> String {
     }
 }
 
-/// A moment in UTC: `2026-11-22 21:05:11Z`.
+/// Writes a moment in UTC: `2026-11-22 21:05:11Z`.
 pub fn utc(at: Timestamp) -> String {
     let seconds = at.as_micros().div_euclid(1_000_000);
     let (days, of_day) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
@@ -49,7 +49,7 @@ pub fn utc(at: Timestamp) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}Z")
 }
 
-/// The date so many days after 1970-01-01: Howard Hinnant's `civil_from_days`, whose year begins in March.
+/// Counts days from 1970-01-01: Howard Hinnant's `civil_from_days`, whose year begins in March.
 fn date(days: i64) -> (i64, i64, i64) {
     let z = days + 719_468;
     let era = z.div_euclid(146_097);
@@ -62,7 +62,7 @@ fn date(days: i64) -> (i64, i64, i64) {
     (year, month, doy - (153 * mp + 2) / 5 + 1)
 }
 
-/// A number of bytes.
+/// Writes a number of bytes.
 pub fn bytes(bytes: u64) -> String {
     let mut value = bytes as f64;
     for unit in ["B", "KiB", "MiB", "GiB"] {

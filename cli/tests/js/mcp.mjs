@@ -13,6 +13,13 @@ const HINTS = ['readOnlyHint', 'destructiveHint', 'idempotentHint', 'openWorldHi
 const TOOLS = ['get_peers', 'list_peers', 'get_peer_info', 'connect_peer', 'disconnect_peer', 'ping_peer',
   'get_peer_stats', 'discover_peers', 'bootstrap_peers', 'search_peers', 'find_peer', 'get_events', 'call'];
 
+// The fields of a peer and of the statistics that the Python project had.
+const PEER = ['peer_id', 'multiaddrs', 'connected', 'last_seen', 'first_seen', 'protocols', 'agent_version', 'protocol_version',
+  'cluster_peer', 'connection_attempts', 'successful_connections', 'last_connection_attempt', 'last_successful_connection',
+  'latency_ms', 'shared_pins', 'shared_files'];
+const STATS = ['total_peers', 'connected_peers', 'bootstrap_peers', 'discovery_active', 'protocols_supported', 'total_files',
+  'total_pins', 'last_discovery', 'host_id', 'uptime_seconds', 'peer_breakdown'];
+
 async function open(server) {
   const client = new Client({ name: 'peerkit-tests', version: '1' });
   const transport = server.url
@@ -62,18 +69,30 @@ const scenarios = {
     assert.ok(client.getInstructions().includes('untrusted'));
     const calls = JSON.parse(readFileSync(new URL('../mcp_calls.json', import.meta.url)));
     assert.deepEqual(new Set(calls.map((made) => made.tool)), new Set(TOOLS));
-    for (const { tool, args, fails } of calls) {
+    for (const { tool, args, fails, hint } of calls) {
       for (const detail of [{}, { detail: true }]) {
         const reply = await call(tool, { ...detail, ...filled(args) });
         const told = `${tool} ${JSON.stringify(args)}: ${JSON.stringify(reply)}`;
         assert.equal(reply.success, !fails, told);
         if (typeof fails === 'string') assert.equal(reply.code, fails, told);
+        if (hint) assert.ok(reply.hint.includes(hint), told);
+        assert.doesNotMatch(reply.hint ?? '', /peerkit_|`peerkit|--|\/api/, `a hint for agents: ${told}`);
       }
     }
     const row = (await call('get_peers')).peers[0];
     assert.match(row.agent_version, /^evil.*\u202e\u200b/);
-    assert.equal(row.protocols, undefined, 'short where no detail is asked for');
-    assert.ok((await call('get_peers', { detail: true })).peers[0].protocols.length > 0);
+    const whole = (await call('get_peers', { detail: true })).peers[0];
+    assert.ok(whole.multiaddrs.length > 1 && row.multiaddrs.length === 1, 'short where no detail is asked for');
+    // Short or not, what the Python project's handlers always gave is there.
+    const { peer_info } = await call('get_peer_info', filled({ peer_id: '$PEER' }));
+    for (const peer of [row, peer_info, (await call('list_peers')).peers[0], (await call('search_peers', filled({ query: '$PEER' }))).peers[0]]) {
+      assert.deepEqual(PEER.filter((field) => !(field in peer)), []);
+      assert.ok(peer.protocols.includes('/ipfs/id/1.0.0'));
+    }
+    for (const reply of [await call('get_peer_stats'), await call('call', { method: 'get_peers_summary' })]) {
+      assert.deepEqual(STATS.filter((field) => !(field in reply.stats)), []);
+      assert.ok(reply.stats.protocols_supported.includes('/ipfs/id/1.0.0'));
+    }
     await assert.rejects(client.callTool({ name: 'no_such', arguments: {} }), { code: -32602 });
     const { resources } = await client.listResources();
     assert.ok(resources.length > 0, 'it offers none');

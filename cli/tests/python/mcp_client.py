@@ -37,6 +37,7 @@ async def every_tool(client, mode, peer):
             assert json.loads(result.content[0].text) == reply, made
             assert result.is_error == (not reply["success"]) == bool(fails), (made, reply)
             assert not isinstance(fails, str) or reply["code"] == fails, (made, reply)
+            assert "hint" not in made or made["hint"] in reply["hint"], (made, reply)
     resources = (await client.list_resources()).resources
     assert resources, "it offers none"
     for resource in resources:

@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use super::process::{Home, PEERKIT};
 
-/// How long anything that a test waits for may take.
+/// The time that anything a test waits for may take.
 pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// A `peerkit serve` that has said where it serves. It is killed at the end.
 pub struct Server {
-    /// What it said.
+    /// The line it printed.
     pub line: Value,
     pub home: Home,
     child: Child,
-    /// Where further lines would come.
+    /// Kept open for further lines.
     _stdout: BufReader<std::process::ChildStdout>,
 }
 
@@ -205,7 +205,7 @@ impl Client {
         answer
     }
 
-    /// Whether the server closes the connection within this time.
+    /// Tells whether the server closes the connection within this time.
     pub fn is_closed(&mut self, within: Duration) -> bool {
         self.stream.get_mut().set_read_timeout(Some(within)).unwrap();
         let mut rest = Vec::new();
@@ -294,7 +294,7 @@ pub struct Told {
 /// A stream of events that is being read.
 pub struct EventStream {
     client: Client,
-    /// What a browser would show when it connects again.
+    /// The id that a browser would show when it connects again.
     pub last_id: Option<String>,
 }
 

@@ -1,4 +1,4 @@
-//! What the tests share.
+//! The support that the tests share.
 
 #[path = "../../../tests/support/arrows.rs"]
 pub mod arrows;

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::process::{Home, PEERKIT, Running};
 
-/// How long something may take that is waited for.
+/// The time that something which is waited for may take.
 pub const PLENTY: Duration = Duration::from_secs(30);
 
-/// What came of a command.
+/// The outcome of a command.
 #[derive(Debug)]
 pub struct Ran {
     pub code: i32,

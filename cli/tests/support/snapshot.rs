@@ -1,4 +1,4 @@
-//! What the program printed, held against files under `tests/snapshots`. `PEERKIT_UPDATE=1` writes them anew.
+//! Snapshots of what the program printed, held against files under `tests/snapshots`. `PEERKIT_UPDATE=1` writes them anew.
 
 use std::path::Path;
 

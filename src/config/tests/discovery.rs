@@ -28,7 +28,7 @@ fn a_profile_chooses_how_peers_are_found() {
     assert_eq!(lan.interval, Duration::from_secs(30));
     assert_eq!(lan.gossip_topic, "/peerkit/announce/1.0.0");
     assert_eq!(lan.dht_protocol, "/peerkit/kad/1.0.0");
-    assert_eq!(lan.exchange_protocol, "/peerkit/find-peer/1.0.0");
+    assert_eq!(lan.find_peer_protocol, "/peerkit/find-peer/1.0.0");
     assert!(lan.bootstrap.is_empty() && lan.ipfs.is_none() && lan.cluster.is_none());
     assert_eq!(of(json!({"discovery_interval": 5})).interval, Duration::from_secs(5));
     assert_eq!(of(json!({"profile": "internet"})).dht_protocol, "/ipfs/kad/1.0.0");
@@ -38,7 +38,7 @@ fn a_profile_chooses_how_peers_are_found() {
 fn a_prefix_stands_in_front_of_our_own_protocols() {
     let ours = settings(json!({"profile": "internet", "protocol_prefix": "/a/b"})).discovery;
     assert_eq!(ours.dht_protocol, "/a/b/kad/1.0.0");
-    assert_eq!(ours.exchange_protocol, "/a/b/find-peer/1.0.0");
+    assert_eq!(ours.find_peer_protocol, "/a/b/find-peer/1.0.0");
     assert_eq!(ours.gossip_topic, "/a/b/announce/1.0.0");
     let own_topic = json!({"protocol_prefix": "/a", "discovery": {"gossip_topic": "news"}});
     assert_eq!(settings(own_topic).discovery.gossip_topic, "news");

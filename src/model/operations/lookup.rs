@@ -69,7 +69,7 @@ pub struct PeerFound {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Lookup {
-    /// Who: `book`, `dht`, or `exchange` for the connected peers.
+    /// Who was asked: `dht`, or `exchange` for the connected peers.
     pub source: Source,
     /// How many addresses came of it that weren't known before.
     pub found: u32,

@@ -107,8 +107,17 @@ mod lookup;
 mod node;
 mod pubsub;
 
-/// What callers send: one struct for each operation that has parameters, with builder methods for Rust
-/// and serde for JSON.
+/// What callers send: a struct for each operation that has parameters. The constructor takes what the
+/// operation needs, a builder method each thing that may be left out. In JSON they are objects with the
+/// same names.
+///
+/// ```
+/// use peerkit::params::PingPeer;
+///
+/// let ping = PingPeer::new("12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA").count(5);
+/// assert_eq!(ping.count, Some(5));
+/// assert_eq!(serde_json::to_value(&ping).unwrap()["count"], 5);
+/// ```
 pub mod params {
     pub use super::args::{MultiaddrArg, PeerIdArg};
     pub use super::book::params::*;
@@ -120,7 +129,8 @@ pub mod params {
     pub use super::pubsub::params::*;
 }
 
-/// What operations answer; in JSON the envelope stands around it, which is made in `ops`.
+/// What operations answer. In JSON, as [`ops::call`](crate::ops::call) gives it, `success`, `method` and
+/// the rest of an envelope stand beside these fields.
 pub mod reply {
     pub use super::book::reply::*;
     pub use super::connections::reply::*;

@@ -40,7 +40,7 @@ pub enum State {
     Stopping,
     /// Stopped.
     Stopped,
-    /// The worker panicked; only stop works.
+    /// It has panicked; only stop works.
     Dead,
 }
 

@@ -25,11 +25,22 @@ pub(super) fn reason(
 fn io_reason(error: &io::Error) -> DisconnectReason {
     if chain(error).any(quic::is_idle_timeout) {
         DisconnectReason::PingDead
+    } else if chain(error).any(is_closing) {
+        DisconnectReason::RemoteClosed
     } else if chain(error).any(|inner| inner.is::<NegotiationError>()) || breaks_protocol(error) {
         DisconnectReason::Error
     } else {
         DisconnectReason::RemoteClosed
     }
+}
+
+/// Tells whether the socket says that the other side is gone.
+fn is_closing(error: &(dyn StdError + 'static)) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    let closing = [BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof];
+    error.downcast_ref::<io::Error>().is_some_and(|io| closing.contains(&io.kind()))
 }
 
 /// Whether the bytes that came made no sense: neither side wanted that.

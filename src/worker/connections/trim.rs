@@ -15,6 +15,16 @@ use crate::worker::core::timers::Timer;
 /// A connection isn't trimmed before this age (Kubo's `GracePeriod`).
 const TRIM_GRACE: Duration = Duration::from_secs(20);
 
+/// The age before which nothing is trimmed; tests of the whole node may shorten it.
+fn trim_grace() -> Duration {
+    #[cfg(feature = "fault-injection")]
+    if let Some(millis) = std::env::var("PEERKIT_TRIM_GRACE_MS").ok().and_then(|ms| ms.parse().ok())
+    {
+        return Duration::from_millis(millis);
+    }
+    TRIM_GRACE
+}
+
 /// Looks whether anything is too many, and closes it.
 pub(crate) fn trim(core: &mut Core) {
     close_used(core);
@@ -30,7 +40,7 @@ fn close_used(core: &mut Core) {
         if live.peek().is_none() || !live.all(|open| open.origin == Some(Origin::Query)) {
             continue;
         }
-        let youngest = state.live().map(|open| open.since + TRIM_GRACE).max();
+        let youngest = state.live().map(|open| open.since + trim_grace()).max();
         match youngest.filter(|old_at| *old_at > core.now) {
             Some(old_at) => next = Some(next.map_or(old_at, |next: Instant| next.min(old_at))),
             None if used.len() < surplus && !core.calls.need(peer) => used.push(*peer),
@@ -83,9 +93,9 @@ struct Candidate {
 }
 
 /// Chooses whose connections to close so that `surplus` are, the least useful first: those of peers
-/// that came to us, then the youngest, since whoever opens connections in masses can't make them old
-/// (docs/adr/0011). Those in their grace period are spared; where that leaves too many, also gives
-/// when to look again.
+/// that only came to us before those we dialled, and of each the youngest first, since whoever opens
+/// connections in masses can't make them old (docs/adr/0011). Those in their grace period are spared;
+/// where that leaves too many, also gives when to look again.
 fn choose_victims(
     mut candidates: Vec<Candidate>,
     surplus: usize,
@@ -93,7 +103,7 @@ fn choose_victims(
 ) -> (Vec<PeerId>, Option<Instant>) {
     candidates.sort_unstable_by_key(|candidate| (candidate.ours, Reverse(candidate.since)));
     let (mature, young): (Vec<_>, Vec<_>) =
-        candidates.into_iter().partition(|candidate| candidate.since + TRIM_GRACE <= now);
+        candidates.into_iter().partition(|candidate| candidate.since + trim_grace() <= now);
     let mut closed = 0;
     let victims = mature.into_iter().take_while(|victim| {
         let wanted = closed < surplus;
@@ -101,7 +111,7 @@ fn choose_victims(
         wanted
     });
     let victims: Vec<_> = victims.map(|victim| victim.peer).collect();
-    let next = young.iter().map(|candidate| candidate.since + TRIM_GRACE).min();
+    let next = young.iter().map(|candidate| candidate.since + trim_grace()).min();
     (victims, next.filter(|_| closed < surplus))
 }
 

@@ -180,7 +180,7 @@ impl Core {
 
     /// The connected peers that speak the find-peer protocol, but for the one that is looked for.
     pub(crate) fn askable(&self, wanted: &PeerId, most: usize) -> Vec<PeerId> {
-        let protocol = self.shared.settings.discovery.exchange_protocol.as_str();
+        let protocol = self.shared.settings.discovery.find_peer_protocol.as_str();
         let book = &self.shared.book;
         let speaks = |peer: &PeerId| book.get(peer).is_some_and(|record| record.speaks(protocol));
         let asked = self.peers.iter().map(|(peer, _)| peer);

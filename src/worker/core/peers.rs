@@ -12,7 +12,7 @@ use crate::model::{Direction, Text, TransportKind};
 use crate::{Multiaddr, PeerId};
 
 /// A remote that speaks no identify has accepted us if the connection is open after this long: a
-/// remote that blocks us looks established for a moment (DESIGN section 8).
+/// remote that blocks us looks established for half a millisecond, then closes.
 pub(crate) const GRACE: Duration = Duration::from_millis(500);
 /// A remote whose identify neither comes nor fails has accepted us after this long.
 pub(crate) const IDENTIFY_PATIENCE: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
 //! How a connect ends: with the remote's acceptance, which is what a success means, or with an error
-//! that says what became of each address. DESIGN section 8.
+//! that says what became of each address.
 
 use serde_json::json;
 

@@ -122,9 +122,8 @@ impl Dials {
         self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
     }
 
-    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted where
-    /// libp2p can, which is by peer and all its dials at once; elsewhere it ends at its deadline, or
-    /// lands unwanted.
+    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted; one
+    /// that is established at that very moment lands unwanted.
     pub(super) fn leave(&mut self, core: &mut Core, call: CallId) {
         let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
         let Some((connection, dial)) = self.open.iter_mut().find(waits) else { return };
@@ -142,21 +141,19 @@ impl Dials {
 
     /// Takes out every dial to a peer that is being disconnected, which aborts them.
     pub(super) fn take_all_to(&mut self, peer: &PeerId) -> Vec<Dial> {
-        self.take(|_, dial| dial.peer.as_ref() == Some(peer))
+        let taken = self.take(|_, dial| dial.peer.as_ref() == Some(peer));
+        taken.into_iter().map(|(_, dial)| dial).collect()
     }
 
     fn abandon(&mut self, core: &mut Core, unwanted: impl Fn(&ConnectionId, &Dial) -> bool) {
-        for peer in self.take(unwanted).into_iter().filter_map(|dial| dial.peer) {
-            if !self.any_to(&peer) && !core.peers.contains(&peer) {
-                // An error here means "not connected"; the pending dial is aborted all the same.
-                let _ = core.swarm.disconnect_peer_id(peer);
-            }
+        for (connection, _) in self.take(unwanted) {
+            core.dial_terms.abort(connection);
         }
     }
 
-    fn take(&mut self, wanted: impl Fn(&ConnectionId, &Dial) -> bool) -> Vec<Dial> {
+    fn take(&mut self, wanted: impl Fn(&ConnectionId, &Dial) -> bool) -> Vec<(ConnectionId, Dial)> {
         let taken: Vec<_> = self.open.extract_if(|id, dial| wanted(id, dial)).collect();
         self.abandoned.extend(taken.iter().map(|(connection, _)| *connection));
-        taken.into_iter().map(|(_, dial)| dial).collect()
+        taken
     }
 }

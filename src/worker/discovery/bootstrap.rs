@@ -117,7 +117,7 @@ fn note(core: &Core, entries: &[Entry]) {
     let settings = &core.shared.settings;
     let mut note =
         format!("{} of {} bootstrap addresses are of connected peers", open.count(), entries.len());
-    let allowed = |entry: &&Entry| settings.may_dial_unasked(addr::scope(&entry.addr), true);
+    let allowed = |entry: &&Entry| settings.may_dial_automatically(addr::scope(&entry.addr), true);
     let barred = entries.len() - entries.iter().filter(allowed).count();
     if barred > 0 {
         note += &format!("; the profile keeps {barred} from being dialled");

@@ -67,6 +67,10 @@ impl DiscoverySource for DaemonSource {
         }
     }
 
+    fn drop_calls(&mut self) {
+        self.calls.clear();
+    }
+
     fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         if let Some(reply) = self.calls.remove(&call) {
             core.finish(call);

@@ -131,7 +131,7 @@ fn add_route(core: &mut Core, peer: PeerId, addresses: impl Iterator<Item = Mult
     let least = settings.least_told();
     let fits = |address: &Multiaddr| {
         let scope = addr::scope(address);
-        scope >= least && settings.may_dial_unasked(scope, false)
+        scope >= least && settings.may_dial_automatically(scope, false)
     };
     let addresses: Vec<Multiaddr> = addresses.filter(fits).take(MAX_ADDRESSES).collect();
     if let Some(dht) = core.dht() {

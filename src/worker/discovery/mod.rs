@@ -52,7 +52,7 @@ use crate::book::Origin;
 use crate::config::Settings;
 #[cfg(feature = "daemons")]
 use crate::daemon::Api;
-use crate::discovery::Snapshot;
+use crate::discovery_log::Snapshot;
 #[cfg(feature = "daemons")]
 use crate::model::Source;
 use crate::model::event::EventKind;
@@ -219,6 +219,7 @@ impl Discovery {
         core.shared.discovery.set_active(false);
         self.pass = None;
         self.goals.clear();
+        self.sources.table().for_each(|source| source.drop_calls());
         self.take_part(core, false);
     }
 

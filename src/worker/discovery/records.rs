@@ -1,4 +1,4 @@
-//! PeerRecords: signed records of a peer's addresses, as nodes gossip them about themselves.
+//! Peer records: signed records of a peer's addresses, as nodes gossip them about themselves.
 //!
 //! The bytes are libp2p's signed peer records (RFC 0002 and 0003) under the domain and payload type
 //! that go-libp2p and js-libp2p use, not rust-libp2p's older ones of its own. What is gossiped may
@@ -29,15 +29,15 @@ const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
 /// [`MAX_ENVELOPE_BYTES`].
 const MAX_TOLD_BYTES: usize = 4 * 1024;
 
-/// PeerRecords from one neighbour, a second: each node's come to us through one neighbour, so this
+/// Records from one neighbour, a second: each node's come to us through one neighbour, so this
 /// lets 1500 nodes that announce themselves every 30 s pass through a single one.
 const NEIGHBOUR_PER_S: u32 = 50;
-/// PeerRecords from one neighbour at once: as when a thousand nodes begin together.
+/// Records from one neighbour at once: as when a thousand nodes begin together.
 const NEIGHBOUR_BURST: u32 = 1000;
-/// PeerRecords from all neighbours, a second. To open one takes 0.04 ms with an Ed25519 key and
+/// Records from all neighbours, a second. To open one takes 0.04 ms with an Ed25519 key and
 /// 0.4 ms with an ECDSA one: at worst a tenth of a core.
 const ALL_PER_S: u32 = 200;
-/// PeerRecords from all neighbours at once.
+/// Records from all neighbours at once.
 const ALL_BURST: u32 = 2000;
 
 /// Peers whose last announcement is remembered.

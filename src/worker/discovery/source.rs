@@ -42,6 +42,9 @@ pub(super) trait DiscoverySource {
     /// Ends queries with what they have: the pass that waited for them is over.
     fn finish(&mut self, _: &mut Core, _: &[QueryId]) {}
 
+    /// Lets every call that waits be answered `closed`.
+    fn drop_calls(&mut self) {}
+
     /// A call ends before its work is done.
     fn ended(&mut self, _: &mut Core, _: CallId, _: Ending) {}
 

@@ -13,7 +13,7 @@ impl Worker {
         match event {
             DhtEvent::Kad(event) => {
                 core.shared.metrics.record_kad(&event);
-                self.on_kad(event);
+                self.on_kad(*event);
             }
             DhtEvent::Located { peer, addresses } => {
                 self.lookups.located(core, peer, &addresses);

@@ -318,7 +318,7 @@ fn answer_find(
 ) {
     core.timers.clear(Timer::LookupStep(call));
     core.finish(call);
-    let Search { peer, reply, stage, mut steps, .. } = search;
+    let Search { peer, reply, stage, steps, .. } = search;
     let Some(reply) = reply else { return };
     let known = core.shared.book.get(&peer).map(|record| record.dial_addresses());
     if !found.is_empty() {
@@ -332,8 +332,6 @@ fn answer_find(
     if multiaddrs.is_empty() {
         return reply.send(Err(otherwise.with("lookups", json!(steps))));
     }
-    let (source, found) = (Source::Book, multiaddrs.len() as u32);
-    steps.push(Lookup { source, found, duration_ms: 0.0, error: None });
     let (peer_id, found_by) = (peer.to_string().into(), Source::Book);
     reply.send(Ok(PeerFound { peer_id, multiaddrs, found_by, lookups: steps }));
 }

@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 pub(crate) type FindPeer = cbor::Behaviour<Question, Answer>;
 
 pub(crate) fn behaviour(settings: &Settings) -> Result<FindPeer> {
-    let name = settings.discovery.exchange_protocol.clone();
+    let name = settings.discovery.find_peer_protocol.clone();
     let protocol = StreamProtocol::try_from_owned(name)
         .map_err(|_| Error::new(ErrorKind::ConfigInvalid, "`protocol_prefix` has no slash"))?;
     let codec = cbor::codec::Codec::default()

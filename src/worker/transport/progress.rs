@@ -1,6 +1,6 @@
 //! Where a dial is, and why it failed, told by types instead of by error texts.
 //!
-//! libp2p boxes transport errors into text. So `layers` wraps the transport stack at each layer:
+//! libp2p boxes transport errors into text. So `wrappers` stand around the transport stack at each layer:
 //! the wrappers note in the attempt's own [`Progress`] how far it came, and the outermost one ends
 //! every dial with a [`DialFailure`], which the worker gets back by downcasting. The progress
 //! reaches the inner layers through a task-local, since the layers of a dial are futures polled
@@ -150,7 +150,7 @@ impl DialFailure {
             (Cause::NotAllowed, _) => {
                 "profile \"lan\" refuses public addresses; \"internet\" allows them"
             }
-            (Cause::NotPublic, _) => "connect_peer with the address to dial it all the same",
+            (Cause::NotPublic, _) => "connect by this very address to dial it all the same",
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"

@@ -1,4 +1,4 @@
-//! Noise and TLS as one upgrade of a TCP connection, which notes in the dial's progress (`stage`)
+//! Noise and TLS as one upgrade of a TCP connection, which notes in the dial's progress (`progress`)
 //! when the handshake is done.
 
 use std::future::Future;

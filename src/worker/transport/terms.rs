@@ -46,6 +46,8 @@ pub(crate) struct Terms {
     given: Vec<Multiaddr>,
     /// The address that goes first, and what becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
+    /// Becomes true when nobody waits for the dial any more.
+    aborted: watch::Sender<bool>,
     pub(super) begun: Begun,
 }
 
@@ -85,6 +87,13 @@ impl DialTerms {
         self.0.registered.lock().remove(&connection).map(|terms| terms.origin)
     }
 
+    /// Ends a dial at every address it still tries: nobody waits for it any more.
+    pub(crate) fn abort(&self, connection: ConnectionId) {
+        if let Some(terms) = self.0.registered.lock().get(&connection) {
+            terms.aborted.send_replace(true);
+        }
+    }
+
     /// The origin of a dial under way.
     pub(crate) fn origin(&self, connection: ConnectionId) -> Option<Origin> {
         self.0.registered.lock().get(&connection).map(|terms| terms.origin)
@@ -111,7 +120,8 @@ impl DialTerms {
 impl Terms {
     pub(crate) fn new(origin: Origin, deadline: Instant) -> Self {
         let (given, first) = (Vec::new(), None);
-        Terms { deadline, origin, given, first, begun: Begun::default() }
+        let aborted = watch::Sender::new(false);
+        Terms { deadline, origin, given, first, aborted, begun: Begun::default() }
     }
 
     /// Says which of the addresses the user gave.
@@ -139,6 +149,11 @@ impl Terms {
             let mut failed = failed.subscribe();
             let _ = tokio::time::timeout(HEAD_START, failed.wait_for(|failed| *failed)).await;
         }
+    }
+
+    /// Waits until the dial is aborted.
+    pub(super) async fn aborted(&self) {
+        let _ = self.aborted.subscribe().wait_for(|aborted| *aborted).await;
     }
 
     pub(super) fn failed(&self, address: &Multiaddr) {

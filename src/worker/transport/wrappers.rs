@@ -1,4 +1,4 @@
-//! The wrappers around libp2p's transports that make dials tell their story: see `stage`.
+//! The wrappers around libp2p's transports that make dials tell their story: see `progress`.
 //!
 //! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
 //! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`
@@ -86,10 +86,16 @@ where
         let dial = self.inner.dial(address.clone(), opts);
         let dial = dial.map_err(|error| error.map(|error| listening_failed(error, &clock)))?;
         Ok(async move {
-            terms.turn(&address).await;
+            tokio::select! {
+                () = terms.turn(&address) => {}
+                () = terms.aborted() => return Err(aborted(&clock)),
+            }
             let progress = Progress::towards(first_stage, remote_name, clock.clone());
             terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
-            let outcome = attempt(dial, progress, expected, terms.deadline, &clock).await;
+            let outcome = tokio::select! {
+                outcome = attempt(dial, progress, expected, terms.deadline, &clock) => outcome,
+                () = terms.aborted() => Err(aborted(&clock)),
+            };
             if outcome.is_err() {
                 terms.failed(&address);
             }
@@ -142,6 +148,11 @@ async fn attempt<E: std::error::Error + 'static>(
         }
         Ok(Ok(connection)) => Ok(connection),
     }
+}
+
+/// The end of a dial that nobody waits for any more; nobody reads it.
+fn aborted(clock: &Clock) -> DialFailure {
+    Progress::at(DialStage::Skipped, clock.clone()).so_far()
 }
 
 fn listening_failed(error: impl std::error::Error + 'static, clock: &Clock) -> DialFailure {

@@ -1,7 +1,7 @@
 //! How often something may happen: so many times a second on average, so many times at once.
 //!
-//! Pure. `gate` asks it before a handshake, `sieve` before a message is kept, `announce` before a
-//! signature is verified.
+//! Pure. The gater asks it before a handshake, gossipsub's message filter before a message is kept,
+//! `discovery/records` before a signature is verified.
 
 use std::time::Instant;
 

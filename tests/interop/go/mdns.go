@@ -14,7 +14,7 @@ import (
 func (n *node) HandlePeerFound(info peer.AddrInfo) {
 	ctx, cancel := context.WithTimeout(context.Background(), defaultTimeout)
 	defer cancel()
-	// Who can't be connected to is found again.
+	// A peer that can't be connected to is discovered again.
 	_ = n.host.Connect(ctx, info)
 }
 

@@ -25,7 +25,7 @@ use super::status;
 /// The scheme's name in the document.
 const TOKEN: &str = "token";
 
-/// `GET /api/openapi.json`.
+/// Answers `GET /api/openapi.json`.
 pub async fn document(State(app): State<Arc<App>>) -> Response {
     let text = app.document.get_or_init(|| Document { app: &app }.build().to_string());
     status::json(StatusCode::OK, text.clone())
@@ -82,7 +82,7 @@ impl Document<'_> {
         self.app.node.check_effect(op).is_ok()
     }
 
-    /// A route of the Python project's kind.
+    /// Describes a route of the Python project's kind.
     fn route(&self, route: &Route, op: &Operation) -> Value {
         let properties = params::schema(op)["properties"].as_object().cloned().unwrap_or_default();
         let in_path = |name: &str| route.path.contains(&format!("{{{name}}}"));
@@ -119,7 +119,7 @@ impl Document<'_> {
         described
     }
 
-    /// An operation by its name.
+    /// Describes an operation by its name.
     fn call(&self, op: &Operation) -> Value {
         let body = params::schema(op).clone();
         let mut described = self.operation(op, vec![timeout()], Some(body), envelope(op));
@@ -232,7 +232,7 @@ impl Document<'_> {
         })
     }
 
-    /// Who may call: an empty requirement is one that everybody meets.
+    /// Describes who may call: an empty requirement is one that everybody meets.
     fn security(&self, reads: bool) -> Value {
         let policy = self.app.policy;
         match reads && !policy.token_for_reads {
@@ -251,7 +251,7 @@ fn timeout() -> Value {
     })
 }
 
-/// `/api/peers/{peer_id}/connect` as `api_peers_peer_id_connect`.
+/// Writes `/api/peers/{peer_id}/connect` as `api_peers_peer_id_connect`.
 fn identifier(path: &str) -> String {
     let words = path.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     words.collect::<Vec<_>>().join("_")
@@ -261,7 +261,7 @@ fn content(about: &str, kind: &str, schema: Value) -> Value {
     json!({"description": about, "content": {kind: {"schema": schema}}})
 }
 
-/// Each status that a failure may have, described where they stand together.
+/// Refers, for each status that a failure may have, to where it is described.
 fn failures() -> Map<String, Value> {
     let described = by_status().into_keys().map(|status| {
         let there = format!("#/components/responses/{}", name(status));
@@ -283,7 +283,7 @@ fn name(status: u16) -> String {
     format!("Failure{status}")
 }
 
-/// The statuses, and what has them: codes of the catalogue and what the server itself refuses.
+/// Collects the statuses, and what has them: codes of the catalogue and what the server itself refuses.
 fn by_status() -> BTreeMap<u16, Vec<String>> {
     let mut by_status: BTreeMap<u16, Vec<String>> = BTreeMap::new();
     for kind in ErrorKind::ALL {

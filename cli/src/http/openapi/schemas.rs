@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::shape::Shape;
 
-/// The library's envelope around an operation's fields.
+/// Puts the library's envelope around an operation's fields.
 pub fn envelope(op: &Operation) -> Value {
     let mut schema = reply(op);
     let fixed = [
@@ -24,7 +24,7 @@ pub fn envelope(op: &Operation) -> Value {
     schema
 }
 
-/// What stands in `data`.
+/// Describes what stands in `data`.
 pub fn reply_data(shape: Shape, op: &Operation) -> Value {
     let reply = reply(op);
     let of_reply = |name: &str| reply["properties"][name].clone();
@@ -59,7 +59,7 @@ pub fn reply_data(shape: Shape, op: &Operation) -> Value {
     }
 }
 
-/// The failure reply.
+/// Describes the failure reply.
 pub fn failure() -> Value {
     json!({
         "type": "object",
@@ -78,7 +78,7 @@ pub fn failure() -> Value {
     })
 }
 
-/// The codes of the catalogue.
+/// Lists the codes of the catalogue.
 pub fn codes() -> Value {
     let codes: Vec<_> = ErrorKind::ALL.iter().map(|kind| kind.as_str()).collect();
     json!({"type": "string", "enum": codes, "description": "What went wrong, for a program."})
@@ -123,7 +123,7 @@ fn about(schema: &mut Value) -> Option<Value> {
     schema.as_object_mut()?.shift_remove("description")
 }
 
-/// A parameter of a query or a path.
+/// Describes a parameter of a query or a path.
 pub fn parameter(name: &str, schema: &Value, in_path: bool) -> Value {
     let mut schema = schema.clone();
     tidy(&mut schema);
@@ -136,7 +136,7 @@ pub fn parameter(name: &str, schema: &Value, in_path: bool) -> Value {
     json!({"name": name, "in": place, "required": in_path, "schema": schema, "description": about.unwrap_or("".into())})
 }
 
-/// In a query nothing can be null; a path must hold something.
+/// Takes null out: in a query or a path nothing can be null.
 fn without_null(schema: &mut Value) {
     let Some(object) = schema.as_object_mut() else { return };
     if let Some(Value::Array(kinds)) = object.get_mut("type") {
@@ -185,7 +185,7 @@ pub fn tidy(schema: &mut Value) {
     }
 }
 
-/// An object with all of these.
+/// Describes an object with all of these.
 pub fn all(properties: Value) -> Value {
     let names: Vec<_> = properties.as_object().map(Map::keys).into_iter().flatten().collect();
     json!({"type": "object", "required": names, "properties": properties})

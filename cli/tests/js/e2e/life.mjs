@@ -100,6 +100,20 @@ export async function a_failed_connect_tells_what_became_of_each_address(browser
   await tab.close();
 }
 
+export async function a_peer_forgotten_elsewhere_is_told_of_in_terms_of_the_page(browser) {
+  const id = inventedId(1);
+  const near = await serve(home());
+  await near.call("add_peer", { multiaddrs: [`/ip4/127.0.0.1/tcp/1/p2p/${id}`] });
+  const tab = await Tab.open(browser, near.page);
+  tab.expect(/status of 404 .*\/api\/call\/get_peer/);
+  await tab.rowIs(id, false);
+  // No event tells of that, so the row stays.
+  await near.call("remove_peer", { peer_id: id });
+  await tab.row(id).click();
+  await tab.says("#details-unknown", /peer_not_found.*Connecting to an address of it makes it known/);
+  await tab.close();
+}
+
 export async function the_bootstrap_list_is_edited(browser) {
   const near = await serve(home());
   const address = `/ip4/127.0.0.1/tcp/1/p2p/${inventedId(1)}`;

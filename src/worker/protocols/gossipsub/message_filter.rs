@@ -14,7 +14,7 @@ use libp2p::gossipsub::{DataTransform, Message, RawMessage, TopicHash};
 use parking_lot::Mutex;
 
 use crate::PeerId;
-use crate::discovery::DiscoveryLog;
+use crate::discovery_log::DiscoveryLog;
 use crate::worker::util::clock::Clock;
 use crate::worker::util::rate::TokenBucket;
 

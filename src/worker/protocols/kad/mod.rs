@@ -3,7 +3,7 @@
 //! libp2p-kad dials what it hears of, stores what it is sent, tells of a peer it was asked for only when
 //! the whole query is over, and keeps whom it can't reach. Here what a remote tells is looked over
 //! before libp2p-kad takes it, by where that remote is seen; a peer that is looked for is told of as soon
-//! as a remote knows it; and who can't be dialled goes out of the routing table. `providers` is the store.
+//! as a remote knows it; and who can't be dialled goes out of the routing table. `store` keeps provider records.
 
 pub(crate) mod store;
 
@@ -28,7 +28,7 @@ use libp2p::swarm::{
 use self::store::Providers;
 use crate::addr::{self, Scope};
 use crate::config::{DhtMode, Settings};
-use crate::discovery::DiscoveryLog;
+use crate::discovery_log::DiscoveryLog;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::worker::transport::terms::DialTerms;
@@ -51,7 +51,7 @@ type ToHandler = THandlerInEvent<Kademlia>;
 #[derive(Debug)]
 pub(crate) enum DhtEvent {
     /// libp2p-kad's own event.
-    Kad(kad::Event),
+    Kad(Box<kad::Event>),
     /// A remote knows where a peer is that is looked for.
     Located { peer: PeerId, addresses: Vec<Multiaddr> },
     /// A query's dial couldn't reach the peer at these addresses.
@@ -250,7 +250,7 @@ impl Dht {
             self.log.dropped(Source::Dht, reason, count);
         }
         let before = kept.len();
-        kept.retain(|address| self.settings.may_dial_unasked(addr::scope(address), false));
+        kept.retain(|address| self.settings.may_dial_automatically(addr::scope(address), false));
         self.log.dropped(Source::Dht, "scope", (before - kept.len()) as u64);
         told.multiaddrs = kept.iter().map(|address| addr::with_peer_id(address, &peer)).collect();
     }
@@ -320,7 +320,7 @@ impl Dht {
             }
             _ => {}
         }
-        DhtEvent::Kad(event)
+        DhtEvent::Kad(Box::new(event))
     }
 }
 
@@ -347,7 +347,7 @@ impl NetworkBehaviour for Dht {
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         let mut known =
             self.kad.handle_pending_outbound_connection(connection, peer, addresses, role)?;
-        known.retain(|address| self.settings.may_dial_unasked(addr::scope(address), false));
+        known.retain(|address| self.settings.may_dial_automatically(addr::scope(address), false));
         Ok(known)
     }
 

@@ -13,7 +13,7 @@ use libp2p::kad::store::{Error, RecordStore};
 use libp2p::kad::{ProviderRecord, Record, RecordKey};
 
 use crate::PeerId;
-use crate::discovery::DiscoveryLog;
+use crate::discovery_log::DiscoveryLog;
 use crate::model::Source;
 
 /// Records of our own.

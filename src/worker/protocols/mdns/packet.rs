@@ -138,14 +138,15 @@ impl Packet {
 impl Told {
     fn add(&mut self, peer: PeerId, addr: Multiaddr) {
         let at = self.peers.iter().position(|(known, _)| *known == peer);
-        let addresses = match at {
-            Some(at) => &mut self.peers[at].1,
-            None if self.peers.len() == MAX_PEERS => {
-                self.surplus += 1;
-                return;
-            }
-            None => &mut self.peers.push_mut((peer, Vec::new())).1,
-        };
+        if at.is_none() && self.peers.len() == MAX_PEERS {
+            self.surplus += 1;
+            return;
+        }
+        let at = at.unwrap_or_else(|| {
+            self.peers.push((peer, Vec::new()));
+            self.peers.len() - 1
+        });
+        let addresses = &mut self.peers[at].1;
         if addresses.contains(&addr) {
             return;
         }

@@ -1,6 +1,6 @@
-//! What discovery has done, by source: counts, what was refused, why nothing was found. The worker
-//! writes it down, the facade shows it; every map here has a fixed set of keys of our own, so no remote
-//! can make it grow.
+//! The log of what discovery has done, by source: counts, what was refused, why nothing was discovered.
+//! The worker writes it, the facade shows it; every map here has a fixed set of keys of our own, so no
+//! remote can make it grow.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,27 +12,27 @@ use crate::clock::Timestamp;
 use crate::model::reply::SourceReport;
 use crate::model::{LastError, Source, Text};
 
-/// The sources a pass asks, in the order they are told in.
+/// The sources a pass asks, in the order in which they are reported.
 pub(crate) const SOURCES: [Source; 6] =
     [Source::Bootstrap, Source::Mdns, Source::Dht, Source::Gossip, Source::Ipfs, Source::Cluster];
-/// Peers kept of what a pass found.
+/// The most peers kept of those a pass discovered.
 pub(crate) const MAX_FOUND: usize = 1000;
 
-/// What discovery has done, at one moment.
+/// The state of the log at one moment.
 pub(crate) struct Snapshot {
-    /// What the pass under way, or the last one, found.
+    /// The peers that the pass under way, or the last one, discovered.
     pub found: Vec<PeerId>,
-    /// How many peers were found in this run.
+    /// The number of peers discovered in this run.
     pub total: u64,
-    /// When the last pass ended.
+    /// The time at which the last pass ended.
     pub last_pass: Option<Timestamp>,
-    /// Whether a pass is under way.
+    /// True while a pass is under way.
     pub passing: bool,
-    /// By source.
+    /// The reports by source.
     pub sources: BTreeMap<Source, SourceReport>,
 }
 
-/// Shared between the worker and the facade. One for each run.
+/// The log itself, shared between the worker and the facade. One for each run.
 #[derive(Default)]
 pub(crate) struct DiscoveryLog {
     active: AtomicBool,
@@ -45,7 +45,7 @@ struct Inner {
     /// Refusals that belong to no source of discovery: `pubsub.rate` and so on.
     dropped: BTreeMap<Text, u64>,
     total: u64,
-    /// What the pass under way, or the last one, found.
+    /// The peers that the pass under way, or the last one, discovered.
     found: Vec<PeerId>,
     passing: bool,
     last_pass: Option<Timestamp>,
@@ -65,7 +65,7 @@ impl DiscoveryLog {
         self.with(source, |report| report.enabled = enabled);
     }
 
-    /// A pass begins.
+    /// Notes that a pass begins.
     pub(crate) fn pass_begins(&self) {
         let mut inner = self.inner.lock();
         inner.passing = true;
@@ -76,7 +76,7 @@ impl DiscoveryLog {
         }
     }
 
-    /// A pass ended; gives how many peers it found by each source.
+    /// Notes that a pass ended; returns the number of peers it discovered, by source.
     pub(crate) fn pass_ends(&self, now: Timestamp) -> BTreeMap<Source, u64> {
         let mut inner = self.inner.lock();
         inner.passing = false;
@@ -85,7 +85,7 @@ impl DiscoveryLog {
         found.map(|(source, report)| (*source, report.found)).collect()
     }
 
-    /// A source told of a peer; `new`: the book didn't know it.
+    /// Notes a peer received from a source; `new`: the book didn't know it.
     pub(crate) fn received(&self, source: Source, peer: PeerId, new: bool, now: Timestamp) {
         let mut inner = self.inner.lock();
         let report = inner.sources.entry(source).or_default();
@@ -102,14 +102,14 @@ impl DiscoveryLog {
         }
     }
 
-    /// A source told what can't be taken.
+    /// Counts what a source sent and can't be taken.
     pub(crate) fn dropped(&self, source: Source, reason: &'static str, count: u64) {
         if count > 0 {
             self.with(source, |report| *report.dropped.entry(reason.into()).or_default() += count);
         }
     }
 
-    /// A source keeps count of a reason itself: this is its count.
+    /// Sets the count of a reason that the source itself keeps count of.
     pub(crate) fn dropped_in_all(&self, source: Source, reason: &'static str, count: u64) {
         if count > 0 {
             self.with(source, |report| {
@@ -118,17 +118,17 @@ impl DiscoveryLog {
         }
     }
 
-    /// Something was refused that is no discovery.
+    /// Counts a refusal that belongs to no source of discovery.
     pub(crate) fn refused(&self, what: &'static str) {
         *self.inner.lock().dropped.entry(what.into()).or_default() += 1;
     }
 
-    /// Why a source found nothing in this pass, if it didn't.
+    /// Notes why a source discovered nothing in this pass, if it didn't.
     pub(crate) fn note(&self, source: Source, note: String) {
         self.with(source, |report| report.note = (report.found == 0).then_some(note));
     }
 
-    /// A source failed.
+    /// Notes that a source failed.
     pub(crate) fn failed(&self, source: Source, error: LastError) {
         self.with(source, |report| {
             report.note = (report.found == 0).then(|| error.message.clone());
@@ -140,7 +140,7 @@ impl DiscoveryLog {
         change(self.inner.lock().sources.entry(source).or_default());
     }
 
-    /// How many peers discovery found in this run.
+    /// Returns the number of peers discovered in this run.
     pub(crate) fn total(&self) -> u64 {
         self.inner.lock().total
     }
@@ -157,10 +157,10 @@ impl DiscoveryLog {
         }
     }
 
-    /// Everything that was refused, as `source.reason`.
+    /// Returns everything that was refused, as `source.reason`.
     pub(crate) fn all_dropped(&self) -> BTreeMap<Text, u64> {
         let inner = self.inner.lock();
-        // Most have refused nothing, and this is read often.
+        // Most sources have refused nothing, and this is read often.
         let refusing = inner.sources.iter().filter(|(_, report)| !report.dropped.is_empty());
         let by_source = refusing.flat_map(|(source, report)| {
             let name = format!("{source:?}").to_lowercase();
