@@ -1,6 +1,6 @@
-//! The features of the crate that this build has, and the one error for what needs another. Which operation
-//! needs a feature stands in the table of operations (`ops`), which key in the list of keys (`config::keys`);
-//! which address does is said here.
+//! The features of the crate that this build has, and the one error for anything that needs another. The table
+//! of operations (`ops`) says which operation needs a feature, the list of keys (`config::keys`) which key; which
+//! address does is said here.
 
 use multiaddr::Protocol;
 
@@ -11,11 +11,11 @@ use crate::error::{Error, ErrorKind, Result};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Feature {
     pub name: &'static str,
-    /// Whether this build has it.
+    /// True if this build has it.
     pub built: bool,
 }
 
-/// The feature of a name. The compiler knows the names, and so refuses a misspelt one.
+/// Gives the feature of a name. The compiler knows the names, and so refuses a misspelt one.
 macro_rules! cargo_feature {
     ($name:literal) => {
         $crate::features::Feature { name: $name, built: cfg!(feature = $name) }
@@ -35,7 +35,7 @@ impl Feature {
         if self.built { Ok(()) } else { Err(self.absent(what)) }
     }
 
-    /// The error for `what`, which needs it, in a build without it.
+    /// Makes the error for `what`, which needs it, in a build without it.
     pub(crate) fn absent(self, what: &str) -> Error {
         Error::new(ErrorKind::Unsupported, format!("{what}: {}", self.absence()))
             .with("feature", self.name)
@@ -53,7 +53,7 @@ impl Feature {
     }
 }
 
-/// The feature that an address needs and this build is without.
+/// Finds the feature that an address needs and this build is without.
 pub(crate) fn missing_for(address: &Multiaddr) -> Option<Feature> {
     let needed = address.iter().filter_map(|part| match part {
         Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_) => {

@@ -91,7 +91,7 @@ mod features;
 #[cfg(feature = "capi")]
 mod ffi;
 mod handle;
-#[cfg_attr(not(feature = "log"), path = "log_absent.rs")]
+#[cfg_attr(not(feature = "log"), path = "log/absent.rs")]
 mod log;
 mod manager;
 mod model;

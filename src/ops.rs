@@ -93,7 +93,7 @@ impl Operation {
         schema(self.reply)
     }
 
-    /// The feature of the crate that it needs, where that is one. In a build without it every call answers
+    /// Names the feature of the crate that it needs, where that is one. In a build without it every call answers
     /// `unsupported`, and [`PeerManager`] has no method of that name.
     #[must_use]
     pub const fn feature(&self) -> Option<&'static str> {

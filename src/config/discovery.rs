@@ -50,7 +50,7 @@ pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySett
     })
 }
 
-/// The sources that a profile has on: multicast DNS, the DHT, gossip. Those that this build is without are off.
+/// Lists what a profile has on: multicast DNS, the DHT, gossip. Those that this build is without are off.
 fn sources(profile: Profile) -> (bool, DhtMode, bool) {
     // On a local network every node can be reached, so every node may answer.
     let (mdns, dht, gossip) = match profile {
@@ -96,7 +96,7 @@ fn bootstrap(given: &[String]) -> Result<Vec<Entry>> {
     given.iter().map(entry).collect()
 }
 
-/// The daemons that passes ask: Kubo, ipfs-cluster.
+/// Reads which daemons passes ask: Kubo, ipfs-cluster.
 #[cfg(feature = "daemons")]
 fn daemons(config: &Config) -> Result<[Option<Api>; 2]> {
     let Config { bootstrap_from_ipfs: ipfs, bootstrap_from_cluster: cluster, .. } = config;
@@ -106,7 +106,7 @@ fn daemons(config: &Config) -> Result<[Option<Api>; 2]> {
     ])
 }
 
-/// None: a key that asks for one was refused.
+/// Gives none: a key that asks for one was refused.
 #[cfg(not(feature = "daemons"))]
 fn daemons(_: &Config) -> Result<[Option<Api>; 2]> {
     Ok([None, None])

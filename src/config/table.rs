@@ -22,11 +22,11 @@ pub(super) struct Key {
     pub inside: &'static [Key],
     /// The least and the most, where it is a number.
     pub bounds: Option<(u64, u64)>,
-    /// What it needs to have an effect.
+    /// Needed for it to have an effect.
     pub needs: Needs,
 }
 
-/// What a key needs to have an effect.
+/// A need of a key: without it the key has no effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Needs {
     Nothing,
@@ -36,7 +36,7 @@ pub(super) enum Needs {
 }
 
 impl Needs {
-    /// Whether this build has it.
+    /// Tells whether this build has it.
     pub(super) fn are_met(self) -> bool {
         match self {
             Needs::Nothing => true,
@@ -46,9 +46,9 @@ impl Needs {
     }
 }
 
-/// What is given for a key that needs a feature.
+/// A value of a key that needs a feature.
 pub(super) trait Asks {
-    /// Whether it asks for what the feature brings.
+    /// Tells whether it asks for what the feature brings.
     fn asks(&self) -> bool {
         true
     }
@@ -109,7 +109,7 @@ pub(super) trait Keys: Sized {
     const KEYS: &'static [Key];
     const NUMBERS: Self::Numbers;
 
-    /// The keys that ask for what not every build has, here and inside.
+    /// Returns the keys, here and inside, whose values ask for what not every build has.
     fn asking(&self) -> Vec<&'static Key>;
 
     /// Lays this object over another of less precedence.

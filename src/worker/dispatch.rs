@@ -1,16 +1,15 @@
 //! The loop of the worker, and the one place that knows every part: it gives commands, swarm events and
 //! timers to the part they are for, and hands notes round.
 
-#[cfg(feature = "dht")]
-mod dht;
-#[cfg(feature = "gossip")]
-mod gossip;
-
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+#[cfg(feature = "gossip")]
+use libp2p::gossipsub::Event as GossipsubEvent;
 use libp2p::identity::Keypair;
+#[cfg(feature = "dht")]
+use libp2p::kad::{self, QueryResult};
 use libp2p::swarm::SwarmEvent;
 use tokio::sync::{Notify, mpsc};
 
@@ -26,6 +25,8 @@ use super::core::{Core, advertise};
 use super::dialing::{Dialing, Landed};
 use super::discovery::Discovery;
 use super::lookup::Lookups;
+#[cfg(feature = "dht")]
+use super::protocols::kad::DhtEvent;
 #[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
@@ -306,6 +307,70 @@ impl Worker {
         }
     }
 
+    #[cfg(feature = "dht")]
+    fn on_dht(&mut self, event: DhtEvent) {
+        let core = &mut self.core;
+        match event {
+            DhtEvent::Kad(event) => {
+                core.shared.metrics.record_kad(&event);
+                self.on_kad(*event);
+            }
+            DhtEvent::Located { peer, addresses } => {
+                self.lookups.located(core, peer, &addresses);
+            }
+            DhtEvent::DialFailed { peer, addresses } => {
+                let text = |address| addr::without_peer_id(address).to_string().into();
+                let addresses = addresses.iter().map(text).collect();
+                core.note(Note::QueryDialFailed { peer, addresses });
+            }
+        }
+    }
+
+    /// A query of the DHT came to its end, or to a part of its result. Each part knows its own.
+    #[cfg(feature = "dht")]
+    fn on_kad(&mut self, event: kad::Event) {
+        let kad::Event::OutboundQueryProgressed { id, result, step, stats } = event else { return };
+        let core = &mut self.core;
+        match result {
+            QueryResult::GetClosestPeers(result) => {
+                let found = match result {
+                    Ok(found) => found.peers,
+                    Err(kad::GetClosestPeersError::Timeout { peers, .. }) => peers,
+                };
+                self.discovery.searched(core, id, found, step.last);
+                if step.last {
+                    self.lookups.query_over(core, id);
+                }
+            }
+            QueryResult::StartProviding(result) => {
+                let told = result.is_ok() && stats.num_successes() > 0;
+                self.content.provided(core, id, told);
+            }
+            QueryResult::GetProviders(result) => {
+                self.content.found_providers(core, id, result, step.last);
+            }
+            _ => {}
+        }
+    }
+
+    #[cfg(feature = "gossip")]
+    fn on_gossipsub(&mut self, event: GossipsubEvent) {
+        let core = &mut self.core;
+        core.shared.metrics.record_gossipsub(&event);
+        match event {
+            GossipsubEvent::Message { propagation_source: from, message_id: id, message } => {
+                let acceptance = match self.discovery.is_topic(&message.topic) {
+                    true => self.discovery.on_record(core, &from, &message.data),
+                    false => self.pubsub.on_message(core, &id, message),
+                };
+                let gossipsub = &mut core.swarm.behaviour_mut().gossipsub;
+                gossipsub.report_message_validation_result(&id, &from, acceptance);
+            }
+            GossipsubEvent::Subscribed { topic, .. } => self.discovery.on_subscribed(core, &topic),
+            _ => {}
+        }
+    }
+
     fn not_listening(&mut self, address: Multiaddr) {
         self.core.swarm.remove_external_address(&address);
         self.core.shared.listen_addr(address, false);
@@ -320,7 +385,9 @@ impl Worker {
         self.connections = Connections::default();
         (self.dialing, self.lookups) = (Dialing::default(), Lookups::default());
         #[cfg(feature = "dht")]
-        (self.content = Content::default());
+        {
+            self.content = Content::default();
+        }
         self.core.dial_terms.pause_queries(true);
         let connected: Vec<_> = self.core.peers.iter().map(|(peer, _)| *peer).collect();
         for peer in connected {

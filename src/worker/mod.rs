@@ -21,7 +21,7 @@ mod dialing;
 mod discovery;
 mod dispatch;
 mod lookup;
-#[cfg_attr(not(feature = "metrics"), path = "metrics_absent.rs")]
+#[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
 mod metrics;
 mod protocols;
 #[cfg(feature = "gossip")]

@@ -39,7 +39,7 @@ impl DiscoverySource for BootstrapSource {
     }
 
     fn begin(&mut self, core: &mut Core) {
-        // Who was on the list in an earlier run.
+        // From an earlier run.
         self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
         self.sync_book(core);
     }

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 
 use super::passes::{Pass, Pending};
 use super::source::DiscoverySource;
-use super::{Arrived, Discovery, Sources};
 use crate::daemon::{self, Api, Found};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LastError, Source};
@@ -79,34 +78,6 @@ impl DiscoverySource for DaemonSource {
     }
 }
 
-impl Discovery {
-    /// `bootstrap_from_ipfs`, `bootstrap_from_cluster`.
-    pub(super) fn ask_daemon(
-        &mut self,
-        core: &mut Core,
-        source: Source,
-        api: Api,
-        terms: Terms<Vec<PeerId>>,
-    ) {
-        self.daemon(source).call(core, api, terms);
-    }
-
-    pub(super) fn daemon_answered(&mut self, core: &mut Core, answered: Answered) {
-        let source = answered.source;
-        let number = self.daemon(source).answered(core, answered);
-        if let Some(pass) = &self.pass
-            && number == Some(pass.number)
-        {
-            self.arrived(core, Pending::Daemon(source));
-        }
-    }
-
-    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
-        let Sources { ipfs, cluster, .. } = &mut self.sources;
-        if source == Source::Cluster { cluster } else { ipfs }
-    }
-}
-
 impl DaemonSource {
     pub(super) fn new(source: Source) -> Self {
         let (sender, answers) = mpsc::channel(AT_ONCE);
@@ -118,16 +89,16 @@ impl DaemonSource {
         if self.source == Source::Cluster { &settings.cluster } else { &settings.ipfs }
     }
 
-    pub(super) async fn next(&mut self) -> Arrived {
+    pub(super) async fn next(&mut self) -> Answered {
         match self.answers.recv().await {
-            Some(answered) => Arrived::Daemon(answered),
+            Some(answered) => answered,
             // We hold a sender ourselves.
             None => std::future::pending().await,
         }
     }
 
     /// Answers who is known by it now.
-    fn call(&mut self, core: &mut Core, api: Api, terms: Terms<Vec<PeerId>>) {
+    pub(super) fn call(&mut self, core: &mut Core, api: Api, terms: Terms<Vec<PeerId>>) {
         let Some((call, deadline, reply)) = core.register(Owner::Discovery, terms) else { return };
         let deadline = deadline.min(core.now + LONGEST);
         match self.spawn(api, deadline, Asker::Call(call)) {
@@ -163,7 +134,7 @@ impl DaemonSource {
     }
 
     /// A daemon has answered; gives the pass that waits for it, by number.
-    fn answered(&mut self, core: &mut Core, answered: Answered) -> Option<u64> {
+    pub(super) fn answered(&mut self, core: &mut Core, answered: Answered) -> Option<u64> {
         self.open -= 1;
         let Answered { source, asker, outcome } = answered;
         let outcome = outcome.map(|(found, seen_at)| take_named(core, source, found, &seen_at));

@@ -2,7 +2,6 @@
 
 use libp2p::kad;
 
-use super::Discovery;
 use super::passes::{Pass, Pending};
 use super::source::{DiscoverySource, note_left_out};
 use crate::book::Record;
@@ -89,21 +88,12 @@ impl DiscoverySource for DhtSource {
     }
 }
 
-impl Discovery {
-    /// A search of the DHT came to a part of its result, or to its end.
-    pub(crate) fn searched(
-        &mut self,
-        core: &mut Core,
-        query: QueryId,
-        found: Vec<kad::PeerInfo>,
-        last: bool,
-    ) {
+impl DhtSource {
+    /// A search came to a part of its result.
+    pub(super) fn searched(&self, core: &mut Core, found: Vec<kad::PeerInfo>) {
         // Who was known before the search comes without addresses.
         for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
             core.discovered(Source::Dht, info.peer_id, &info.addrs);
-        }
-        if last {
-            self.arrived(core, Pending::Query(query));
         }
     }
 }

@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use libp2p::gossipsub::{IdentTopic, MessageAcceptance, PublishError, TopicHash};
 use libp2p::identity::Keypair;
 
-use super::Discovery;
 use super::passes::Pass;
 use super::records::{self, PeerRecords, Refused};
 use super::source::{DiscoverySource, note_left_out};
@@ -80,35 +79,6 @@ impl DiscoverySource for GossipSource {
     }
 }
 
-impl Discovery {
-    /// Whether gossip on this topic is for discovery.
-    pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
-        *topic == self.sources.gossip.topic.hash()
-    }
-
-    /// A neighbour handed on a peer's record.
-    pub(crate) fn on_record(
-        &mut self,
-        core: &mut Core,
-        from: &PeerId,
-        data: &[u8],
-    ) -> MessageAcceptance {
-        self.sources.gossip.on_record(core, from, data)
-    }
-
-    /// Somebody takes part in gossip who doesn't know us yet.
-    pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
-        if self.is_topic(topic) {
-            self.sources.gossip.publish_soon(core);
-        }
-    }
-
-    /// This node's record is to be published, unless it was meanwhile.
-    pub(crate) fn record_due(&mut self, core: &mut Core) {
-        self.sources.gossip.publish_if_due(core);
-    }
-}
-
 impl GossipSource {
     pub(super) fn new(keypair: &Keypair, settings: &Settings) -> Self {
         GossipSource {
@@ -122,7 +92,18 @@ impl GossipSource {
         }
     }
 
-    fn on_record(&mut self, core: &mut Core, from: &PeerId, data: &[u8]) -> MessageAcceptance {
+    /// Tells whether the topic is the one of peer records.
+    pub(super) fn is_topic(&self, topic: &TopicHash) -> bool {
+        *topic == self.topic.hash()
+    }
+
+    /// A neighbour handed on a peer's record.
+    pub(super) fn on_record(
+        &mut self,
+        core: &mut Core,
+        from: &PeerId,
+        data: &[u8],
+    ) -> MessageAcceptance {
         if !self.started {
             return MessageAcceptance::Ignore;
         }
@@ -153,13 +134,13 @@ impl GossipSource {
     }
 
     /// Publishes the record soon: others have come that don't know us yet.
-    fn publish_soon(&mut self, core: &mut Core) {
+    pub(super) fn publish_soon(&mut self, core: &mut Core) {
         let at = self.last_published.map_or(core.now, |last| last + PUBLISH_PAUSE);
         core.timers.set(at, Timer::PublishRecord);
     }
 
     /// Publishes the record, unless that was done meanwhile.
-    fn publish_if_due(&mut self, core: &mut Core) {
+    pub(super) fn publish_if_due(&mut self, core: &mut Core) {
         if self.last_published.is_none_or(|last| core.now >= last + PUBLISH_PAUSE) {
             self.publish(core);
         }

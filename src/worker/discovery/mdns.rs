@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use super::passes::Pass;
 use super::source::DiscoverySource;
-use super::{Arrived, Discovery};
 use crate::model::Source;
 use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
@@ -64,17 +63,10 @@ impl DiscoverySource for MdnsSource {
     }
 }
 
-impl Discovery {
-    /// A network that came has had time to settle.
-    pub(crate) fn query_mdns(&mut self) {
-        self.sources.mdns.query();
-    }
-}
-
 impl MdnsSource {
-    pub(super) async fn next(&mut self) -> Arrived {
+    pub(super) async fn next(&mut self) -> Discovered {
         match &mut self.0 {
-            Some(mdns) => Arrived::Mdns(mdns.next().await),
+            Some(mdns) => mdns.next().await,
             None => std::future::pending().await,
         }
     }
@@ -91,7 +83,7 @@ impl MdnsSource {
         mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
     }
 
-    fn query(&mut self) {
+    pub(super) fn query(&mut self) {
         if let Some(mdns) = &mut self.0 {
             mdns.query();
         }

@@ -25,7 +25,11 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "gossip")]
+use libp2p::gossipsub::{MessageAcceptance, TopicHash};
 use libp2p::identity::Keypair;
+#[cfg(feature = "dht")]
+use libp2p::kad::{self, QueryId};
 
 use self::backoff::Backoff;
 use self::bootstrap::BootstrapSource;
@@ -84,8 +88,8 @@ pub(crate) enum DiscoveryCommand {
     BootstrapChanged {
         terms: Terms<()>,
     },
-    #[cfg(feature = "daemons")]
     /// Answers which peers the daemon named; they are in the book then.
+    #[cfg(feature = "daemons")]
     AskDaemon {
         source: Source,
         api: Api,
@@ -151,12 +155,15 @@ pub(crate) enum Arrived {
     Daemon(Answered),
 }
 
-/// Whichever is ready first.
-#[cfg(any(feature = "mdns", feature = "daemons"))]
-async fn first_of<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+/// Waits for whichever is ready first.
+async fn or<T>(
+    one: impl Future<Output = Arrived>,
+    other: impl Future<Output = T>,
+    arrived: fn(T) -> Arrived,
+) -> Arrived {
     tokio::select! {
         it = one => it,
-        it = other => it,
+        it = other => arrived(it),
     }
 }
 
@@ -200,7 +207,7 @@ impl Discovery {
             }
             #[cfg(feature = "daemons")]
             DiscoveryCommand::AskDaemon { source, api, terms } => {
-                self.ask_daemon(core, source, api, terms);
+                self.daemon(source).call(core, api, terms);
             }
         }
     }
@@ -227,11 +234,11 @@ impl Discovery {
     pub(crate) async fn next(&mut self) -> Arrived {
         let next = std::future::pending();
         #[cfg(feature = "mdns")]
-        let next = first_of(next, self.sources.mdns.next());
+        let next = or(next, self.sources.mdns.next(), Arrived::Mdns);
         #[cfg(feature = "daemons")]
-        let next = first_of(next, self.sources.ipfs.next());
+        let next = or(next, self.sources.ipfs.next(), Arrived::Daemon);
         #[cfg(feature = "daemons")]
-        let next = first_of(next, self.sources.cluster.next());
+        let next = or(next, self.sources.cluster.next(), Arrived::Daemon);
         next.await
     }
 
@@ -348,9 +355,8 @@ impl Discovery {
         if requested {
             self.backoff.reset();
         }
-        let mut table = self.sources.table();
-        let listens = table.any(|source| source.listens() && source.is_on(core));
-        drop(table);
+        let listens = |source: &mut dyn DiscoverySource| source.listens() && source.is_on(core);
+        let listens = self.sources.table().any(listens);
         self.passes += 1;
         let mut pass = Pass::new(self.passes, requested, listens, core.now);
         pass.rests = !self.backoff.asks();
@@ -496,7 +502,7 @@ impl Discovery {
         if !first {
             return;
         }
-        // Whatever a first peer knows is worth asking for.
+        // A first peer may know anything: it is worth asking.
         self.reset_backoff();
         if self.pass.is_some() {
             return;
@@ -517,5 +523,78 @@ impl Discovery {
             pass.extend_window(core.now + TELLING);
         }
         self.arrived(core, Pending::Dial(end.ticket));
+    }
+}
+
+#[cfg(feature = "dht")]
+impl Discovery {
+    /// A search of the DHT came to a part of its result, or to its end.
+    pub(crate) fn searched(
+        &mut self,
+        core: &mut Core,
+        query: QueryId,
+        found: Vec<kad::PeerInfo>,
+        last: bool,
+    ) {
+        self.sources.dht.searched(core, found);
+        if last {
+            self.arrived(core, Pending::Query(query));
+        }
+    }
+}
+
+#[cfg(feature = "gossip")]
+impl Discovery {
+    /// Tells whether gossip on this topic is for discovery.
+    pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
+        self.sources.gossip.is_topic(topic)
+    }
+
+    /// A neighbour handed on a peer's record.
+    pub(crate) fn on_record(
+        &mut self,
+        core: &mut Core,
+        from: &PeerId,
+        data: &[u8],
+    ) -> MessageAcceptance {
+        self.sources.gossip.on_record(core, from, data)
+    }
+
+    /// Somebody takes part in gossip who doesn't know us yet.
+    pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
+        if self.is_topic(topic) {
+            self.sources.gossip.publish_soon(core);
+        }
+    }
+
+    /// This node's record is to be published, unless it was meanwhile.
+    pub(crate) fn record_due(&mut self, core: &mut Core) {
+        self.sources.gossip.publish_if_due(core);
+    }
+}
+
+#[cfg(feature = "mdns")]
+impl Discovery {
+    /// A network that came has had time to settle.
+    pub(crate) fn query_mdns(&mut self) {
+        self.sources.mdns.query();
+    }
+}
+
+#[cfg(feature = "daemons")]
+impl Discovery {
+    fn daemon_answered(&mut self, core: &mut Core, answered: Answered) {
+        let source = answered.source;
+        let number = self.daemon(source).answered(core, answered);
+        if let Some(pass) = &self.pass
+            && number == Some(pass.number)
+        {
+            self.arrived(core, Pending::Daemon(source));
+        }
+    }
+
+    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
+        let Sources { ipfs, cluster, .. } = &mut self.sources;
+        if source == Source::Cluster { cluster } else { ipfs }
     }
 }

@@ -27,7 +27,7 @@ pub(super) trait DiscoverySource {
         false
     }
 
-    /// A run begins.
+    /// Takes up what earlier runs left: a run begins.
     fn begin(&mut self, _: &mut Core) {}
 
     /// Takes part from now on: discovery is active, or a pass is under way.
@@ -45,27 +45,27 @@ pub(super) trait DiscoverySource {
     /// Lets every call that waits be answered `closed`.
     fn drop_calls(&mut self) {}
 
-    /// A call ends before its work is done.
+    /// Answers a call that ends before its work is done.
     fn ended(&mut self, _: &mut Core, _: CallId, _: Ending) {}
 
-    /// A peer has told which protocols it speaks, and where it listens. True if it is the first that this
-    /// source can ask.
+    /// Hears which protocols a peer speaks, and where it listens. True if it is the first that this source can
+    /// ask.
     fn identified(&mut self, _: &mut Core, _: PeerId, _: &[Multiaddr]) -> bool {
         false
     }
 
-    /// Whether it is on and has nobody to ask.
+    /// Tells whether it is on and has nobody to ask.
     fn knows_nobody(&self, _: &mut Core) -> bool {
         false
     }
 
-    /// A peer is connected no more.
+    /// Forgets a peer that is connected no more.
     fn peer_gone(&mut self, _: &PeerId) {}
 
-    /// This node listens at other addresses than before.
+    /// Hears that this node listens at other addresses than before.
     fn addresses_changed(&mut self, _: &mut Core) {}
 
-    /// There is an address of this node that wasn't there: it may be of a network that has just come.
+    /// Hears of an address of this node that wasn't there: it may be of a network that has just come.
     fn network_changed(&mut self, _: &mut Core) {}
 
     /// Puts down, at the end of a pass, why nothing was found.

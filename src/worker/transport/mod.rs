@@ -4,7 +4,7 @@
 
 pub(crate) mod counted;
 pub(crate) mod progress;
-#[cfg_attr(not(feature = "quic"), path = "quic_absent.rs")]
+#[cfg_attr(not(feature = "quic"), path = "quic/absent.rs")]
 pub(crate) mod quic;
 mod security;
 mod stack;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures::future::Either;
 use libp2p::core::muxing::StreamMuxerBox;
+#[cfg(feature = "quic")]
+use libp2p::core::transport::OptionalTransport;
 #[cfg(feature = "dns")]
 use libp2p::core::transport::dummy::DummyTransport;
 use libp2p::core::transport::{Boxed, Transport};
@@ -13,10 +15,13 @@ use libp2p::core::upgrade::Version;
 use libp2p::dns;
 use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
+#[cfg(feature = "quic")]
+use libp2p::quic;
 use libp2p::{noise, tcp, tls, yamux};
 
 use super::counted::{Counted, Traffic};
-use super::quic;
+#[cfg(feature = "quic")]
+use super::quic::config as quic_config;
 use super::security::Security;
 use super::terms::DialTerms;
 use super::wrappers::{Attempted, Reach};
@@ -50,10 +55,22 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
-    let unnamed = quic::beside(tcp, keypair, settings);
+    let connected = tcp;
+    #[cfg(feature = "quic")]
+    let connected = {
+        // QUIC has no pre-shared key, so a private network has no QUIC.
+        let quic = match psk {
+            Some(_) => OptionalTransport::none(),
+            None => OptionalTransport::some(
+                Reach::quic(quic::tokio::Transport::new(quic_config(keypair)), local_only)
+                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+            ),
+        };
+        quic.or_transport(connected).map(|connection, _| connection.into_inner())
+    };
     #[cfg(feature = "dns")]
-    let unnamed = with_dns(unnamed)?;
-    let counted = unnamed.map(move |(peer, muxer), _| {
+    let connected = with_dns(connected)?;
+    let counted = connected.map(move |(peer, muxer), _| {
         (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
     });
     Ok(Attempted::new(counted, terms).boxed())

@@ -42,7 +42,7 @@ impl<T> Attempted<T> {
     }
 }
 
-pub(super) type Connection = (PeerId, StreamMuxerBox);
+type Connection = (PeerId, StreamMuxerBox);
 
 impl<T> Transport for Attempted<T>
 where

@@ -57,7 +57,7 @@ impl Gossipsub {
         Gossipsub { inner, filter, clock }
     }
 
-    /// What looks through the messages.
+    /// Returns the filter that messages pass.
     pub(crate) fn filter(&self) -> MessageFilter {
         self.filter.clone()
     }

@@ -6,7 +6,7 @@ use libp2p::swarm::{ConnectionId, SwarmEvent};
 use super::protocols::ping::Event as PingEvent;
 use crate::PeerId;
 
-/// Takes what there would be to count.
+/// Takes the place of the counters.
 #[derive(Default)]
 pub(crate) struct Recorder;
 
