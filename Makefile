@@ -53,7 +53,7 @@ lint:
 # One compilation for both: crate-type is given here and not in Cargo.toml so that LTO works
 # (docs/adr/0003-crate-type.md).
 lib:
-	$(CARGO) rustc --release --lib --crate-type cdylib,staticlib -- $(LINK_ARGS)
+	$(CARGO) rustc --release --lib --features capi --crate-type cdylib,staticlib -- $(LINK_ARGS)
 	@ln -sf libpeerkit.so $(LIB_DIR)/$(SONAME)
 
 program:

@@ -12,7 +12,7 @@ use multiaddr::Protocol;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::TransportKind;
-use crate::{Multiaddr, PeerId};
+use crate::{Multiaddr, PeerId, features};
 
 mod scope;
 #[cfg(test)]
@@ -120,8 +120,9 @@ pub(crate) fn transport_kind(addr: &Multiaddr) -> TransportKind {
     transport_of(addr).unwrap_or(TransportKind::Other)
 }
 
-/// Returns the transport over which this build would dial an address; None for one it can't dial, and for
-/// `/dnsaddr/`, which names its transport only once resolved. A `/p2p/` at the end makes no difference.
+/// Returns the transport over which peerkit dials an address, in a build with every feature; None for one it
+/// can't dial, and for `/dnsaddr/`, which names its transport only once resolved. A `/p2p/` at the end makes
+/// no difference.
 pub(crate) fn transport_of(addr: &Multiaddr) -> Option<TransportKind> {
     use Protocol::{Dns, Dns4, Dns6, Ip4, Ip6, QuicV1, Tcp, Udp};
 
@@ -141,10 +142,11 @@ pub(crate) fn transport_of(addr: &Multiaddr) -> Option<TransportKind> {
 /// Tells whether this build can dial an address, perhaps only after it is resolved.
 pub(crate) fn is_dialable(addr: &Multiaddr) -> bool {
     let mut parts = addr.iter();
-    if let Some(Protocol::Dnsaddr(_)) = parts.next() {
-        return ends_here(parts);
-    }
-    transport_of(addr).is_some()
+    let known = match parts.next() {
+        Some(Protocol::Dnsaddr(_)) => ends_here(parts),
+        _ => transport_of(addr).is_some(),
+    };
+    known && features::missing_for(addr).is_none()
 }
 
 /// Tells whether nothing but a peer id is left.

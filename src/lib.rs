@@ -29,25 +29,69 @@
 //! [`reply`], the events meanwhile in [`event`]. Each failure has one of the kinds of [`ErrorKind`].
 //! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
 //! [`control`] those of a node in another process.
+//!
+//! # Features
+//! All but `capi` are on by default. What needs one that a build is without is
+//! [`Unsupported`](ErrorKind::Unsupported), and the error names it.
+//!
+//! | feature | |
+//! |---|---|
+//! | `dht` | the Kademlia DHT: peers and who has some content are found by it |
+//! | `gossip` | gossipsub: topics and messages, and announcements of peers |
+//! | `mdns` | multicast DNS: peers on the same network |
+//! | `daemons` | the peers of a Kubo daemon or an ipfs-cluster |
+//! | `metrics` | OpenMetrics text |
+//! | `control` | the control socket, and the client of one |
+//! | `log` | a log of its own |
+//! | `quic` | QUIC beside TCP |
+//! | `dns` | names in addresses |
+//! | `capi` | the functions of the C ABI, for `make lib`; a Rust program that has them exports them |
 
 // To read the source: `manager` is the facade; it reads the `book` and sends commands to the `worker`,
 // which owns the swarm; `run` is the life of a node, from its start to its end, and `worker::Shared` what
 // facade and worker have in common; `process` holds the one slot; `ops` is the table of operations and
 // `ffi` their C face. ARCHITECTURE.md has the picture.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// A build without some feature is left with what only that one uses; the build with all of them finds what
+// nothing uses.
+#![cfg_attr(
+    not(all(
+        feature = "dht",
+        feature = "gossip",
+        feature = "mdns",
+        feature = "daemons",
+        feature = "metrics",
+        feature = "control",
+        feature = "log",
+        feature = "quic",
+        feature = "dns",
+        feature = "capi",
+    )),
+    allow(dead_code, unused_variables)
+)]
+
 mod addr;
 mod book;
 mod bootstrap;
 mod clock;
 pub mod config;
+#[cfg(feature = "control")]
 pub mod control;
+#[cfg(not(feature = "control"))]
+#[path = "control/unsupported.rs"]
+mod control;
+#[cfg_attr(not(feature = "daemons"), path = "daemon/absent.rs")]
 mod daemon;
 mod discovery_log;
 mod disk;
 mod error;
 mod events;
+mod features;
+#[cfg(feature = "capi")]
 mod ffi;
 mod handle;
+#[cfg_attr(not(feature = "log"), path = "log/absent.rs")]
 mod log;
 mod manager;
 mod model;
@@ -60,6 +104,7 @@ mod worker;
 pub use self::addr::parse_peer_id;
 pub use self::clock::Timestamp;
 pub use self::config::{Config, MAX_TIMEOUT, Profile};
+#[cfg(feature = "daemons")]
 pub use self::daemon::is_loopback_api;
 pub use self::error::{Error, ErrorKind, Result};
 pub use self::manager::{EventIter, Events, PeerManager};
@@ -83,8 +128,11 @@ const _: () = {
     shared::<PeerManager>();
     shared::<Events>();
     shared::<EventIter<'static>>();
-    shared::<control::Client>();
-    shared::<control::RemoteEvents>();
+    #[cfg(feature = "control")]
+    {
+        shared::<control::Client>();
+        shared::<control::RemoteEvents>();
+    }
     shared::<event::Event>();
     shared::<PeerInfo>();
     shared::<params::Publish>();

@@ -25,6 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
+use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
 use crate::model::params::*;
 use crate::model::reply::*;
@@ -64,6 +65,7 @@ pub struct Operation {
     pub open_world: bool,
     /// True if `cancel_token` is among its parameters.
     cancellable: bool,
+    needs: Option<Feature>,
     params: fn(&mut SchemaGenerator) -> Schema,
     reply: fn(&mut SchemaGenerator) -> Schema,
     run: Run,
@@ -89,6 +91,16 @@ impl Operation {
     #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
+    }
+
+    /// Names the feature of the crate that it needs, where that is one. In a build without it every call answers
+    /// `unsupported`, and [`PeerManager`] has no method of that name.
+    #[must_use]
+    pub const fn feature(&self) -> Option<&'static str> {
+        match self.needs {
+            Some(feature) => Some(feature.name),
+            None => None,
+        }
     }
 
     /// Tells whether a call of it can be cancelled by a `cancel_token` among its parameters.
@@ -147,7 +159,7 @@ impl Operation {
 
 macro_rules! operations {
     ($( $effect:ident $(($($fact:ident),+))? $name:ident [$($alias:literal),*] ($($params:ty)?) -> $reply:ty,
-        $summary:literal; )+) => {
+        $(needs $feature:tt,)? $summary:literal; )+) => {
         const CATALOGUE: &[Operation] = &[ $( Operation {
             name: stringify!($name),
             aliases: &[$($alias),*],
@@ -157,16 +169,30 @@ macro_rules! operations {
             // An operation that reads changes nothing, however often it is called.
             idempotent: matches!(Effect::$effect, Effect::Reads),
             open_world: false,
+            needs: operations!(@needs $($feature)?),
             cancellable: operations!(@cancellable $effect $($params)?),
             params: <operations!(@params $($params)?)>::json_schema,
             reply: <$reply>::json_schema,
-            run: |manager, params, timeout| {
-                let params = parse::<operations!(@params $($params)?)>(params)?;
-                let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
-                success(stringify!($name), &reply)
-            },
+            run: operations!(@run [$($feature)?] $effect $name($($params)?)),
         } $($(.$fact())+)?, )+ ];
     };
+    (@needs) => { None };
+    (@needs $feature:tt) => { Some(cargo_feature!($feature)) };
+    (@run [] $effect:ident $name:ident($($params:ty)?)) => {
+        |manager, params, timeout| {
+            let params = parse::<operations!(@params $($params)?)>(params)?;
+            let reply = operations!(@call $effect manager.$name, params, timeout, $($params)?)?;
+            success(stringify!($name), &reply)
+        }
+    };
+    // Without its feature the manager has no such method.
+    (@run [$feature:tt] $effect:ident $name:ident($($params:ty)?)) => {{
+        #[cfg(feature = $feature)]
+        let run: Run = operations!(@run [] $effect $name($($params)?));
+        #[cfg(not(feature = $feature))]
+        let run: Run = |_, _, _| Err(cargo_feature!($feature).absent(stringify!($name)));
+        run
+    }};
     // An operation that acts takes a token if it takes parameters; one that reads answers at once.
     (@cancellable Acts $params:ty) => { true };
     (@cancellable $effect:ident $($params:ty)?) => { false };
@@ -216,9 +242,9 @@ operations! {
         "Adds an address to the bootstrap list.";
     Acts(destructive, idempotent, open_world) remove_bootstrap_peer [](BootstrapPeer) -> BootstrapPeers,
         "Takes an address off the bootstrap list.";
-    Acts(open_world) bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_ipfs [](BootstrapFrom) -> FromDaemon, needs "daemons",
         "Adds the peers of the Kubo daemon beside this node, and connects to them.";
-    Acts(open_world) bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon,
+    Acts(open_world) bootstrap_from_cluster [](BootstrapFrom) -> FromDaemon, needs "daemons",
         "Adds the members of the ipfs-cluster beside this node, and connects to them.";
     Acts(open_world) discover_peers [](DiscoverPeers) -> Discovery,
         "Looks for peers now, by every source that is on.";
@@ -232,21 +258,21 @@ operations! {
         "Tells the node that this machine is on another network: what failed before is tried at once.";
     Acts(idempotent, open_world) find_peer [](FindPeer) -> PeerFound,
         "Asks the DHT and the connected peers where a peer is.";
-    Acts(idempotent, open_world) provide [](Provide) -> Provided,
+    Acts(idempotent, open_world) provide [](Provide) -> Provided, needs "dht",
         "Tells the DHT that this node has some content.";
-    Acts(idempotent, open_world) find_providers [](FindProviders) -> Providers,
+    Acts(idempotent, open_world) find_providers [](FindProviders) -> Providers, needs "dht",
         "Asks the DHT who has some content.";
-    Acts(open_world) publish [](Publish) -> Published,
+    Acts(open_world) publish [](Publish) -> Published, needs "gossip",
         "Publishes a message on a topic.";
-    Acts(idempotent, open_world) subscribe [](Topic) -> Topics,
+    Acts(idempotent, open_world) subscribe [](Topic) -> Topics, needs "gossip",
         "Subscribes to a topic; its messages come as events.";
-    Acts(destructive, idempotent, open_world) unsubscribe [](Topic) -> Topics,
+    Acts(destructive, idempotent, open_world) unsubscribe [](Topic) -> Topics, needs "gossip",
         "Ends the subscription to a topic.";
     Reads get_peer_stats []() -> StatsReply,
         "The statistics of this node.";
     Reads get_peers_summary []() -> Summary,
         "Totals, protocols, the last events and the statistics.";
-    Reads get_metrics []() -> Metrics,
+    Reads get_metrics []() -> Metrics, needs "metrics",
         "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 

@@ -8,7 +8,7 @@ use multiaddr::Protocol;
 
 use crate::addr::{is_dialable, parse_address, with_peer_id};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
-use crate::{Multiaddr, PeerId};
+use crate::{Multiaddr, PeerId, features};
 
 /// An address to begin with.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -28,6 +28,10 @@ impl Entry {
     pub(crate) fn parse(text: &str) -> Result<Entry> {
         let read = parse_address(text)?;
         let entry = Entry { addr: read.addr, peer_id: read.peer_id };
+        if let Some(feature) = features::missing_for(&entry.addr) {
+            let error = feature.absent(&entry.to_string());
+            return Err(error.with("multiaddr", entry.to_string()));
+        }
         if !is_dialable(&entry.addr) {
             let why = "isn't TCP, QUIC (/udp/…/quic-v1) or /dnsaddr/, which are all there is yet";
             return Err(Error::new(ErrorKind::Unsupported, format!("{entry} {why}"))

@@ -1,5 +1,5 @@
 //! Checks of single values, and the defaults that depend on the machine: listen addresses, address lists,
-//! limits, and the keys whose feature isn't built yet.
+//! limits, and the keys that ask for what this build is without.
 //!
 //! Called by `resolve`, and `open` for what it asks beyond.
 
@@ -10,11 +10,12 @@ use multiaddr::Protocol;
 use super::error::invalid;
 use super::keys::{Config, Limits};
 use super::settings::Settings;
-use super::table::{Keys, Number};
+use super::table::{Key, Keys, Needs, Number};
 use super::values::Profile;
 use crate::Multiaddr;
 use crate::addr::{parse_address, transport_of};
 use crate::error::{Error, ErrorKind, Result};
+use crate::features;
 use crate::model::reply::LimitsInForce;
 
 /// The longest list of addresses in any key.
@@ -54,18 +55,27 @@ pub(super) fn agent_version(given: Option<String>) -> Result<String> {
     Ok(text)
 }
 
-/// Refuses keys that ask for what this release doesn't have. Values that ask for nothing pass.
-pub(super) fn unbuilt(config: &Config) -> Result<()> {
-    let without_sockets = cfg!(not(unix)) && config.control_socket == Some(true);
-    let unbuilt = config.given().into_iter().find(|key| !key.built).map(|key| key.name);
-    let Some(key) = unbuilt.or(without_sockets.then_some("control_socket")) else {
-        return Ok(());
+/// Refuses keys that ask for what this build is without. Values that ask for nothing pass.
+pub(super) fn missing(config: &Config) -> Result<()> {
+    let missing = config.asking().into_iter().find(|key| !key.needs.are_met());
+    let error = match missing {
+        Some(Key { name, needs: Needs::Feature(feature), .. }) => {
+            feature.absent(&format!("`{name}`")).with("key", *name)
+        }
+        Some(Key { name, .. }) => not_here(name, "its feature isn't built yet"),
+        None if cfg!(not(unix)) && config.control_socket == Some(true) => {
+            not_here("control_socket", "there are no Unix sockets on this system")
+        }
+        None => return Ok(()),
     };
-    let message =
-        format!("`{key}`: its feature isn't built yet in peerkit {}", env!("CARGO_PKG_VERSION"));
-    Err(Error::new(ErrorKind::Unsupported, message)
+    Err(error)
+}
+
+fn not_here(key: &str, why: &str) -> Error {
+    let message = format!("`{key}`: {why} in peerkit {}", env!("CARGO_PKG_VERSION"));
+    Error::new(ErrorKind::Unsupported, message)
         .with("key", key)
-        .with_hint(format!("leave `{key}` out")))
+        .with_hint(format!("leave `{key}` out"))
 }
 
 /// Refuses a control socket without a directory by which others find it.
@@ -80,6 +90,7 @@ pub(super) fn control_socket(settings: &Settings) -> Result<()> {
 /// Gives the addresses a profile listens at when none are given: each of TCP and, without a swarm key,
 /// QUIC, on IPv4 and where the machine has it IPv6.
 pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Multiaddr> {
+    let quic = features::QUIC.built && !private_network;
     let (v4, v6) = match profile {
         Profile::Offline => (Ipv4Addr::LOCALHOST, Ipv6Addr::LOCALHOST),
         Profile::Lan | Profile::Internet => (Ipv4Addr::UNSPECIFIED, Ipv6Addr::UNSPECIFIED),
@@ -88,7 +99,7 @@ pub(super) fn default_listen(profile: Profile, private_network: bool) -> Vec<Mul
     let mut addresses = Vec::new();
     for host in hosts.into_iter().flatten() {
         addresses.push(Multiaddr::from_iter([host.clone(), Protocol::Tcp(0)]));
-        if !private_network {
+        if quic {
             addresses.push(Multiaddr::from_iter([host, Protocol::Udp(0), Protocol::QuicV1]));
         }
     }
@@ -123,7 +134,13 @@ fn listenable(address: &Multiaddr, private_network: bool) -> Result<()> {
         Some(_) if is_name(address) => {
             refused("names a host; give the IP address of an interface, or 0.0.0.0 for all")
         }
-        Some(_) => Ok(()),
+        Some(_) => match features::missing_for(address) {
+            None => Ok(()),
+            Some(feature) => Err(feature
+                .absent(&format!("`listen`: {address}"))
+                .with("key", "listen")
+                .with("multiaddr", address.to_string())),
+        },
         None => {
             let message = format!(
                 "`listen`: {address} isn't TCP or QUIC (/udp/…/quic-v1), which are all there is yet"

@@ -9,10 +9,13 @@ use super::error::invalid;
 use super::keys::{Config, Discovery};
 use super::settings::DiscoverySettings;
 use super::table::Keys;
-use super::values::{ApiAddress, DhtMode, Profile};
+#[cfg(feature = "daemons")]
+use super::values::ApiAddress;
+use super::values::{DhtMode, Profile};
 use crate::bootstrap::Entry;
 use crate::daemon::Api;
 use crate::error::Result;
+use crate::features::{DHT, GOSSIP, MDNS};
 
 /// Begins the names of peerkit's own protocols.
 const PREFIX: &str = "/peerkit";
@@ -27,12 +30,8 @@ const MAX_BOOTSTRAP: usize = 256;
 pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySettings> {
     let given = config.discovery.clone().unwrap_or_default();
     let prefix = protocol_prefix(config.protocol_prefix.as_deref())?;
-    // On a local network every node can be reached, so every node may answer.
-    let (mdns, dht, gossip) = match profile {
-        Profile::Offline => (false, DhtMode::Off, false),
-        Profile::Lan => (true, DhtMode::Server, true),
-        Profile::Internet => (false, DhtMode::Auto, true),
-    };
+    let (mdns, dht, gossip) = sources(profile);
+    let [ipfs, cluster] = daemons(config)?;
     let interval_s = Discovery::NUMBERS.interval_s.or_default(given.interval_s)?;
     Ok(DiscoverySettings {
         mdns: given.mdns.unwrap_or(mdns),
@@ -41,18 +40,26 @@ pub(super) fn resolve(config: &Config, profile: Profile) -> Result<DiscoverySett
         gossip_topic: topic(given.gossip_topic, prefix)?,
         interval: Duration::from_secs(interval_s),
         bootstrap: bootstrap(config.bootstrap.as_deref().unwrap_or_default())?,
-        ipfs: api("bootstrap_from_ipfs", config.bootstrap_from_ipfs.as_ref(), Api::kubo_default)?,
-        cluster: api(
-            "bootstrap_from_cluster",
-            config.bootstrap_from_cluster.as_ref(),
-            Api::cluster_default,
-        )?,
+        ipfs,
+        cluster,
         dht_protocol: match (profile, &config.protocol_prefix) {
             (Profile::Internet, None) => PUBLIC_DHT.to_owned(),
             _ => format!("{prefix}/kad/1.0.0"),
         },
         find_peer_protocol: format!("{prefix}/find-peer/1.0.0"),
     })
+}
+
+/// Lists what a profile has on: multicast DNS, the DHT, gossip. Those that this build is without are off.
+fn sources(profile: Profile) -> (bool, DhtMode, bool) {
+    // On a local network every node can be reached, so every node may answer.
+    let (mdns, dht, gossip) = match profile {
+        Profile::Offline => (false, DhtMode::Off, false),
+        Profile::Lan => (true, DhtMode::Server, true),
+        Profile::Internet => (false, DhtMode::Auto, true),
+    };
+    let dht = if DHT.built { dht } else { DhtMode::Off };
+    (mdns && MDNS.built, dht, gossip && GOSSIP.built)
 }
 
 fn protocol_prefix(given: Option<&str>) -> Result<&str> {
@@ -81,12 +88,31 @@ fn bootstrap(given: &[String]) -> Result<Vec<Entry>> {
         return Err(invalid("bootstrap", why));
     }
     let entry = |text: &String| {
-        Entry::parse(text)
-            .map_err(|error| invalid("bootstrap", error.message()).with("multiaddr", text.as_str()))
+        Entry::parse(text).map_err(|error| match error.detail().contains_key("feature") {
+            true => error.with("key", "bootstrap"),
+            false => invalid("bootstrap", error.message()).with("multiaddr", text.as_str()),
+        })
     };
     given.iter().map(entry).collect()
 }
 
+/// Reads which daemons passes ask: Kubo, ipfs-cluster.
+#[cfg(feature = "daemons")]
+fn daemons(config: &Config) -> Result<[Option<Api>; 2]> {
+    let Config { bootstrap_from_ipfs: ipfs, bootstrap_from_cluster: cluster, .. } = config;
+    Ok([
+        api("bootstrap_from_ipfs", ipfs.as_ref(), Api::kubo_default)?,
+        api("bootstrap_from_cluster", cluster.as_ref(), Api::cluster_default)?,
+    ])
+}
+
+/// Gives none: a key that asks for one was refused.
+#[cfg(not(feature = "daemons"))]
+fn daemons(_: &Config) -> Result<[Option<Api>; 2]> {
+    Ok([None, None])
+}
+
+#[cfg(feature = "daemons")]
 fn api(key: &str, given: Option<&ApiAddress>, default: fn() -> Api) -> Result<Option<Api>> {
     match given {
         None | Some(ApiAddress::On(false)) => Ok(None),

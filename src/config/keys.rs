@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::secret::KeySource;
 use super::settings::{DiscoverySettings, LogSettings, Settings};
-use super::table::{Key, Keys, Number, keys};
+use super::table::{Asks, Key, Keys, Needs, Number, keys};
 use super::values::{ApiAddress, DhtMode, LogLevel, Profile};
+use crate::features::cargo_feature;
 use crate::model::reply::LimitsInForce;
 
 /// The longest deadline a call may have.
@@ -58,16 +59,16 @@ keys! {
         /// The ways in which peers are discovered. Default: by profile.
         object discovery: Discovery;
         /// Take bootstrap peers from a Kubo daemon. Default: false.
-        into bootstrap_from_ipfs: ApiAddress => discovery.ipfs;
+        into bootstrap_from_ipfs: ApiAddress, needs "daemons" => discovery.ipfs;
         /// Take bootstrap peers from an ipfs-cluster. Default: false.
-        into bootstrap_from_cluster: ApiAddress => discovery.cluster;
+        into bootstrap_from_cluster: ApiAddress, needs "daemons" => discovery.cluster;
         /// Limits on connections and on the book.
         object limits: Limits;
         /// The pre-shared key of a private network, as text or `{"file": path}`; TCP only. Default: null.
         into swarm_key: KeySource;
         /// Serve other processes of the same user, such as `peerkit` commands, through a Unix socket in
         /// data_dir. Default: false.
-        exact control_socket: bool;
+        exact control_socket: bool, needs "control";
         /// The agent version that identify tells peers, at most 256 bytes. Default: "peerkit/" and the version.
         into agent_version: String;
         /// The beginning of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
@@ -80,7 +81,7 @@ keys! {
         /// The deadline of calls that name none, in milliseconds.
         exact default_timeout_ms: u64, in 1..=3_600_000, default 30_000 => default_timeout;
         /// The log: its level and its file. Default: null, for none.
-        object log: Log;
+        object log: Log, needs "log";
         /// Seconds for which a peer's content metadata is kept.
         unbuilt metadata_cache_ttl: u64;
         /// Seconds between two looks at a peer's pins.
@@ -92,14 +93,14 @@ keys! {
     /// The ways in which peers are discovered.
     Discovery at "discovery.", becomes DiscoverySettings, with DiscoveryNumbers {
         /// Multicast DNS on the local network. Default: by profile.
-        exact mdns: bool;
+        exact mdns: bool, needs "mdns";
         /// The Kademlia DHT. Default: by profile.
-        exact dht: DhtMode;
+        exact dht: DhtMode, needs "dht";
         /// Gossiped announcements. Default: by profile.
-        exact gossip: bool;
+        exact gossip: bool, needs "gossip";
         /// The topic on which nodes announce their addresses. Default: "/peerkit/announce/1.0.0", where "/peerkit"
         /// is `protocol_prefix`.
-        into gossip_topic: String;
+        into gossip_topic: String, needs "gossip";
         /// Seconds between two passes: with the default a new peer is known within half a minute. While nothing is
         /// new, only one in up to eight asks the DHT and announces this node. `discovery_interval`, outside, is
         /// another name for it.
@@ -148,6 +149,8 @@ impl Config {
         given.filter(|given| *given <= MAX_TIMEOUT).unwrap_or(DEFAULT_TIMEOUT)
     }
 }
+
+impl Asks for Log {}
 
 /// Lists every key, each object before the keys in it.
 pub(super) fn every_key() -> impl Iterator<Item = &'static Key> {

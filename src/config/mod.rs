@@ -30,7 +30,9 @@ pub use secret::KeySource;
 pub use values::{ApiAddress, DhtMode, LogLevel, Profile};
 
 pub(crate) use data_dir::DataDir;
+#[cfg(feature = "control")]
 pub(crate) use keys::DEFAULT_TIMEOUT;
+#[cfg(feature = "control")]
 pub(crate) use lock_file::Owner;
 pub(crate) use settings::Settings;
 

@@ -23,7 +23,7 @@ impl Settings {
             None => (given.clone(), Vec::new()),
             Some(file) => (given.clone().over(file.config), file.warnings),
         };
-        check::unbuilt(&config)?;
+        check::missing(&config)?;
         let profile = config.profile.unwrap_or_default();
         warnings.extend(missing_in_profile(profile).map(str::to_owned));
         let swarm_key = config.swarm_key.as_ref().map(SwarmKey::load).transpose()?;

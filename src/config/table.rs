@@ -1,6 +1,7 @@
 //! Makes of one list of keys all that hangs on it: the struct with its builder methods and JSON Schema, what
 //! serde reads, the names and other names, the bounds and defaults of numbers, how one object lies over
-//! another, and which keys differ between two runs. The list itself is in `keys`.
+//! another, which keys differ between two runs, and which ask for what this build is without. The list itself
+//! is in `keys`.
 
 use std::fmt::Display;
 
@@ -8,6 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::error::invalid;
 use crate::error::Result;
+use crate::features::Feature;
 
 /// The facts about a key that don't depend on its type.
 #[derive(Debug)]
@@ -20,8 +22,44 @@ pub(super) struct Key {
     pub inside: &'static [Key],
     /// The least and the most, where it is a number.
     pub bounds: Option<(u64, u64)>,
-    /// True where this release has the feature.
-    pub built: bool,
+    /// Needed for it to have an effect.
+    pub needs: Needs,
+}
+
+/// A need of a key: without it the key has no effect.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Needs {
+    Nothing,
+    Feature(Feature),
+    /// A later release.
+    Later,
+}
+
+impl Needs {
+    /// Tells whether this build has it.
+    pub(super) fn are_met(self) -> bool {
+        match self {
+            Needs::Nothing => true,
+            Needs::Feature(feature) => feature.built,
+            Needs::Later => false,
+        }
+    }
+}
+
+/// A value of a key that needs a feature.
+pub(super) trait Asks {
+    /// Tells whether it asks for what the feature brings.
+    fn asks(&self) -> bool {
+        true
+    }
+}
+
+impl Asks for String {}
+
+impl Asks for bool {
+    fn asks(&self) -> bool {
+        *self
+    }
 }
 
 /// A number's bounds, and its value where none is given.
@@ -71,8 +109,8 @@ pub(super) trait Keys: Sized {
     const KEYS: &'static [Key];
     const NUMBERS: Self::Numbers;
 
-    /// Returns the keys that are set.
-    fn given(&self) -> Vec<&'static Key>;
+    /// Returns the keys, here and inside, whose values ask for what not every build has.
+    fn asking(&self) -> Vec<&'static Key>;
 
     /// Lays this object over another of less precedence.
     fn over(self, under: Self) -> Self;
@@ -90,7 +128,7 @@ pub(super) trait Keys: Sized {
 /// the type of its numbers, and a line for each key:
 ///
 /// ```text
-/// KIND KEY: TYPE [, in LEAST..=MOST [, default DEFAULT]] [, also ALIAS] [=> SETTING];
+/// KIND KEY: TYPE [, in LEAST..=MOST [, default DEFAULT]] [, also ALIAS] [, needs FEATURE] [=> SETTING];
 /// ```
 ///
 /// The kind says what the builder method takes: the value (`exact`), what becomes it (`into`) or a list of what
@@ -104,7 +142,7 @@ macro_rules! keys {
                 $(#[$meta:meta])*
                 $kind:ident $key:ident : $ty:ty
                 $(, in $least:literal ..= $most:literal $(, default $default:literal)?)?
-                $(, also $alias:ident)? $(=> $($setting:ident).+)?;
+                $(, also $alias:ident)? $(, needs $feature:literal)? $(=> $($setting:ident).+)?;
             )*
         }
     ) => {
@@ -157,7 +195,7 @@ macro_rules! keys {
                     alias: keys!(@some $(stringify!($alias))?),
                     inside: keys!(@inside $kind $ty),
                     bounds: keys!(@some $(($least, $most))?),
-                    built: keys!(@built $kind),
+                    needs: keys!(@needs $kind $($feature)?),
                 }, )* ];
 
                 const NUMBERS: $numbers = $numbers { $( $( $key: Number {
@@ -167,9 +205,11 @@ macro_rules! keys {
                     default: keys!(@first $($default,)? $least),
                 }, )? )* };
 
-                fn given(&self) -> Vec<&'static Key> {
-                    let set = [ $( self.$key.is_some(), )* ];
-                    Self::KEYS.iter().zip(set).filter(|(_, set)| *set).map(|(key, _)| key).collect()
+                fn asking(&self) -> Vec<&'static Key> {
+                    let asks = [ $( keys!(@asks $kind self.$key $(, $feature)?), )* ];
+                    let inside = vec![ $( keys!(@asking $kind self.$key), )* ];
+                    let here = Self::KEYS.iter().zip(asks).filter(|(_, asks)| *asks).map(|(key, _)| key);
+                    here.chain(inside.into_iter().flatten().flatten()).collect()
                 }
 
                 fn over(self, under: Self) -> Self {
@@ -219,11 +259,18 @@ macro_rules! keys {
     (@read $plain:ident $ty:ty) => { $ty };
     (@inside object $ty:ty) => { <$ty as Keys>::KEYS };
     (@inside $plain:ident $ty:ty) => { &[] };
-    (@built unbuilt) => { false };
-    (@built $kind:ident) => { true };
+    (@needs unbuilt) => { Needs::Later };
+    (@needs $kind:ident) => { Needs::Nothing };
+    (@needs $kind:ident $feature:literal) => { Needs::Feature(cargo_feature!($feature)) };
     (@some) => { None };
     (@some $it:expr) => { Some($it) };
     (@first $it:expr $(, $more:expr)*) => { $it };
+
+    (@asks unbuilt $given:expr) => { $given.is_some() };
+    (@asks $kind:ident $given:expr) => { false };
+    (@asks $kind:ident $given:expr, $feature:literal) => { $given.as_ref().is_some_and(Asks::asks) };
+    (@asking object $given:expr) => { $given.as_ref().map(Keys::asking) };
+    (@asking $plain:ident $given:expr) => { None::<Vec<&'static Key>> };
 
     (@over object $over:expr, $under:expr) => {
         match ($over, $under) {

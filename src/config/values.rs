@@ -9,6 +9,8 @@ use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::table::Asks;
+
 /// A set of defaults for other keys.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +38,12 @@ pub enum DhtMode {
     Server,
     /// A server where it can be reached, else a client.
     Auto,
+}
+
+impl Asks for DhtMode {
+    fn asks(&self) -> bool {
+        *self != DhtMode::Off
+    }
 }
 
 /// The least severe events that are logged.
@@ -73,6 +81,15 @@ impl fmt::Debug for ApiAddress {
         match self {
             ApiAddress::On(on) => write!(f, "On({on})"),
             ApiAddress::At(_) => f.write_str("At(redacted)"),
+        }
+    }
+}
+
+impl Asks for ApiAddress {
+    fn asks(&self) -> bool {
+        match self {
+            ApiAddress::On(on) => *on,
+            ApiAddress::At(address) => !address.is_empty(),
         }
     }
 }

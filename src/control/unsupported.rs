@@ -1,5 +1,5 @@
-//! The control socket where there are no Unix sockets: none. A configuration that asks for one is refused as
-//! `unsupported` before it comes here, so these types are never made.
+//! The control socket where there are no Unix sockets, or in a build without the feature `control`: none. A
+//! configuration that asks for one is refused as `unsupported` before it comes here, so these types are never made.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub(crate) struct Sessions(Infallible);
 impl Server {
     /// Refuses.
     pub(crate) fn open(_: &DataDir) -> Result<Server> {
-        Err(Error::new(ErrorKind::Unsupported, "there are no Unix sockets on this system"))
+        Err(Error::new(ErrorKind::Unsupported, "there is no control socket in this build"))
     }
 
     pub(crate) fn begin(&self, _: &Arc<Run>) {

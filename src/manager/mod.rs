@@ -3,13 +3,19 @@
 //!
 //! Here are the life of the manager and the way to the worker; `read` holds the operations that
 //! answer from memory (`metrics` the one that answers for machines), `act` those about one peer, `discover`,
-//! `lookup` and `pubsub` the others that wait; `subscription` is the user's side of events.
+//! `daemons`, `lookup`, `content` and `pubsub` the others that wait; `subscription` is the user's side of events.
 
 mod act;
 mod check;
+#[cfg(feature = "dht")]
+mod content;
+#[cfg(feature = "daemons")]
+mod daemons;
 mod discover;
 mod lookup;
+#[cfg(feature = "metrics")]
 mod metrics;
+#[cfg(feature = "gossip")]
 mod pubsub;
 mod read;
 mod subscription;

@@ -20,8 +20,6 @@ use super::command::Command;
 use super::core::{Core, advertise};
 use super::dispatch::{SHUTDOWN_PATIENCE, Worker};
 use super::metrics::Recorder;
-use super::protocols::gossipsub::message_filter::MessageFilter;
-use super::pubsub::Pubsub;
 use super::shared::Shared;
 use super::transport::terms::DialTerms;
 use super::util::clock::Clock;
@@ -51,12 +49,11 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
         })?;
     let clock = Clock::default();
     let terms = DialTerms::new(clock.clone());
-    let filter = MessageFilter::new(Arc::clone(&shared.discovery), clock.clone());
     let crashed = Arc::new(Notify::new());
     let mut early = Vec::new();
     let listened = runtime.block_on(async {
         let told = Arc::clone(&crashed);
-        let mut swarm = behaviour::swarm(shared, keypair, &terms, &filter, &clock, told)?;
+        let mut swarm = behaviour::swarm(shared, keypair, &terms, &clock, told)?;
         let warnings = listen(&mut swarm, shared, &mut early).await?;
         Ok((swarm, warnings))
     });
@@ -68,7 +65,7 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
         }
     };
     let core = Core::new(swarm, Arc::clone(shared), terms, clock);
-    let worker = Worker::new(core, keypair, Pubsub::new(filter));
+    let worker = Worker::new(core, keypair);
     Ok(Bound { runtime, worker, early, crashed, warnings })
 }
 

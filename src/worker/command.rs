@@ -4,10 +4,12 @@
 use tokio::sync::mpsc;
 
 use super::connections::ConnectionsCommand;
+#[cfg(feature = "dht")]
 use super::content::ContentCommand;
 use super::dialing::DialingCommand;
 use super::discovery::DiscoveryCommand;
 use super::lookup::LookupCommand;
+#[cfg(feature = "gossip")]
 use super::pubsub::PubsubCommand;
 use super::reply::{Reply, closed};
 use crate::error::{Error, ErrorKind, Result};
@@ -18,10 +20,12 @@ const QUEUE_CAPACITY: usize = 1024;
 /// A command to the worker.
 pub(crate) enum Command {
     Connections(ConnectionsCommand),
+    #[cfg(feature = "dht")]
     Content(ContentCommand),
     Dialing(DialingCommand),
     Discovery(DiscoveryCommand),
     Lookup(LookupCommand),
+    #[cfg(feature = "gossip")]
     Pubsub(PubsubCommand),
     /// Ends all calls that carry the token; answers how many those were.
     Cancel {
@@ -36,8 +40,8 @@ pub(crate) enum Command {
 
 /// Lets a room's command be sent as it is.
 macro_rules! commands_of_rooms {
-    ($($room:ident($command:ident)),*) => {
-        $(impl From<$command> for Command {
+    ($($(#[$cfg:meta])? $room:ident($command:ident)),*) => {
+        $($(#[$cfg])? impl From<$command> for Command {
             fn from(command: $command) -> Self {
                 Command::$room(command)
             }
@@ -47,10 +51,12 @@ macro_rules! commands_of_rooms {
 
 commands_of_rooms!(
     Connections(ConnectionsCommand),
+    #[cfg(feature = "dht")]
     Content(ContentCommand),
     Dialing(DialingCommand),
     Discovery(DiscoveryCommand),
     Lookup(LookupCommand),
+    #[cfg(feature = "gossip")]
     Pubsub(PubsubCommand)
 );
 

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+#[cfg(feature = "gossip")]
 use libp2p::gossipsub::Event as GossipsubEvent;
 use libp2p::identity::Keypair;
+#[cfg(feature = "dht")]
 use libp2p::kad::{self, QueryResult};
 use libp2p::swarm::SwarmEvent;
 use tokio::sync::{Notify, mpsc};
@@ -14,6 +16,7 @@ use tokio::sync::{Notify, mpsc};
 use super::behaviour::BehaviourEvent;
 use super::command::Command;
 use super::connections::{Connections, on_identify, trim};
+#[cfg(feature = "dht")]
 use super::content::Content;
 use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, DialOutcome, Note};
@@ -22,7 +25,9 @@ use super::core::{Core, advertise};
 use super::dialing::{Dialing, Landed};
 use super::discovery::Discovery;
 use super::lookup::Lookups;
+#[cfg(feature = "dht")]
 use super::protocols::kad::DhtEvent;
+#[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
 use crate::model::event::DisconnectReason;
@@ -37,10 +42,12 @@ const TIMERS_AT_ONCE: usize = 32;
 pub(super) struct Worker {
     core: Core,
     connections: Connections,
+    #[cfg(feature = "dht")]
     content: Content,
     dialing: Dialing,
     discovery: Discovery,
     lookups: Lookups,
+    #[cfg(feature = "gossip")]
     pubsub: Pubsub,
 }
 
@@ -56,15 +63,17 @@ impl Drop for DeathMark {
 }
 
 impl Worker {
-    pub(super) fn new(core: Core, keypair: &Keypair, pubsub: Pubsub) -> Self {
+    pub(super) fn new(core: Core, keypair: &Keypair) -> Self {
         Worker {
             discovery: Discovery::new(keypair, &core.shared.settings),
+            #[cfg(feature = "gossip")]
+            pubsub: Pubsub::new(core.swarm.behaviour().gossipsub.filter()),
             core,
             connections: Connections::default(),
+            #[cfg(feature = "dht")]
             content: Content::default(),
             dialing: Dialing::default(),
             lookups: Lookups::default(),
-            pubsub,
         }
     }
 
@@ -111,17 +120,23 @@ impl Worker {
 
     /// Tells whether nobody looks for a peer or content: then queries of the DHT make no dials.
     fn is_quiet(&self) -> bool {
-        !self.discovery.is_looking(&self.core) && self.lookups.is_empty() && self.content.is_empty()
+        #[cfg(feature = "dht")]
+        if !self.content.is_empty() {
+            return false;
+        }
+        !self.discovery.is_looking(&self.core) && self.lookups.is_empty()
     }
 
     fn on_command(&mut self, command: Command) {
         let core = &mut self.core;
         match command {
             Command::Connections(command) => self.connections.command(core, command),
+            #[cfg(feature = "dht")]
             Command::Content(command) => self.content.command(core, command),
             Command::Dialing(command) => self.dialing.command(core, command),
             Command::Discovery(command) => self.discovery.command(core, command),
             Command::Lookup(command) => self.lookups.command(core, command),
+            #[cfg(feature = "gossip")]
             Command::Pubsub(command) => self.pubsub.command(core, command),
             Command::Cancel { token, reply } => {
                 let calls = core.calls.with_token(token);
@@ -138,6 +153,7 @@ impl Worker {
         let core = &mut self.core;
         match core.calls.owner(call) {
             Some(Owner::Connections) => self.connections.ended(core, call, why),
+            #[cfg(feature = "dht")]
             Some(Owner::Content) => self.content.ended(core, call, why),
             Some(Owner::Dialing) => self.dialing.ended(core, call, why),
             Some(Owner::Discovery) => self.discovery.ended(core, call, why),
@@ -159,7 +175,9 @@ impl Worker {
                 Timer::PassEnd => self.discovery.pass_may_be_over(core),
                 Timer::AutoDial => self.dialing.look(core),
                 Timer::Trim => trim(core),
+                #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
+                #[cfg(feature = "mdns")]
                 Timer::QueryMdns => self.discovery.query_mdns(),
             }
         }
@@ -281,27 +299,35 @@ impl Worker {
                 self.connections.on_ping(core, event);
             }
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
-            BehaviourEvent::Dht(DhtEvent::Kad(event)) => {
-                metrics.record_kad(&event);
-                self.on_kad(*event);
-            }
-            BehaviourEvent::Dht(DhtEvent::Located { peer, addresses }) => {
-                self.lookups.located(core, peer, &addresses);
-            }
-            BehaviourEvent::Dht(DhtEvent::DialFailed { peer, addresses }) => {
-                let text = |address| addr::without_peer_id(address).to_string().into();
-                let addresses = addresses.iter().map(text).collect();
-                core.note(Note::QueryDialFailed { peer, addresses });
-            }
-            BehaviourEvent::Gossipsub(event) => {
-                metrics.record_gossipsub(&event);
-                self.on_gossipsub(event);
-            }
+            #[cfg(feature = "dht")]
+            BehaviourEvent::Dht(event) => self.on_dht(event),
+            #[cfg(feature = "gossip")]
+            BehaviourEvent::Gossipsub(event) => self.on_gossipsub(event),
             BehaviourEvent::Autonat(event) => tracing::info!(?event, "autonat"),
         }
     }
 
-    /// Hands the parts a query's end, or a part of its result. Each knows its own queries.
+    #[cfg(feature = "dht")]
+    fn on_dht(&mut self, event: DhtEvent) {
+        let core = &mut self.core;
+        match event {
+            DhtEvent::Kad(event) => {
+                core.shared.metrics.record_kad(&event);
+                self.on_kad(*event);
+            }
+            DhtEvent::Located { peer, addresses } => {
+                self.lookups.located(core, peer, &addresses);
+            }
+            DhtEvent::DialFailed { peer, addresses } => {
+                let text = |address| addr::without_peer_id(address).to_string().into();
+                let addresses = addresses.iter().map(text).collect();
+                core.note(Note::QueryDialFailed { peer, addresses });
+            }
+        }
+    }
+
+    /// A query of the DHT came to its end, or to a part of its result. Each part knows its own.
+    #[cfg(feature = "dht")]
     fn on_kad(&mut self, event: kad::Event) {
         let kad::Event::OutboundQueryProgressed { id, result, step, stats } = event else { return };
         let core = &mut self.core;
@@ -327,8 +353,10 @@ impl Worker {
         }
     }
 
+    #[cfg(feature = "gossip")]
     fn on_gossipsub(&mut self, event: GossipsubEvent) {
         let core = &mut self.core;
+        core.shared.metrics.record_gossipsub(&event);
         match event {
             GossipsubEvent::Message { propagation_source: from, message_id: id, message } => {
                 let acceptance = match self.discovery.is_topic(&message.topic) {
@@ -354,8 +382,12 @@ impl Worker {
         self.core.begin_turn();
         self.discovery.shut_down(&mut self.core);
         // Their calls are answered `closed`.
-        (self.connections, self.content) = (Connections::default(), Content::default());
+        self.connections = Connections::default();
         (self.dialing, self.lookups) = (Dialing::default(), Lookups::default());
+        #[cfg(feature = "dht")]
+        {
+            self.content = Content::default();
+        }
         self.core.dial_terms.pause_queries(true);
         let connected: Vec<_> = self.core.peers.iter().map(|(peer, _)| *peer).collect();
         for peer in connected {

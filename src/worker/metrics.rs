@@ -10,8 +10,12 @@
 use std::fmt;
 
 use libp2p::core::ConnectedPoint;
+#[cfg(feature = "gossip")]
+use libp2p::gossipsub;
+use libp2p::identify;
+#[cfg(feature = "dht")]
+use libp2p::kad;
 use libp2p::swarm::{ConnectionId, SwarmEvent};
-use libp2p::{gossipsub, identify, kad};
 use libp2p_metrics::{Metrics, Recorder as _};
 use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
@@ -107,10 +111,12 @@ impl Recorder {
         self.libp2p.record(&SwarmEvent::<()>::Dialing { peer_id, connection_id });
     }
 
+    #[cfg(feature = "dht")]
     pub(crate) fn record_kad(&self, event: &kad::Event) {
         self.libp2p.record(event);
     }
 
+    #[cfg(feature = "gossip")]
     pub(crate) fn record_gossipsub(&self, event: &gossipsub::Event) {
         self.libp2p.record(event);
     }

@@ -14,14 +14,17 @@ mod behaviour;
 mod bind;
 mod command;
 mod connections;
+#[cfg(feature = "dht")]
 mod content;
 mod core;
 mod dialing;
 mod discovery;
 mod dispatch;
 mod lookup;
+#[cfg_attr(not(feature = "metrics"), path = "metrics/absent.rs")]
 mod metrics;
 mod protocols;
+#[cfg(feature = "gossip")]
 mod pubsub;
 mod reply;
 mod shared;
@@ -31,11 +34,14 @@ mod util;
 pub(crate) use self::bind::bind;
 pub(crate) use self::command::{Command, CommandQueue};
 pub(crate) use self::connections::ConnectionsCommand;
+#[cfg(feature = "dht")]
 pub(crate) use self::content::ContentCommand;
 pub(crate) use self::dialing::{DialingCommand, Target};
 pub(crate) use self::discovery::DiscoveryCommand;
 pub(crate) use self::lookup::LookupCommand;
+#[cfg(feature = "gossip")]
 pub(crate) use self::protocols::gossipsub::config::MAX_TOPIC_BYTES;
+#[cfg(feature = "gossip")]
 pub(crate) use self::pubsub::PubsubCommand;
 pub(crate) use self::reply::{Reply, Terms, dead};
 pub(crate) use self::shared::Shared;

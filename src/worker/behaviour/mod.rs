@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use self::gater::Gater;
 use super::protocols::autonat::Autonat;
 use super::protocols::find_peer::{self, FindPeer};
-use super::protocols::gossipsub::message_filter::MessageFilter;
-use super::protocols::gossipsub::{self, Gossipsub};
+#[cfg(feature = "gossip")]
+use super::protocols::gossipsub::{self, Gossipsub, message_filter::MessageFilter};
+#[cfg(feature = "dht")]
 use super::protocols::kad::Dht;
 use super::protocols::ping;
 use super::shared::Shared;
@@ -46,7 +47,9 @@ pub(crate) struct Behaviour {
     gater: Gater,
     identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
+    #[cfg(feature = "dht")]
     pub(crate) dht: Toggle<Dht>,
+    #[cfg(feature = "gossip")]
     pub(crate) gossipsub: Gossipsub,
     pub(crate) find_peer: FindPeer,
     autonat: Toggle<Autonat>,
@@ -58,7 +61,6 @@ pub(crate) fn swarm(
     shared: &Arc<Shared>,
     keypair: &Keypair,
     terms: &DialTerms,
-    filter: &MessageFilter,
     clock: &Clock,
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
@@ -70,8 +72,10 @@ pub(crate) fn swarm(
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),
         identify: identify(keypair, settings),
         ping: ping::Behaviour::new(clock.clone()),
+        #[cfg(feature = "dht")]
         dht: dht(shared, terms)?.into(),
-        gossipsub: gossipsub::behaviour(keypair, filter, clock)?,
+        #[cfg(feature = "gossip")]
+        gossipsub: gossipsub(shared, keypair, clock)?,
         find_peer: find_peer::behaviour(settings)?,
         autonat: reachability.then(Autonat::default).into(),
     };
@@ -102,9 +106,16 @@ fn identify(keypair: &Keypair, settings: &Settings) -> identify::Behaviour {
     )
 }
 
+#[cfg(feature = "dht")]
 fn dht(shared: &Shared, terms: &DialTerms) -> Result<Option<Dht>> {
     let log = Arc::clone(&shared.discovery);
     Dht::new(shared.peer_id, &shared.settings, terms.clone(), log)
+}
+
+#[cfg(feature = "gossip")]
+fn gossipsub(shared: &Shared, keypair: &Keypair, clock: &Clock) -> Result<Gossipsub> {
+    let filter = MessageFilter::new(Arc::clone(&shared.discovery), clock.clone());
+    gossipsub::behaviour(keypair, &filter, clock)
 }
 
 /// Returns the time between two identify requests to a peer. Each counts as use of the connection, so

@@ -4,10 +4,10 @@ use std::error::Error as StdError;
 use std::io;
 
 use libp2p::core::upgrade::NegotiationError;
-use libp2p::quic;
 use libp2p::swarm::ConnectionError;
 
 use crate::model::event::DisconnectReason;
+use crate::worker::transport::quic;
 
 /// Returns the reason why a connection ended, and whether it is inferred rather than known.
 pub(super) fn reason(
@@ -23,7 +23,7 @@ pub(super) fn reason(
 }
 
 fn io_reason(error: &io::Error) -> DisconnectReason {
-    if chain(error).any(is_quic_timeout) {
+    if chain(error).any(quic::is_idle_timeout) {
         DisconnectReason::PingDead
     } else if chain(error).any(is_closing) {
         DisconnectReason::RemoteClosed
@@ -48,12 +48,6 @@ fn breaks_protocol(error: &io::Error) -> bool {
     let kinds = chain(error).filter_map(|inner| inner.downcast_ref::<io::Error>());
     kinds.map(io::Error::kind).any(|kind| kind == io::ErrorKind::InvalidData)
         || chain(error).any(|inner| inner.to_string().contains("decode error"))
-}
-
-/// Tells whether QUIC received nothing for its idle timeout.
-fn is_quic_timeout(error: &(dyn StdError + 'static)) -> bool {
-    // quinn's error is private inside; its text for `ConnectionError::TimedOut` is this.
-    error.is::<quic::Error>() && error.to_string() == "timed out"
 }
 
 /// Tells whether the two sides shared no stream multiplexer. Its negotiation is lazy, so a dialler

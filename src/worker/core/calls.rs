@@ -31,6 +31,7 @@ impl CallId {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Owner {
     Connections,
+    #[cfg(feature = "dht")]
     Content,
     Dialing,
     Discovery,

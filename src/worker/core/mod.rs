@@ -32,7 +32,7 @@ use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::{Source, Text};
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, PeerId, addr, features};
 
 pub(crate) struct Core {
     clock: Clock,
@@ -156,11 +156,15 @@ impl Core {
 
     /// Returns the DHT's behaviour, where the configuration has it on.
     pub(crate) fn dht(&mut self) -> Option<&mut Dht> {
-        self.swarm.behaviour_mut().dht.as_mut()
+        #[cfg(feature = "dht")]
+        return self.swarm.behaviour_mut().dht.as_mut();
+        #[cfg(not(feature = "dht"))]
+        None
     }
 
     /// Returns the DHT, where its routing table has a peer to ask.
     pub(crate) fn dht_with_peers(&mut self) -> Result<&mut Dht> {
+        features::DHT.require("the DHT")?;
         let Some(dht) = self.dht() else {
             return Err(Error::new(ErrorKind::Unsupported, "the DHT is off")
                 .with_hint("set discovery.dht to \"server\", \"client\" or \"auto\""));

@@ -22,7 +22,6 @@ use crate::config::{Config, Settings};
 use crate::error::Result;
 use crate::model::{ConnectionInfo, Direction, Source, TransportKind};
 use crate::worker::behaviour;
-use crate::worker::protocols::gossipsub::message_filter::MessageFilter;
 use crate::worker::reply::{Reply, Terms};
 use crate::worker::shared::Shared;
 use crate::worker::transport::terms::DialTerms;
@@ -38,8 +37,7 @@ pub(crate) fn core(config: Value) -> (Core, Clock, Keypair) {
     let shared = Arc::new(Shared::new(settings, keypair.public().to_peer_id(), book, list));
     let clock = Clock::stopped();
     let terms = DialTerms::new(clock.clone());
-    let filter = MessageFilter::new(Arc::clone(&shared.discovery), clock.clone());
-    let swarm = behaviour::swarm(&shared, &keypair, &terms, &filter, &clock, Arc::default());
+    let swarm = behaviour::swarm(&shared, &keypair, &terms, &clock, Arc::default());
     (Core::new(swarm.unwrap(), shared, terms, clock.clone()), clock, keypair)
 }
 

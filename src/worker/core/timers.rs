@@ -24,8 +24,10 @@ pub(crate) enum Timer {
     /// A connection is old enough to be trimmed.
     Trim,
     /// This node's own peer record is to be published.
+    #[cfg(feature = "gossip")]
     PublishRecord,
     /// Multicast DNS is to be asked.
+    #[cfg(feature = "mdns")]
     QueryMdns,
 }
 

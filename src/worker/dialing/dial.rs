@@ -13,7 +13,7 @@ use crate::worker::core::calls::CallId;
 use crate::worker::transport::progress::DialFailure;
 use crate::worker::transport::terms::Begun;
 use crate::worker::util::millis;
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, PeerId, addr, features};
 
 /// Addresses tried in one dial.
 pub(super) const MAX_ADDRESSES: usize = 16;
@@ -72,12 +72,12 @@ impl Plan {
             }
             match text.parse::<Multiaddr>() {
                 Ok(address) if !addr::is_dialable(&address) => {
-                    plan.untried.push(unsupported(text, source));
+                    plan.untried.push(unsupported(&address, text, source));
                 }
                 Ok(address) if private_network && needs_quic(&address) => {
                     let hint =
                         "QUIC has no pre-shared key; with `swarm_key` peerkit dials TCP only";
-                    let attempt = unsupported(text, source);
+                    let attempt = unsupported(&address, text, source);
                     plan.untried.push(Attempt { hint: Some(hint.to_owned()), ..attempt });
                 }
                 Ok(address) if plan.dialable.len() < MAX_ADDRESSES => {
@@ -164,7 +164,7 @@ impl Dial {
             match errors.iter().find(|(address, _)| is_this(address)) {
                 Some((_, error)) => match DialFailure::of(error) {
                     Some(failure) => failed(text, source, failure),
-                    None => unsupported(text, source),
+                    None => unsupported(&dialled.address, text, source),
                 },
                 None => skipped(text, source),
             }
@@ -181,13 +181,20 @@ fn skipped(address: Text, source: Source) -> Attempt {
     Attempt { stage: Some(DialStage::Skipped), ..untold(address, source) }
 }
 
-fn unsupported(address: Text, source: Source) -> Attempt {
+fn unsupported(address: &Multiaddr, text: Text, source: Source) -> Attempt {
+    let (error, hint) = match features::missing_for(address) {
+        Some(feature) => (feature.absence(), feature.remedy()),
+        None => (
+            "this build has no transport for the address".to_owned(),
+            "peerkit dials TCP and QUIC v1".to_owned(),
+        ),
+    };
     Attempt {
         stage: Some(DialStage::Transport),
         code: Some(ErrorKind::Unsupported),
-        error: Some("this build has no transport for the address".to_owned()),
-        hint: Some("peerkit dials TCP and QUIC v1".to_owned()),
-        ..untold(address, source)
+        error: Some(error),
+        hint: Some(hint),
+        ..untold(text, source)
     }
 }
 

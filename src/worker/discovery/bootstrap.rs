@@ -38,9 +38,14 @@ impl DiscoverySource for BootstrapSource {
         core.shared.bootstrap.len() > 0
     }
 
+    fn begin(&mut self, core: &mut Core) {
+        // From an earlier run.
+        self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
+        self.sync_book(core);
+    }
+
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         let entries = core.shared.bootstrap.entries();
-        note(core, &entries);
         if !pass.requested && core.peers.len() >= FEW {
             return;
         }
@@ -60,9 +65,10 @@ impl DiscoverySource for BootstrapSource {
 }
 
 impl BootstrapSource {
-    /// Takes over the peers that were on the list in an earlier run.
-    pub(super) fn begin(&mut self, core: &mut Core) {
-        self.listed = core.shared.book.bootstrap_peers().into_iter().collect();
+    /// Brings the book in step with the list for a pass, and notes how many of the list are connected.
+    pub(super) fn begin_pass(&mut self, core: &mut Core) {
+        self.sync_book(core);
+        note(core, &core.shared.bootstrap.entries());
     }
 
     /// Enters the bootstrap peers into the book as such, and takes out those no longer listed.

@@ -66,6 +66,17 @@ impl DiscoverySource for DaemonSource {
             Err(error) => note_failure(core, self.source, &error),
         }
     }
+
+    fn drop_calls(&mut self) {
+        self.calls.clear();
+    }
+
+    fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        if let Some(reply) = self.calls.remove(&call) {
+            core.finish(call);
+            reply.send(Err(why.error("the daemon did not answer in time")));
+        }
+    }
 }
 
 impl DaemonSource {
@@ -140,18 +151,6 @@ impl DaemonSource {
                 }
                 None
             }
-        }
-    }
-
-    /// Lets every call that waits be answered `closed`.
-    pub(super) fn drop_calls(&mut self) {
-        self.calls.clear();
-    }
-
-    pub(super) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
-        if let Some(reply) = self.calls.remove(&call) {
-            core.finish(call);
-            reply.send(Err(why.error("the daemon did not answer in time")));
         }
     }
 }

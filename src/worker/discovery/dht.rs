@@ -1,6 +1,6 @@
 //! The DHT as a source: the peers of its routing table, and the searches of a pass.
 
-use libp2p::kad::{self, QueryId};
+use libp2p::kad;
 
 use super::passes::{Pass, Pending};
 use super::source::{DiscoverySource, note_left_out};
@@ -9,7 +9,7 @@ use crate::config::DhtMode;
 use crate::model::{Direction, Source};
 use crate::worker::core::Core;
 use crate::worker::core::peers::Peer;
-use crate::worker::protocols::kad::Dht;
+use crate::worker::protocols::kad::{Dht, QueryId};
 use crate::worker::util::addresses::MAX_ADDRESSES;
 use crate::{Multiaddr, PeerId, addr};
 
@@ -53,18 +53,21 @@ impl DiscoverySource for DhtSource {
         let note = "the DHT told of no peer that wasn't known".to_owned();
         core.shared.discovery.note(Source::Dht, note);
     }
-}
 
-impl DhtSource {
-    /// Enters a peer whose identify has come into the routing table, or takes it out: the table has
-    /// peers that speak the DHT's protocol, at the addresses they advertise now and those they were
-    /// reached at. True if it is the first there.
-    pub(super) fn identified(
-        &self,
-        core: &mut Core,
-        peer: PeerId,
-        listens_at: Vec<Multiaddr>,
-    ) -> bool {
+    fn begin(&mut self, core: &mut Core) {
+        seed_table(core, |_| true);
+    }
+
+    fn finish(&mut self, core: &mut Core, queries: &[QueryId]) {
+        if let Some(dht) = core.dht() {
+            queries.iter().for_each(|query| dht.finish(*query));
+        }
+    }
+
+    /// Enters a peer that has told which protocols it speaks into the routing table, or takes it out:
+    /// the table has those who take part, at the addresses they tell of now and those they were reached
+    /// at.
+    fn identified(&mut self, core: &mut Core, peer: PeerId, listens_at: &[Multiaddr]) -> bool {
         let Some(record) = core.shared.book.get(&peer) else { return false };
         let takes_part = record.speaks(&core.shared.settings.discovery.dht_protocol);
         let Some(dht) = core.dht() else { return false };
@@ -76,34 +79,33 @@ impl DhtSource {
         let dialled = core.peers.get(&peer).into_iter().flat_map(Peer::live);
         let dialled = dialled.filter(|open| open.direction == Direction::Outbound);
         let reached: Vec<_> = dialled.filter_map(|open| open.address.parse().ok()).collect();
-        add_route(core, peer, reached.into_iter().chain(listens_at));
+        add_route(core, peer, reached.into_iter().chain(listens_at.iter().cloned()));
         was_empty
     }
 
-    /// Takes a part of the result of a search.
+    fn knows_nobody(&self, core: &mut Core) -> bool {
+        routes(core) == Some(0)
+    }
+}
+
+impl DhtSource {
+    /// A search came to a part of its result.
     pub(super) fn searched(&self, core: &mut Core, found: Vec<kad::PeerInfo>) {
         // Peers known before the search come without addresses.
         for info in found.into_iter().filter(|info| !info.addrs.is_empty()) {
             core.discovered(Source::Dht, info.peer_id, &info.addrs);
         }
     }
-
-    /// Ends queries with what they have.
-    pub(super) fn finish(&self, core: &mut Core, queries: &[QueryId]) {
-        if let Some(dht) = core.dht() {
-            queries.iter().for_each(|query| dht.finish(*query));
-        }
-    }
 }
 
-/// Counts the peers of the routing table; None where the DHT is off.
-pub(super) fn routes(core: &mut Core) -> Option<usize> {
+/// Counts the peers of the routing table.
+fn routes(core: &mut Core) -> Option<usize> {
     core.dht().map(Dht::len)
 }
 
-/// Seeds the routing table with peers that took part in the DHT in an earlier run, or before they were
-/// out of reach.
-pub(super) fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
+/// Enters whoever took part in the DHT into the routing table again: in an earlier run, or before it
+/// was out of reach.
+fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
     for record in core.shared.book.dht_peers(&core.shared.settings.discovery.dht_protocol) {
         if worth_it(&record) {
             let known = record.dial_addresses();

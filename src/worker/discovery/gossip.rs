@@ -73,6 +73,10 @@ impl DiscoverySource for GossipSource {
             false => self.publish(core),
         }
     }
+
+    fn peer_gone(&mut self, peer: &PeerId) {
+        self.records.forget(peer);
+    }
 }
 
 impl GossipSource {
@@ -164,11 +168,6 @@ impl GossipSource {
             Err(error) => format!("the announcement wasn't sent: {error}"),
         };
         core.shared.discovery.note(Source::Gossip, note);
-    }
-
-    /// Forgets the rate of a peer that is connected no more.
-    pub(super) fn peer_gone(&mut self, peer: &PeerId) {
-        self.records.forget(peer);
     }
 }
 

@@ -52,6 +52,16 @@ impl DiscoverySource for MdnsSource {
         }
         core.shared.discovery.note(Source::Mdns, silence(&report));
     }
+
+    fn addresses_changed(&mut self, core: &mut Core) {
+        self.tell_addresses(core);
+    }
+
+    /// Asks now and in a moment.
+    fn network_changed(&mut self, core: &mut Core) {
+        self.query();
+        core.timers.set(core.now + SETTLING, Timer::QueryMdns);
+    }
 }
 
 impl MdnsSource {
@@ -66,18 +76,12 @@ impl MdnsSource {
         core.discovered(Source::Mdns, told.peer, &told.addresses);
     }
 
-    /// Gives the service the addresses at which this node listens now.
-    pub(super) fn tell_addresses(&mut self, core: &Core) {
+    /// Says where this node listens now.
+    fn tell_addresses(&mut self, core: &Core) {
         let Some(mdns) = &mut self.0 else { return };
         let never = &core.shared.settings.no_announce;
         let told = core.swarm.listeners().filter(|address| !never.contains(address));
         mdns.set_addresses(&told.cloned().collect::<Vec<_>>());
-    }
-
-    /// Asks now and after [`SETTLING`]: a new listen address may be of a network that has just come.
-    pub(super) fn query_new_network(&mut self, core: &mut Core) {
-        self.query();
-        core.timers.set(core.now + SETTLING, Timer::QueryMdns);
     }
 
     pub(super) fn query(&mut self) {

@@ -7,11 +7,16 @@
 
 mod backoff;
 mod bootstrap;
+#[cfg(feature = "daemons")]
 mod daemons;
+#[cfg(feature = "dht")]
 mod dht;
+#[cfg(feature = "gossip")]
 mod gossip;
+#[cfg(feature = "mdns")]
 mod mdns;
 mod passes;
+#[cfg(feature = "gossip")]
 mod records;
 mod source;
 #[cfg(test)]
@@ -20,15 +25,21 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "gossip")]
 use libp2p::gossipsub::{MessageAcceptance, TopicHash};
 use libp2p::identity::Keypair;
+#[cfg(feature = "dht")]
 use libp2p::kad::{self, QueryId};
 
 use self::backoff::Backoff;
 use self::bootstrap::BootstrapSource;
+#[cfg(feature = "daemons")]
 use self::daemons::{Answered, DaemonSource};
+#[cfg(feature = "dht")]
 use self::dht::DhtSource;
+#[cfg(feature = "gossip")]
 use self::gossip::GossipSource;
+#[cfg(feature = "mdns")]
 use self::mdns::MdnsSource;
 use self::passes::{Pass, Pending};
 use self::source::DiscoverySource;
@@ -36,14 +47,17 @@ use super::core::Core;
 use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, Closed, ListedDialEnd, Note, Opened};
 use super::core::timers::Timer;
+#[cfg(feature = "mdns")]
 use super::protocols::mdns::Discovered;
 use super::reply::{Reply, Terms};
 use super::util::millis;
 use crate::PeerId;
 use crate::book::Origin;
 use crate::config::Settings;
+#[cfg(feature = "daemons")]
 use crate::daemon::Api;
 use crate::discovery_log::Snapshot;
+#[cfg(feature = "daemons")]
 use crate::model::Source;
 use crate::model::event::EventKind;
 
@@ -75,6 +89,7 @@ pub(crate) enum DiscoveryCommand {
         terms: Terms<()>,
     },
     /// Answers which peers the daemon named; they are in the book then.
+    #[cfg(feature = "daemons")]
     AskDaemon {
         source: Source,
         api: Api,
@@ -100,29 +115,56 @@ pub(crate) struct Discovery {
 
 struct Sources {
     bootstrap: BootstrapSource,
+    #[cfg(feature = "gossip")]
     gossip: GossipSource,
+    #[cfg(feature = "dht")]
     dht: DhtSource,
+    #[cfg(feature = "mdns")]
     mdns: MdnsSource,
+    #[cfg(feature = "daemons")]
     ipfs: DaemonSource,
+    #[cfg(feature = "daemons")]
     cluster: DaemonSource,
 }
 
 impl Sources {
-    /// Returns the sources in the order a pass asks them.
-    fn table(&mut self) -> [&mut dyn DiscoverySource; 6] {
-        let Sources { bootstrap, gossip, dht, mdns, ipfs, cluster } = self;
-        [bootstrap, gossip, dht, mdns, ipfs, cluster]
-    }
-
-    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
-        if source == Source::Cluster { &mut self.cluster } else { &mut self.ipfs }
+    /// The sources in the order a pass asks them.
+    fn table(&mut self) -> impl Iterator<Item = &mut dyn DiscoverySource> {
+        let sources: [&mut dyn DiscoverySource; _] = [
+            &mut self.bootstrap,
+            #[cfg(feature = "gossip")]
+            &mut self.gossip,
+            #[cfg(feature = "dht")]
+            &mut self.dht,
+            #[cfg(feature = "mdns")]
+            &mut self.mdns,
+            #[cfg(feature = "daemons")]
+            &mut self.ipfs,
+            #[cfg(feature = "daemons")]
+            &mut self.cluster,
+        ];
+        sources.into_iter()
     }
 }
 
 /// An event that came from beside the swarm.
 pub(crate) enum Arrived {
+    #[cfg(feature = "mdns")]
     Mdns(Discovered),
+    #[cfg(feature = "daemons")]
     Daemon(Answered),
+}
+
+/// Waits for whichever is ready first.
+async fn or<T>(
+    one: impl Future<Output = Arrived>,
+    other: impl Future<Output = T>,
+    arrived: fn(T) -> Arrived,
+) -> Arrived {
+    tokio::select! {
+        it = one => it,
+        it = other => arrived(it),
+    }
 }
 
 impl Discovery {
@@ -130,10 +172,15 @@ impl Discovery {
         Discovery {
             sources: Sources {
                 bootstrap: BootstrapSource::default(),
+                #[cfg(feature = "gossip")]
                 gossip: GossipSource::new(keypair, settings),
+                #[cfg(feature = "dht")]
                 dht: DhtSource,
+                #[cfg(feature = "mdns")]
                 mdns: MdnsSource::default(),
+                #[cfg(feature = "daemons")]
                 ipfs: DaemonSource::new(Source::Ipfs),
+                #[cfg(feature = "daemons")]
                 cluster: DaemonSource::new(Source::Cluster),
             },
             pass: None,
@@ -158,18 +205,17 @@ impl Discovery {
                 self.bootstrap_changed(core);
                 terms.reply.send(Ok(()));
             }
+            #[cfg(feature = "daemons")]
             DiscoveryCommand::AskDaemon { source, api, terms } => {
-                self.sources.daemon(source).call(core, api, terms);
+                self.daemon(source).call(core, api, terms);
             }
         }
     }
 
     /// Begins discovery at the start of a run.
     pub(crate) fn begin(&mut self, core: &mut Core) {
-        self.sources.bootstrap.begin(core);
-        self.sources.bootstrap.sync_book(core);
+        self.sources.table().for_each(|source| source.begin(core));
         self.tell_enabled(core);
-        dht::seed_table(core, |_| true);
         if self.any_on(core) {
             self.set_active(core, true);
         }
@@ -180,33 +226,28 @@ impl Discovery {
         core.shared.discovery.set_active(false);
         self.pass = None;
         self.goals.clear();
-        self.sources.ipfs.drop_calls();
-        self.sources.cluster.drop_calls();
+        self.sources.table().for_each(|source| source.drop_calls());
         self.take_part(core, false);
     }
 
     /// Waits for an event from beside the swarm.
     pub(crate) async fn next(&mut self) -> Arrived {
-        let Sources { mdns, ipfs, cluster, .. } = &mut self.sources;
-        tokio::select! {
-            told = mdns.next() => Arrived::Mdns(told),
-            answered = ipfs.next() => Arrived::Daemon(answered),
-            answered = cluster.next() => Arrived::Daemon(answered),
-        }
+        let next = std::future::pending();
+        #[cfg(feature = "mdns")]
+        let next = or(next, self.sources.mdns.next(), Arrived::Mdns);
+        #[cfg(feature = "daemons")]
+        let next = or(next, self.sources.ipfs.next(), Arrived::Daemon);
+        #[cfg(feature = "daemons")]
+        let next = or(next, self.sources.cluster.next(), Arrived::Daemon);
+        next.await
     }
 
     pub(crate) fn on_arrived(&mut self, core: &mut Core, arrived: Arrived) {
         match arrived {
+            #[cfg(feature = "mdns")]
             Arrived::Mdns(told) => self.sources.mdns.discovered(core, &told),
-            Arrived::Daemon(answered) => {
-                let source = answered.source;
-                let number = self.sources.daemon(source).answered(core, answered);
-                if let Some(pass) = &self.pass
-                    && number == Some(pass.number)
-                {
-                    self.arrived(core, Pending::Daemon(source));
-                }
-            }
+            #[cfg(feature = "daemons")]
+            Arrived::Daemon(answered) => self.daemon_answered(core, answered),
         }
     }
 
@@ -243,7 +284,7 @@ impl Discovery {
     }
 
     fn any_on(&mut self, core: &Core) -> bool {
-        self.sources.table().iter().any(|source| source.is_on(core))
+        self.sources.table().any(|source| source.is_on(core))
     }
 
     fn tell_enabled(&mut self, core: &Core) {
@@ -290,8 +331,8 @@ impl Discovery {
 
     /// `network_changed`: asks the local network anew, and everybody else in a pass.
     fn network_changed(&mut self, core: &mut Core, terms: Terms<Snapshot>) {
-        self.sources.mdns.tell_addresses(core);
-        self.sources.mdns.query_new_network(core);
+        self.sources.table().for_each(|source| source.addresses_changed(core));
+        self.sources.table().for_each(|source| source.network_changed(core));
         self.discover(core, u64::MAX, terms);
     }
 
@@ -314,8 +355,8 @@ impl Discovery {
         if requested {
             self.backoff.reset();
         }
-        let table = self.sources.table();
-        let listens = table.iter().any(|source| source.listens() && source.is_on(core));
+        let listens = |source: &mut dyn DiscoverySource| source.listens() && source.is_on(core);
+        let listens = self.sources.table().any(listens);
         self.passes += 1;
         let mut pass = Pass::new(self.passes, requested, listens, core.now);
         pass.rests = !self.backoff.asks();
@@ -324,7 +365,7 @@ impl Discovery {
         if !core.shared.discovery.active() {
             self.take_part(core, true);
         }
-        self.sources.bootstrap.sync_book(core);
+        self.sources.bootstrap.begin_pass(core);
         self.tell_enabled(core);
         self.ask(core, |_| true);
         self.pass_soon(core, core.shared.settings.discovery.interval);
@@ -357,7 +398,7 @@ impl Discovery {
     fn break_off_pass(&mut self, core: &mut Core) {
         let Some(pass) = &mut self.pass else { return };
         let queries = pass.break_off(core.now);
-        self.sources.dht.finish(core, &queries);
+        self.sources.table().for_each(|source| source.finish(core, &queries));
         self.end_pass_if_over(core);
     }
 
@@ -373,7 +414,7 @@ impl Discovery {
         let duration_ms = millis(core.since(pass.begun));
         tracing::info!(number = pass.number, ?found, duration_ms, "a pass ended");
         core.shared.hub.publish(None, EventKind::Discovery { found, duration_ms });
-        self.sources.table().iter().for_each(|source| source.note(core));
+        self.sources.table().for_each(|source| source.note(core));
         if !core.shared.discovery.active() {
             self.take_part(core, false);
         }
@@ -399,8 +440,7 @@ impl Discovery {
 
     /// Ends a call of this part before its work is done; what was discovered by now is an answer.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
-        self.sources.ipfs.ended(core, call, why);
-        self.sources.cluster.ended(core, call, why);
+        self.sources.table().for_each(|source| source.ended(core, call, why));
         let Some((_, reply)) = self.goals.remove(&call) else { return };
         core.finish(call);
         reply.send(match why {
@@ -426,7 +466,7 @@ impl Discovery {
 
     pub(crate) fn closed(&mut self, closed: &Closed) {
         if closed.last.is_some() {
-            self.sources.gossip.peer_gone(&closed.peer);
+            self.sources.table().for_each(|source| source.peer_gone(&closed.peer));
             if closed.origin != Some(Origin::Query) {
                 self.reset_backoff();
             }
@@ -436,10 +476,10 @@ impl Discovery {
     pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
         self.reset_backoff();
         if change != AddressChange::External {
-            self.sources.mdns.tell_addresses(core);
+            self.sources.table().for_each(|source| source.addresses_changed(core));
         }
         if change == AddressChange::ListenAdded {
-            self.sources.mdns.query_new_network(core);
+            self.sources.table().for_each(|source| source.network_changed(core));
         }
     }
 
@@ -450,13 +490,22 @@ impl Discovery {
         peer: PeerId,
         listens_at: Vec<crate::Multiaddr>,
     ) {
-        if !self.sources.dht.identified(core, peer, listens_at) {
+        let mut first = false;
+        for source in self.sources.table() {
+            if source.identified(core, peer, &listens_at) {
+                first = true;
+                if let Some(pass) = &mut self.pass {
+                    source.ask(core, pass);
+                }
+            }
+        }
+        if !first {
             return;
         }
         // The DHT has a first peer, which may know others.
         self.reset_backoff();
-        if let Some(pass) = &mut self.pass {
-            return self.sources.dht.ask(core, pass);
+        if self.pass.is_some() {
+            return;
         }
         // A remote decides when it joins the DHT, so it mustn't decide how often passes begin.
         let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
@@ -469,14 +518,17 @@ impl Discovery {
         self.sources.bootstrap.dial_ended(end);
         if let Some(pass) = &mut self.pass
             && end.landed
-            && dht::routes(core) == Some(0)
+            && self.sources.table().any(|source| source.knows_nobody(core))
         {
             pass.extend_window(core.now + TELLING);
         }
         self.arrived(core, Pending::Dial(end.ticket));
     }
+}
 
-    /// Takes a part of the result of a search of the DHT, or its end.
+#[cfg(feature = "dht")]
+impl Discovery {
+    /// A search of the DHT came to a part of its result, or to its end.
     pub(crate) fn searched(
         &mut self,
         core: &mut Core,
@@ -489,7 +541,10 @@ impl Discovery {
             self.arrived(core, Pending::Query(query));
         }
     }
+}
 
+#[cfg(feature = "gossip")]
+impl Discovery {
     /// Tells whether gossip on this topic is for discovery.
     pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
         self.sources.gossip.is_topic(topic)
@@ -516,9 +571,30 @@ impl Discovery {
     pub(crate) fn record_due(&mut self, core: &mut Core) {
         self.sources.gossip.publish_if_due(core);
     }
+}
 
-    /// Asks multicast DNS on a new network that has had time to settle.
+#[cfg(feature = "mdns")]
+impl Discovery {
+    /// A network that came has had time to settle.
     pub(crate) fn query_mdns(&mut self) {
         self.sources.mdns.query();
+    }
+}
+
+#[cfg(feature = "daemons")]
+impl Discovery {
+    fn daemon_answered(&mut self, core: &mut Core, answered: Answered) {
+        let source = answered.source;
+        let number = self.daemon(source).answered(core, answered);
+        if let Some(pass) = &self.pass
+            && number == Some(pass.number)
+        {
+            self.arrived(core, Pending::Daemon(source));
+        }
+    }
+
+    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
+        let Sources { ipfs, cluster, .. } = &mut self.sources;
+        if source == Source::Cluster { cluster } else { ipfs }
     }
 }

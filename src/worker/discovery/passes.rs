@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::QueryId;
-
 use crate::model::Source;
+use crate::worker::protocols::kad::QueryId;
 
 /// Time that a pass waits for what multicast DNS and gossip bring.
 pub(super) const WINDOW: Duration = Duration::from_secs(2);

@@ -3,6 +3,9 @@
 use super::passes::Pass;
 use crate::model::Source;
 use crate::worker::core::Core;
+use crate::worker::core::calls::{CallId, Ending};
+use crate::worker::protocols::kad::QueryId;
+use crate::{Multiaddr, PeerId};
 
 /// One way to find peers. A new source is a file with this, a line of the table in `mod.rs`, and its
 /// configuration key.
@@ -24,6 +27,9 @@ pub(super) trait DiscoverySource {
         false
     }
 
+    /// Takes up what earlier runs left: a run begins.
+    fn begin(&mut self, _: &mut Core) {}
+
     /// Takes part from now on: discovery is active, or a pass is under way.
     fn start(&mut self, _: &mut Core) {}
 
@@ -32,6 +38,35 @@ pub(super) trait DiscoverySource {
 
     /// Asks for peers, and tells the pass which answers to wait for.
     fn ask(&mut self, core: &mut Core, pass: &mut Pass);
+
+    /// Ends queries with what they have: the pass that waited for them is over.
+    fn finish(&mut self, _: &mut Core, _: &[QueryId]) {}
+
+    /// Lets every call that waits be answered `closed`.
+    fn drop_calls(&mut self) {}
+
+    /// Answers a call that ends before its work is done.
+    fn ended(&mut self, _: &mut Core, _: CallId, _: Ending) {}
+
+    /// Hears which protocols a peer speaks, and where it listens. True if it is the first that this source can
+    /// ask.
+    fn identified(&mut self, _: &mut Core, _: PeerId, _: &[Multiaddr]) -> bool {
+        false
+    }
+
+    /// Tells whether it is on and has nobody to ask.
+    fn knows_nobody(&self, _: &mut Core) -> bool {
+        false
+    }
+
+    /// Forgets a peer that is connected no more.
+    fn peer_gone(&mut self, _: &PeerId) {}
+
+    /// Hears that this node listens at other addresses than before.
+    fn addresses_changed(&mut self, _: &mut Core) {}
+
+    /// Hears of an address of this node that wasn't there: it may be of a network that has just come.
+    fn network_changed(&mut self, _: &mut Core) {}
 
     /// Puts down, at the end of a pass, why nothing was found.
     fn note(&self, _: &Core) {}

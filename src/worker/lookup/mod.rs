@@ -9,7 +9,6 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use libp2p::kad::QueryId;
 use libp2p::request_response::{self as rr, OutboundRequestId};
 use serde_json::json;
 
@@ -19,6 +18,7 @@ use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{LookUp, Note};
 use super::core::timers::Timer;
 use super::protocols::find_peer::{self, Answer, Question};
+use super::protocols::kad::QueryId;
 use super::reply::{Reply, Terms};
 use super::util::millis;
 use crate::error::{Error, ErrorKind};

@@ -2,7 +2,10 @@
 
 pub(crate) mod autonat;
 pub(crate) mod find_peer;
+#[cfg(feature = "gossip")]
 pub(crate) mod gossipsub;
+#[cfg_attr(not(feature = "dht"), path = "kad/absent.rs")]
 pub(crate) mod kad;
+#[cfg(feature = "mdns")]
 pub(crate) mod mdns;
 pub(crate) mod ping;

@@ -4,6 +4,8 @@
 
 pub(crate) mod counted;
 pub(crate) mod progress;
+#[cfg_attr(not(feature = "quic"), path = "quic/absent.rs")]
+pub(crate) mod quic;
 mod security;
 mod stack;
 pub(crate) mod terms;

@@ -1,29 +1,33 @@
-//! The transport stack: TCP with Noise or TLS and yamux, QUIC, DNS before both; with a private
+//! The transport stack: TCP with Noise or TLS and yamux, QUIC beside it, DNS before both; with a private
 //! network's key in front of TCP's handshakes where one is configured.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::Either;
 use libp2p::core::muxing::StreamMuxerBox;
+#[cfg(feature = "quic")]
+use libp2p::core::transport::OptionalTransport;
+#[cfg(feature = "dns")]
 use libp2p::core::transport::dummy::DummyTransport;
-use libp2p::core::transport::{Boxed, OptionalTransport, Transport};
+use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
+#[cfg(feature = "dns")]
+use libp2p::dns;
 use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
-use libp2p::{dns, noise, quic, tcp, tls, yamux};
+#[cfg(feature = "quic")]
+use libp2p::quic;
+use libp2p::{noise, tcp, tls, yamux};
 
 use super::counted::{Counted, Traffic};
+#[cfg(feature = "quic")]
+use super::quic::config as quic_config;
 use super::security::Security;
 use super::terms::DialTerms;
 use super::wrappers::{Attempted, Reach};
 use crate::PeerId;
-use crate::config::{MAX_TIMEOUT, Settings};
+use crate::config::Settings;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Time without a packet after which QUIC closes a connection; well inside the 60 s within which dead
-/// peers are noticed.
-const QUIC_IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Builds the stack. Dials go under the `terms` that stand when they start.
 pub(crate) fn build(
@@ -51,33 +55,30 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
-    // QUIC has no pre-shared key, so a private network has no QUIC.
-    let quic = match psk {
-        Some(_) => OptionalTransport::none(),
-        None => OptionalTransport::some(
-            Reach::quic(quic::tokio::Transport::new(quic_config(keypair)), local_only)
-                .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
-        ),
+    let connected = tcp;
+    #[cfg(feature = "quic")]
+    let connected = {
+        // QUIC has no pre-shared key, so a private network has no QUIC.
+        let quic = match psk {
+            Some(_) => OptionalTransport::none(),
+            None => OptionalTransport::some(
+                Reach::quic(quic::tokio::Transport::new(quic_config(keypair)), local_only)
+                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+            ),
+        };
+        quic.or_transport(connected).map(|connection, _| connection.into_inner())
     };
-
-    let either = quic.or_transport(tcp).map(|connection, _| connection.into_inner());
-    let named = with_dns(either)?;
-    let counted = named.map(move |(peer, muxer), _| {
+    #[cfg(feature = "dns")]
+    let connected = with_dns(connected)?;
+    let counted = connected.map(move |(peer, muxer), _| {
         (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
     });
     Ok(Attempted::new(counted, terms).boxed())
 }
 
-fn quic_config(keypair: &Keypair) -> quic::Config {
-    let mut config = quic::Config::new(keypair);
-    config.max_idle_timeout = QUIC_IDLE_TIMEOUT.as_millis() as u32;
-    // A dial ends at its own deadline, an inbound handshake by `Attempted`'s timeout.
-    config.handshake_timeout = MAX_TIMEOUT;
-    config
-}
-
-/// Wraps a transport in DNS by the system's name servers. A machine that has none configured can still
-/// run a node; only its DNS addresses fail.
+/// With the system's name servers. A machine that has none configured can still run a node; only
+/// its DNS addresses fail.
+#[cfg(feature = "dns")]
 fn with_dns<T>(inner: T) -> Result<dns::tokio::Transport<T>> {
     let configured = dns::tokio::Transport::system(DummyTransport::<()>::new()).is_ok();
     if configured {

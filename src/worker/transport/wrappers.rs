@@ -19,6 +19,7 @@ use libp2p::core::transport::{
 use libp2p::multiaddr::Protocol;
 
 use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, reached};
+use super::quic;
 use super::terms::DialTerms;
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
@@ -262,7 +263,7 @@ where
 fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
     let mut current = Some(error);
     while let Some(error) = current {
-        if let Some(libp2p::quic::Error::HandshakeTimedOut) = error.downcast_ref() {
+        if quic::is_handshake_timeout(error) {
             return Some(Cause::TimedOut);
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {

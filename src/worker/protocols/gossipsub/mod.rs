@@ -57,6 +57,11 @@ impl Gossipsub {
         Gossipsub { inner, filter, clock }
     }
 
+    /// Returns the filter that messages pass.
+    pub(crate) fn filter(&self) -> MessageFilter {
+        self.filter.clone()
+    }
+
     fn handler(&self, inner: InnerHandler) -> Handler {
         let (share, filter, clock) = (Share::new(), self.filter.clone(), self.clock.clone());
         Handler { inner, share, pause: None, filter, clock }

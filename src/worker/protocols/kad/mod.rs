@@ -8,6 +8,8 @@
 
 pub(crate) mod store;
 
+pub(crate) use libp2p::kad::QueryId;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -17,9 +19,7 @@ use libp2p::StreamProtocol;
 use libp2p::core::Endpoint;
 use libp2p::core::transport::PortUse;
 use libp2p::kad::store::RecordStore;
-use libp2p::kad::{
-    self, BucketInserts, InboundRequest, KadPeer, Mode, QueryId, RecordKey, StoreInserts,
-};
+use libp2p::kad::{self, BucketInserts, InboundRequest, KadPeer, Mode, RecordKey, StoreInserts};
 use libp2p::swarm::behaviour::{ExternalAddrConfirmed, ExternalAddrExpired};
 use libp2p::swarm::{
     ConnectionDenied, ConnectionId, DialError, FromSwarm, NetworkBehaviour, NotifyHandler,
