@@ -2,7 +2,7 @@
 //!
 //! A pass asks every source that is on and waits for those that answer; what they discover between
 //! passes is taken as well. `source` is what every source can do; they are `bootstrap`, `mdns`, `dht`,
-//! `gossip` with `records`, and `daemons`. `passes` is what a pass waits for, `backoff` makes passes
+//! `gossip` with `records`, and `daemons`. `sources` is the table of them. `passes` is what a pass waits for, `backoff` makes passes
 //! ask the whole network less often while nothing is new.
 
 mod backoff;
@@ -19,6 +19,7 @@ mod passes;
 #[cfg(feature = "gossip")]
 mod records;
 mod source;
+mod sources;
 #[cfg(test)]
 mod tests;
 
@@ -32,23 +33,16 @@ use libp2p::identity::Keypair;
 use libp2p::kad::{self, QueryId};
 
 use self::backoff::Backoff;
-use self::bootstrap::BootstrapSource;
 #[cfg(feature = "daemons")]
-use self::daemons::{Answered, DaemonSource};
-#[cfg(feature = "dht")]
-use self::dht::DhtSource;
-#[cfg(feature = "gossip")]
-use self::gossip::GossipSource;
-#[cfg(feature = "mdns")]
-use self::mdns::MdnsSource;
+use self::daemons::Answered;
 use self::passes::{Pass, Pending};
 use self::source::DiscoverySource;
+pub(crate) use self::sources::Arrived;
+use self::sources::Sources;
 use super::core::Core;
 use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, Closed, ListedDialEnd, Note, Opened};
 use super::core::timers::Timer;
-#[cfg(feature = "mdns")]
-use super::protocols::mdns::Discovered;
 use super::reply::{Reply, Terms};
 use super::util::millis;
 use crate::PeerId;
@@ -113,76 +107,10 @@ pub(crate) struct Discovery {
     goals: HashMap<CallId, (u64, Reply<Snapshot>)>,
 }
 
-struct Sources {
-    bootstrap: BootstrapSource,
-    #[cfg(feature = "gossip")]
-    gossip: GossipSource,
-    #[cfg(feature = "dht")]
-    dht: DhtSource,
-    #[cfg(feature = "mdns")]
-    mdns: MdnsSource,
-    #[cfg(feature = "daemons")]
-    ipfs: DaemonSource,
-    #[cfg(feature = "daemons")]
-    cluster: DaemonSource,
-}
-
-impl Sources {
-    /// The sources in the order a pass asks them.
-    fn table(&mut self) -> impl Iterator<Item = &mut dyn DiscoverySource> {
-        let sources: [&mut dyn DiscoverySource; _] = [
-            &mut self.bootstrap,
-            #[cfg(feature = "gossip")]
-            &mut self.gossip,
-            #[cfg(feature = "dht")]
-            &mut self.dht,
-            #[cfg(feature = "mdns")]
-            &mut self.mdns,
-            #[cfg(feature = "daemons")]
-            &mut self.ipfs,
-            #[cfg(feature = "daemons")]
-            &mut self.cluster,
-        ];
-        sources.into_iter()
-    }
-}
-
-/// An event that came from beside the swarm.
-pub(crate) enum Arrived {
-    #[cfg(feature = "mdns")]
-    Mdns(Discovered),
-    #[cfg(feature = "daemons")]
-    Daemon(Answered),
-}
-
-/// Waits for whichever is ready first.
-async fn or<T>(
-    one: impl Future<Output = Arrived>,
-    other: impl Future<Output = T>,
-    arrived: fn(T) -> Arrived,
-) -> Arrived {
-    tokio::select! {
-        it = one => it,
-        it = other => arrived(it),
-    }
-}
-
 impl Discovery {
     pub(crate) fn new(keypair: &Keypair, settings: &Settings) -> Self {
         Discovery {
-            sources: Sources {
-                bootstrap: BootstrapSource::default(),
-                #[cfg(feature = "gossip")]
-                gossip: GossipSource::new(keypair, settings),
-                #[cfg(feature = "dht")]
-                dht: DhtSource,
-                #[cfg(feature = "mdns")]
-                mdns: MdnsSource::default(),
-                #[cfg(feature = "daemons")]
-                ipfs: DaemonSource::new(Source::Ipfs),
-                #[cfg(feature = "daemons")]
-                cluster: DaemonSource::new(Source::Cluster),
-            },
+            sources: Sources::new(keypair, settings),
             pass: None,
             passes: 0,
             next: None,
@@ -207,7 +135,7 @@ impl Discovery {
             }
             #[cfg(feature = "daemons")]
             DiscoveryCommand::AskDaemon { source, api, terms } => {
-                self.daemon(source).call(core, api, terms);
+                self.sources.daemon(source).call(core, api, terms);
             }
         }
     }
@@ -232,14 +160,7 @@ impl Discovery {
 
     /// Waits for an event from beside the swarm.
     pub(crate) async fn next(&mut self) -> Arrived {
-        let next = std::future::pending();
-        #[cfg(feature = "mdns")]
-        let next = or(next, self.sources.mdns.next(), Arrived::Mdns);
-        #[cfg(feature = "daemons")]
-        let next = or(next, self.sources.ipfs.next(), Arrived::Daemon);
-        #[cfg(feature = "daemons")]
-        let next = or(next, self.sources.cluster.next(), Arrived::Daemon);
-        next.await
+        self.sources.next().await
     }
 
     pub(crate) fn on_arrived(&mut self, core: &mut Core, arrived: Arrived) {
@@ -585,16 +506,11 @@ impl Discovery {
 impl Discovery {
     fn daemon_answered(&mut self, core: &mut Core, answered: Answered) {
         let source = answered.source;
-        let number = self.daemon(source).answered(core, answered);
+        let number = self.sources.daemon(source).answered(core, answered);
         if let Some(pass) = &self.pass
             && number == Some(pass.number)
         {
             self.arrived(core, Pending::Daemon(source));
         }
-    }
-
-    fn daemon(&mut self, source: Source) -> &mut DaemonSource {
-        let Sources { ipfs, cluster, .. } = &mut self.sources;
-        if source == Source::Cluster { cluster } else { ipfs }
     }
 }
