@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
+use super::intent::{Intent, Origin};
 use super::record::Record;
 use super::state::{Counts, State};
 use crate::PeerId;
@@ -56,6 +57,11 @@ impl Book {
     /// The peer's record as it is now.
     pub(crate) fn get(&self, id: &PeerId) -> Option<Arc<Record>> {
         self.state.read().get(id).cloned()
+    }
+
+    /// Tells whether the user lets a dial of this origin reach the peer, and a connection of it stand.
+    pub(crate) fn admits(&self, id: &PeerId, origin: Origin) -> bool {
+        self.get(id).is_none_or(|record| Intent::in_the_end(&record).admits(origin))
     }
 
     /// Counts the records by kind.

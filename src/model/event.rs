@@ -1,5 +1,5 @@
-//! What subscriptions deliver: each event has a number, a time, and what happened. In JSON it is one flat
-//! object. Messages of pubsub come this way too:
+//! Defines what subscriptions deliver: each event has a number, a time, and what happened. In JSON it is
+//! one flat object. Messages of pubsub come this way too:
 //!
 //! ```
 //! use std::time::Duration;

@@ -172,7 +172,7 @@ impl Worker {
                 Timer::Acceptance(peer) => self.dialing.settle_acceptance(core, peer),
                 Timer::LookupStep(call) => self.lookups.step_timed_out(core, call),
                 Timer::Pass => self.discovery.pass_due(core),
-                Timer::PassEnd => self.discovery.pass_may_be_over(core),
+                Timer::PassEnd => self.discovery.end_pass_if_over(core),
                 Timer::AutoDial => self.dialing.look(core),
                 Timer::Trim => trim(core),
                 #[cfg(feature = "gossip")]

@@ -1,10 +1,10 @@
-//! What Rust may give where a parameter is a peer id or an address: the type itself or its text. Inside,
-//! parameters keep the text, as they have it in JSON; the call reads it, and refuses what is none.
+//! Says what Rust may give where a parameter is a peer id or an address: the type itself or its text.
+//! Inside, parameters keep the text, as they have it in JSON; the call reads it, and refuses what is none.
 
 use crate::model::Text;
 use crate::{Multiaddr, PeerId};
 
-/// What names a peer: a [`PeerId`], or a text in any form that [`parse_peer_id`](crate::parse_peer_id)
+/// Names a peer: a [`PeerId`], or a text in any form that [`parse_peer_id`](crate::parse_peer_id)
 /// reads. A text that is no peer id is refused by the call it is given to, with `invalid_peer_id`.
 ///
 /// ```
@@ -20,7 +20,7 @@ pub trait PeerIdArg: sealed::Text {
     fn into_text(self) -> String;
 }
 
-/// What names an address: a [`Multiaddr`], or its text. A text that is no address is refused by the call
+/// Names an address: a [`Multiaddr`], or its text. A text that is no address is refused by the call
 /// it is given to, with `invalid_multiaddr`.
 ///
 /// ```

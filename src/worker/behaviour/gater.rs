@@ -15,7 +15,7 @@ use libp2p::swarm::{
 };
 
 use super::limits::Limits;
-use crate::book::{Intent, Origin};
+use crate::book::Origin;
 use crate::model::Direction;
 use crate::worker::shared::Shared;
 use crate::worker::transport::terms::DialTerms;
@@ -68,16 +68,10 @@ impl Gater {
         if origin == Origin::Query && self.terms.queries_paused() {
             return Err(Refusal::QueriesPaused);
         }
-        match peer.is_none_or(|peer| self.is_wanted(&peer, origin)) {
+        match peer.is_none_or(|peer| self.shared.book.admits(&peer, origin)) {
             true => Ok(()),
             false => Err(Refusal::NotWanted),
         }
-    }
-
-    /// Tells whether the user lets a dial of this origin reach the peer.
-    fn is_wanted(&self, peer: &PeerId, origin: Origin) -> bool {
-        let record = self.shared.book.get(peer);
-        record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
     }
 }
 
@@ -134,7 +128,7 @@ impl NetworkBehaviour for Gater {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         // Only now may be known which peer the address is of, and the user may have disconnected it.
         let origin = self.terms.origin(connection).unwrap_or(Origin::Query);
-        if !self.is_wanted(&peer, origin) {
+        if !self.shared.book.admits(&peer, origin) {
             self.limits.fail(connection, Direction::Outbound);
             return Err(ConnectionDenied::new(Refusal::NotWanted));
         }

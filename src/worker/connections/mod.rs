@@ -22,7 +22,7 @@ use super::core::notes::{Closed, DialOutcome, Note, Opened};
 use super::core::peers::{Connection, Identity};
 use super::protocols::ping::Event as PingEvent;
 use super::reply::Terms;
-use crate::book::{Discovered, Intent, Origin};
+use crate::book::{Discovered, Origin};
 use crate::model::event::EventKind;
 use crate::model::reply::Pinged;
 use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
@@ -88,7 +88,8 @@ impl Connections {
     ) {
         let DialOutcome { origin, counted, wanted } = outcome;
         // The user may have disconnected the peer while the dial was under way.
-        if !wanted || origin.is_some_and(|origin| !admits(core, &peer, origin)) {
+        let book = &core.shared.book;
+        if !wanted || origin.is_some_and(|origin| !book.admits(&peer, origin)) {
             tracing::info!(%peer, %id, "closes a connection that nobody wants any more");
             core.swarm.close_connection(id);
             return;
@@ -134,12 +135,6 @@ impl Connections {
     pub(crate) fn on_ping(&mut self, core: &mut Core, event: PingEvent) {
         self.pings.on_event(core, event);
     }
-}
-
-/// Tells whether the user lets a connection of this origin stand.
-fn admits(core: &Core, peer: &PeerId, origin: Origin) -> bool {
-    let record = core.shared.book.get(peer);
-    record.is_none_or(|record| Intent::in_the_end(&record).admits(origin))
 }
 
 /// Enters a connection into the table and the book, and tells of it.

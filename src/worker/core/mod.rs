@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use libp2p::swarm::Swarm;
 
 use self::calls::{CallId, Calls, Owner};
-
 use self::notes::{AddressChange, Note};
 use self::peers::Peers;
 use self::timers::{Timer, Timers};

@@ -64,13 +64,16 @@ impl Auto {
         }
         let (candidates, next) = core.shared.book.dial_candidates(core.time);
         for record in candidates {
-            let listed_at = core.shared.bootstrap.addresses_of(&record.id);
-            let mut addresses = record.dial_addresses();
-            if dials.any_to(&record.id) || !any_dialable(core, &record, &addresses) {
+            if dials.any_to(&record.id) {
                 continue;
             }
-            let dialled = if !listed_at.is_empty() {
-                let target = (Some(record.id), listed(listed_at));
+            let mut addresses = record.dial_addresses();
+            if !any_dialable(core, &record, &addresses) {
+                continue;
+            }
+            let bootstrap = &core.shared.bootstrap;
+            let dialled = if bootstrap.names(&record.id) {
+                let target = (Some(record.id), listed(bootstrap.addresses_of(&record.id)));
                 self.dial(core, dials, target, Origin::Bootstrap, None)
             } else {
                 if !record.was_reached() {

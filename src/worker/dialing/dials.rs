@@ -1,6 +1,7 @@
 //! The dials under way, by the connection each will become: begins them, finds them, gives them up.
 
 use std::collections::{HashMap, HashSet};
+use std::time::Instant;
 
 use libp2p::swarm::ConnectionId;
 
@@ -25,7 +26,7 @@ pub(super) struct Dials {
 pub(super) struct NewDial {
     pub peer: Option<PeerId>,
     pub plan: Plan,
-    pub deadline: std::time::Instant,
+    pub deadline: Instant,
     pub origin: Origin,
     pub waiter: Option<CallId>,
     pub ticket: Option<u64>,
@@ -122,9 +123,8 @@ impl Dials {
         self.open.values().any(|dial| dial.peer.as_ref() == Some(peer))
     }
 
-    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted where
-    /// libp2p can, which aborts all dials to a peer at once; elsewhere it ends at its deadline, or
-    /// connects unwanted.
+    /// Takes a call off the dial it waits for. A dial that nobody waits for any more is aborted; one
+    /// that is established at that very moment connects unwanted.
     pub(super) fn leave(&mut self, core: &mut Core, call: CallId) {
         let waits = |(_, dial): &(&ConnectionId, &mut Dial)| dial.waiters.contains(&call);
         let Some((connection, dial)) = self.open.iter_mut().find(waits) else { return };

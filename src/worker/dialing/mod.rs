@@ -28,6 +28,7 @@ use self::error::{all_failed, refused};
 use super::core::Core;
 use super::core::calls::{CallId, Ending};
 use super::core::notes::{Closed, DialOutcome, ListedDial, ListedDialEnd, Note};
+use super::core::peers::Peer;
 use super::reply::Terms;
 use crate::book::Origin;
 use crate::error::ErrorKind;
@@ -82,9 +83,7 @@ impl Dialing {
         // many; one that the remote opened stays, since the remote may be about to close the other.
         let unexpected = core.peers.get(&peer).filter(|_| dial.peer.is_none());
         let already_connected = unexpected.is_some_and(|state| state.live().next().is_some());
-        let ours = |state: &super::core::peers::Peer| {
-            state.live().any(|open| open.direction == Direction::Outbound)
-        };
+        let ours = |state: &Peer| state.live().any(|open| open.direction == Direction::Outbound);
         let surplus = unexpected.is_some_and(ours);
         let report = dial.report(landed.errors, Some((landed.address, landed.took)));
         self.connects.dial_landed(core, &dial, peer, &report, already_connected);

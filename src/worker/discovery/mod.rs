@@ -265,11 +265,6 @@ impl Discovery {
         }
     }
 
-    /// Ends the pass under way, if it is over.
-    pub(crate) fn pass_may_be_over(&mut self, core: &mut Core) {
-        self.end_pass_if_over(core);
-    }
-
     fn begin_pass(&mut self, core: &mut Core, requested: bool) {
         self.last_begun = Some(core.now);
         core.shared.discovery.pass_begins();
@@ -303,11 +298,6 @@ impl Discovery {
         }
     }
 
-    /// Has the next pass ask the DHT and publish the record: something is new, here or on the network.
-    fn reset_backoff(&mut self) {
-        self.backoff.reset();
-    }
-
     /// Takes an answer that a pass may have waited for.
     fn arrived(&mut self, core: &mut Core, pending: Pending) {
         if self.pass.as_mut().is_some_and(|pass| pass.arrived(pending)) {
@@ -323,7 +313,8 @@ impl Discovery {
         self.end_pass_if_over(core);
     }
 
-    fn end_pass_if_over(&mut self, core: &mut Core) {
+    /// Ends the pass under way if it is over, or sets the timer of the next look at it.
+    pub(crate) fn end_pass_if_over(&mut self, core: &mut Core) {
         let Some(pass) = self.pass.take_if(|pass| pass.is_over(core.now)) else {
             if let Some(pass) = &self.pass {
                 core.timers.set(pass.next_look(core.now), Timer::PassEnd);
@@ -373,7 +364,7 @@ impl Discovery {
     /// Takes note of a peer that a source discovered, `new` where the book didn't know it.
     pub(crate) fn discovered(&mut self, core: &mut Core, new: bool) {
         if new {
-            self.reset_backoff();
+            self.backoff.reset();
             self.check_goals(core);
         }
     }
@@ -381,7 +372,7 @@ impl Discovery {
     /// Takes note of a connection; one of a query of the DHT doesn't reset the backoff.
     pub(crate) fn opened(&mut self, opened: &Opened) {
         if opened.first && opened.origin != Some(Origin::Query) {
-            self.reset_backoff();
+            self.backoff.reset();
         }
     }
 
@@ -389,13 +380,13 @@ impl Discovery {
         if closed.last.is_some() {
             self.sources.table().for_each(|source| source.peer_gone(&closed.peer));
             if closed.origin != Some(Origin::Query) {
-                self.reset_backoff();
+                self.backoff.reset();
             }
         }
     }
 
     pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
-        self.reset_backoff();
+        self.backoff.reset();
         if change != AddressChange::External {
             self.sources.table().for_each(|source| source.addresses_changed(core));
         }
@@ -424,7 +415,7 @@ impl Discovery {
             return;
         }
         // The DHT has a first peer, which may know others.
-        self.reset_backoff();
+        self.backoff.reset();
         if self.pass.is_some() {
             return;
         }

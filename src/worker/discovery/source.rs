@@ -7,8 +7,8 @@ use crate::worker::core::calls::{CallId, Ending};
 use crate::worker::protocols::kad::QueryId;
 use crate::{Multiaddr, PeerId};
 
-/// One way to find peers. A new source is a file with this, a line of the table in `mod.rs`, and its
-/// configuration key.
+/// One way to find peers. A new source is a file with this, a line of the table in `sources.rs`, and
+/// its configuration key.
 pub(super) trait DiscoverySource {
     /// Returns the name it goes by in replies.
     fn source(&self) -> Source;

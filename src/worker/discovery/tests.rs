@@ -36,7 +36,7 @@ impl Bench {
         while let Some(timer) = self.core.elapsed_timer() {
             match timer {
                 Timer::Pass => self.discovery.pass_due(&mut self.core),
-                Timer::PassEnd => self.discovery.pass_may_be_over(&mut self.core),
+                Timer::PassEnd => self.discovery.end_pass_if_over(&mut self.core),
                 Timer::Deadline(call) => {
                     self.discovery.ended(&mut self.core, call, Ending::Deadline)
                 }
