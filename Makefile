@@ -39,6 +39,7 @@ demo:
 test: test-deps lint dashboard-current lib go-peer js-peer js-tools python-tools
 	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
 	$(CARGO) test --workspace --exclude peerkit-bench --all-features
+	@scripts/features test
 
 test-deps:
 	@scripts/test-deps
@@ -46,6 +47,7 @@ test-deps:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
+	@scripts/features
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --exclude peerkit-bench --no-deps --all-features
 	cd $(GO_DIR) && test -z "$$(gofmt -l .)" && go vet ./...
 	@scripts/deny

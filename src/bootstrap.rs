@@ -19,6 +19,7 @@ mod text;
 
 pub(crate) use entry::Entry;
 
+#[cfg(all(feature = "dns", feature = "quic"))]
 #[cfg(test)]
 #[path = "bootstrap_tests.rs"]
 mod tests;

@@ -235,6 +235,7 @@ fn scope_says_how_far_an_address_reaches() {
     }
 }
 
+#[cfg(all(feature = "dns", feature = "quic"))]
 #[test]
 fn transport_and_dialable_say_what_this_build_can_reach() {
     use TransportKind::{Quic, Tcp};

@@ -19,6 +19,7 @@ mod resolve;
 mod secret;
 mod settings;
 mod table;
+#[cfg(feature = "default")]
 #[cfg(test)]
 mod tests;
 mod values;

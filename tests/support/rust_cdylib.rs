@@ -3,7 +3,8 @@
 
 /// Tells whether a manager runs in this process.
 // SAFETY: nobody else has a function of that name.
-#[unsafe(no_mangle)]
-pub extern "C" fn a_function_of_the_program() -> bool {
+#[cfg_attr(feature = "capi", unsafe(export_name = "this_one_is_built_with_capi"))]
+#[cfg_attr(not(feature = "capi"), unsafe(export_name = "this_one_is_built_without_capi"))]
+pub extern "C" fn is_running() -> bool {
     peerkit::PeerManager::current().is_ok()
 }

@@ -20,6 +20,7 @@ mod passes;
 mod records;
 mod source;
 mod sources;
+#[cfg(feature = "default")]
 #[cfg(test)]
 mod tests;
 

@@ -3,6 +3,7 @@
 //! work. `ask_peers` reads the answers of connected peers, and answers their questions.
 
 mod ask_peers;
+#[cfg(feature = "dht")]
 #[cfg(test)]
 mod tests;
 

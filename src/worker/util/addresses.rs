@@ -152,6 +152,7 @@ mod tests {
         "/dns4/example.com/tcp/1",
     ];
 
+    #[cfg(feature = "dns")]
     #[test]
     fn no_address_reaches_less_far_than_whoever_told_it() {
         let passing = |seen_at| kept(&BY_SCOPE, seen_at).len();
@@ -162,6 +163,7 @@ mod tests {
         assert_eq!(passing(Some("/ip4/1.1.1.1/tcp/9")), 2);
     }
 
+    #[cfg(feature = "dns")]
     #[test]
     fn of_a_peer_reached_by_name_public_addresses_are_believed() {
         assert_eq!(kept(&BY_SCOPE, Some("/dns4/example.com/tcp/9")), BY_SCOPE[3..]);
