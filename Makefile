@@ -3,26 +3,26 @@
 
 CARGO ?= cargo
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
-LIB_DIR := $(abspath $(TARGET))/release
+RELEASE_DIR := $(abspath $(TARGET))/release
+DEV_DIR := $(abspath $(TARGET))/debug
 GO_DIR := tests/interop/go
 JS_DIR := tests/interop/js
 CLI_JS_DIR := cli/tests/js
 PAGE_DIR := cli/dashboard
 CLI_PYTHON_DIR := cli/tests/python
 SONAME := libpeerkit.so.0
-LINK_ARGS := -C link-arg=-Wl,-soname,$(SONAME) -C link-arg=-Wl,-z,nodelete
-
-# The scripts and the tests look for the libraries here.
-export PEERKIT_LIB_DIR = $(LIB_DIR)
+# Everything but the benchmarks, with one set of features: clippy, rustdoc and the tests then share one build of each
+# dependency.
+EVERYTHING := --workspace --exclude peerkit-bench --all-features
 
 .NOTPARALLEL:
-.PHONY: help demo test test-deps lint lib program header go-peer js-peer js-tools python-tools dashboard dashboard-current dashboard-picture e2e bench clean
+.PHONY: help demo test test-deps lint lib program release dev-lib header go-peer js-peer js-tools python-tools dashboard dashboard-current dashboard-picture e2e bench clean
 
 help:
 	@echo "make demo       build everything and watch real peers find, lose and remember each other"
 	@echo "make test       all checks and tests, as CI runs them"
-	@echo "make lib        the C libraries: $(LIB_DIR)/libpeerkit.so and libpeerkit.a"
-	@echo "make program    the program: $(LIB_DIR)/peerkit"
+	@echo "make lib        the C libraries: $(RELEASE_DIR)/libpeerkit.so and libpeerkit.a"
+	@echo "make program    the program: $(RELEASE_DIR)/peerkit"
 	@echo "make dashboard  build the page that peerkit serve shows, into cli/assets"
 	@echo "make e2e        the page in a real browser against real nodes; pictures go to target/e2e"
 	@echo "make lint       formatting, lints, documentation, dependencies"
@@ -31,14 +31,12 @@ help:
 	@echo "make test-deps  install what the tests need and this machine lacks"
 
 demo:
-	@echo "Building libpeerkit and the program. The first time this compiles libp2p too: about 10 minutes on two cores."
-	@$(MAKE) --no-print-directory lib program
-	@scripts/demo
+	@echo "Building libpeerkit and the program. The first time this compiles libp2p too: about 5 minutes on two cores."
+	@$(MAKE) --no-print-directory release
+	@PEERKIT_LIB_DIR=$(RELEASE_DIR) scripts/demo
 
-# The whole workspace at once: crates they share then have the same features, and are compiled once.
-test: test-deps lint dashboard-current lib go-peer js-peer js-tools python-tools
-	PEERKIT_PROGRAM=$(abspath $(TARGET))/debug/peerkit \
-	$(CARGO) test --workspace --exclude peerkit-bench --all-features
+test: test-deps lint dashboard-current dev-lib go-peer js-peer js-tools python-tools
+	PEERKIT_PROGRAM=$(DEV_DIR)/peerkit PEERKIT_LIB_DIR=$(DEV_DIR) $(CARGO) test $(EVERYTHING)
 	@scripts/features test
 
 test-deps:
@@ -48,18 +46,27 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --all-features -- -D warnings
 	@scripts/features
-	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --exclude peerkit-bench --no-deps --all-features
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc $(EVERYTHING) --no-deps
 	cd $(GO_DIR) && test -z "$$(gofmt -l .)" && go vet ./...
 	@scripts/deny
 
-# One compilation for both: crate-type is given here and not in Cargo.toml so that LTO works
-# (docs/adr/0003-crate-type.md).
 lib:
-	$(CARGO) rustc --release --lib --features capi --crate-type cdylib,staticlib -- $(LINK_ARGS)
-	@ln -sf libpeerkit.so $(LIB_DIR)/$(SONAME)
+	$(CARGO) build --release -p peerkit-capi
+	@ln -sf libpeerkit.so $(RELEASE_DIR)/$(SONAME)
 
 program:
 	$(CARGO) build --release -p peerkit-cli
+
+# Both in one run of cargo, which compiles the crates they share once.
+release:
+	$(CARGO) build --release -p peerkit-capi -p peerkit-cli
+	@ln -sf libpeerkit.so $(RELEASE_DIR)/$(SONAME)
+
+# The libraries that the C tests use: what `make lib` makes, without optimisation, on the dependencies that the tests
+# have anyway. Naming an example counts in what tests depend on, so that each dependency has the same features.
+dev-lib:
+	$(CARGO) build --workspace --exclude peerkit-bench --lib --example rust_cdylib
+	@ln -sf libpeerkit.so $(DEV_DIR)/$(SONAME)
 
 header:
 	PEERKIT_UPDATE=1 $(CARGO) test --all-features --test header
@@ -112,7 +119,7 @@ $(CLI_PYTHON_DIR)/.venv/.installed: $(CLI_PYTHON_DIR)/requirements.txt
 	$(CLI_PYTHON_DIR)/.venv/bin/pip install --quiet --disable-pip-version-check --only-binary :all: -r $<
 	@touch $@
 
-bench: lib go-peer
+bench: release go-peer
 	@scripts/bench
 
 clean:

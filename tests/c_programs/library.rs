@@ -101,8 +101,8 @@ fn the_shared_library_has_its_soname_and_stays_loaded() {
     let dynamic = run(Command::new("readelf").args(["-d", &library()]));
     assert!(dynamic.contains("soname: [libpeerkit.so.0]"), "{dynamic}");
     assert!(dynamic.contains("NODELETE"), "{dynamic}");
-    let link =
-        fs::read_link(library_dir().join("libpeerkit.so.0")).expect("`make lib` makes the link");
+    let link = fs::read_link(library_dir().join("libpeerkit.so.0"))
+        .expect("`make dev-lib` makes the link");
     assert_eq!(link.as_os_str(), "libpeerkit.so");
 }
 

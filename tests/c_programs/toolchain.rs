@@ -30,24 +30,24 @@ fn changed(path: &Path) -> Option<SystemTime> {
     fs::metadata(path).and_then(|file| file.modified()).ok()
 }
 
-/// Returns the directory in which `make lib` put libpeerkit.so and libpeerkit.a; fails where they are
-/// older than the source.
+/// Returns the directory in which `make dev-lib` put libpeerkit.so and libpeerkit.a, or that of
+/// `PEERKIT_LIB_DIR`; fails where they are older than the source.
 pub(crate) fn library_dir() -> PathBuf {
     let dir = match (std::env::var_os("PEERKIT_LIB_DIR"), std::env::var_os("CARGO_TARGET_DIR")) {
         (Some(dir), _) => PathBuf::from(dir),
-        (None, Some(target)) => Path::new(&target).join("release"),
-        (None, None) => PathBuf::from("target/release"),
+        (None, Some(target)) => Path::new(&target).join("debug"),
+        (None, None) => PathBuf::from("target/debug"),
     };
     let dir = repo("").join(dir);
     for library in ["libpeerkit.so", "libpeerkit.a"] {
         let library = dir.join(library);
         let Some(built) = changed(&library) else {
-            panic!("{} isn't there: run `make lib`", library.display());
+            panic!("{} isn't there: run `make dev-lib`", library.display());
         };
         for source in sources(&dir.join("libpeerkit.d")) {
             assert!(
                 changed(&source).is_some_and(|changed| changed <= built),
-                "{} is older than {}: run `make lib`",
+                "{} is older than {}: run `make dev-lib`",
                 library.display(),
                 source.display()
             );
@@ -64,7 +64,7 @@ fn sources(noted: &Path) -> Vec<PathBuf> {
         .next()
         .unwrap_or_default()
         .split_once(": ")
-        .unwrap_or_else(|| panic!("{} isn't there: run `make lib`", noted.display()));
+        .unwrap_or_else(|| panic!("{} isn't there: run `make dev-lib`", noted.display()));
     files
         .replace("\\ ", "\0")
         .split_whitespace()
