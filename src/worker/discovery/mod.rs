@@ -2,8 +2,9 @@
 //!
 //! A pass asks every source that is on and waits for those that answer; what they discover between
 //! passes is taken as well. `source` is what every source can do; they are `bootstrap`, `mdns`, `dht`,
-//! `gossip` with `records`, and `daemons`. `sources` is the table of them. `passes` is what a pass waits for, `backoff` makes passes
-//! ask the whole network less often while nothing is new.
+//! `gossip` with `records`, and `daemons`. `sources` is the table of them. `passes` is what a pass waits
+//! for, `backoff` makes passes ask the whole network less often while nothing is new. `events` takes
+//! what other parts and the sources' protocols tell of.
 
 mod backoff;
 mod bootstrap;
@@ -11,6 +12,7 @@ mod bootstrap;
 mod daemons;
 #[cfg(feature = "dht")]
 mod dht;
+mod events;
 #[cfg(feature = "gossip")]
 mod gossip;
 #[cfg(feature = "mdns")]
@@ -27,27 +29,20 @@ mod tests;
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "gossip")]
-use libp2p::gossipsub::{MessageAcceptance, TopicHash};
 use libp2p::identity::Keypair;
-#[cfg(feature = "dht")]
-use libp2p::kad::{self, QueryId};
 
 use self::backoff::Backoff;
-#[cfg(feature = "daemons")]
-use self::daemons::Answered;
 use self::passes::{Pass, Pending};
 use self::source::DiscoverySource;
 pub(crate) use self::sources::Arrived;
 use self::sources::Sources;
 use super::core::Core;
 use super::core::calls::{CallId, Ending, Owner};
-use super::core::notes::{AddressChange, Closed, ListedDialEnd, Note, Opened};
+use super::core::notes::Note;
 use super::core::timers::Timer;
 use super::reply::{Reply, Terms};
 use super::util::millis;
 use crate::PeerId;
-use crate::book::Origin;
 use crate::config::Settings;
 #[cfg(feature = "daemons")]
 use crate::daemon::Api;
@@ -55,14 +50,6 @@ use crate::discovery_log::Snapshot;
 #[cfg(feature = "daemons")]
 use crate::model::Source;
 use crate::model::event::EventKind;
-
-/// Time that a pass waits for identify of a bootstrap peer that has just been connected, while the DHT
-/// has no peers: it may be the first.
-const TELLING: Duration = Duration::from_secs(1);
-/// Time that a pass waits to begin after a first peer of the DHT, which often comes with others.
-const SOON: Duration = Duration::from_millis(200);
-/// Least time from the beginning of a pass to one that a first peer of the DHT gives occasion to.
-const LEAST_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Calls about discovery.
 pub(crate) enum DiscoveryCommand {
@@ -162,15 +149,6 @@ impl Discovery {
     /// Waits for an event from beside the swarm.
     pub(crate) async fn next(&mut self) -> Arrived {
         self.sources.next().await
-    }
-
-    pub(crate) fn on_arrived(&mut self, core: &mut Core, arrived: Arrived) {
-        match arrived {
-            #[cfg(feature = "mdns")]
-            Arrived::Mdns(told) => self.sources.mdns.discovered(core, &told),
-            #[cfg(feature = "daemons")]
-            Arrived::Daemon(answered) => self.daemon_answered(core, answered),
-        }
     }
 
     /// Tells whether peers are looked for: automatically, or in a pass that a call requested.
@@ -360,149 +338,5 @@ impl Discovery {
             Ending::Deadline => Ok(core.shared.discovery.snapshot()),
             Ending::Cancelled => Err(why.error("")),
         });
-    }
-
-    /// Takes note of a peer that a source discovered, `new` where the book didn't know it.
-    pub(crate) fn discovered(&mut self, core: &mut Core, new: bool) {
-        if new {
-            self.backoff.reset();
-            self.check_goals(core);
-        }
-    }
-
-    /// Takes note of a connection; one of a query of the DHT doesn't reset the backoff.
-    pub(crate) fn opened(&mut self, opened: &Opened) {
-        if opened.first && opened.origin != Some(Origin::Query) {
-            self.backoff.reset();
-        }
-    }
-
-    pub(crate) fn closed(&mut self, closed: &Closed) {
-        if closed.last.is_some() {
-            self.sources.table().for_each(|source| source.peer_gone(&closed.peer));
-            if closed.origin != Some(Origin::Query) {
-                self.backoff.reset();
-            }
-        }
-    }
-
-    pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
-        self.backoff.reset();
-        if change != AddressChange::External {
-            self.sources.table().for_each(|source| source.addresses_changed(core));
-        }
-        if change == AddressChange::ListenAdded {
-            self.sources.table().for_each(|source| source.network_changed(core));
-        }
-    }
-
-    /// Takes note of a peer whose identify says which protocols it speaks.
-    pub(crate) fn identified(
-        &mut self,
-        core: &mut Core,
-        peer: PeerId,
-        listens_at: Vec<crate::Multiaddr>,
-    ) {
-        let mut first = false;
-        for source in self.sources.table() {
-            if source.identified(core, peer, &listens_at) {
-                first = true;
-                if let Some(pass) = &mut self.pass {
-                    source.ask(core, pass);
-                }
-            }
-        }
-        if !first {
-            return;
-        }
-        // The DHT has a first peer, which may know others.
-        self.backoff.reset();
-        if self.pass.is_some() {
-            return;
-        }
-        // A remote decides when it joins the DHT, so it mustn't decide how often passes begin.
-        let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
-        let wait = last.map_or(SOON, |at| at.saturating_duration_since(core.now));
-        self.pass_soon(core, wait.max(SOON));
-    }
-
-    /// Takes note of the end of a dial to a bootstrap peer.
-    pub(crate) fn listed_dial_ended(&mut self, core: &mut Core, end: &ListedDialEnd) {
-        self.sources.bootstrap.dial_ended(end);
-        if let Some(pass) = &mut self.pass
-            && end.landed
-            && self.sources.table().any(|source| source.knows_nobody(core))
-        {
-            pass.extend_window(core.now + TELLING);
-        }
-        self.arrived(core, Pending::Dial(end.ticket));
-    }
-}
-
-#[cfg(feature = "dht")]
-impl Discovery {
-    /// A search of the DHT came to a part of its result, or to its end.
-    pub(crate) fn searched(
-        &mut self,
-        core: &mut Core,
-        query: QueryId,
-        found: Vec<kad::PeerInfo>,
-        last: bool,
-    ) {
-        self.sources.dht.searched(core, found);
-        if last {
-            self.arrived(core, Pending::Query(query));
-        }
-    }
-}
-
-#[cfg(feature = "gossip")]
-impl Discovery {
-    /// Tells whether gossip on this topic is for discovery.
-    pub(crate) fn is_topic(&self, topic: &TopicHash) -> bool {
-        self.sources.gossip.is_topic(topic)
-    }
-
-    /// Takes a peer's record that a neighbour handed on.
-    pub(crate) fn on_record(
-        &mut self,
-        core: &mut Core,
-        from: &PeerId,
-        data: &[u8],
-    ) -> MessageAcceptance {
-        self.sources.gossip.on_record(core, from, data)
-    }
-
-    /// Publishes this node's record soon to a peer that has just subscribed.
-    pub(crate) fn on_subscribed(&mut self, core: &mut Core, topic: &TopicHash) {
-        if self.is_topic(topic) {
-            self.sources.gossip.publish_soon(core);
-        }
-    }
-
-    /// Publishes this node's record, unless that was done meanwhile.
-    pub(crate) fn record_due(&mut self, core: &mut Core) {
-        self.sources.gossip.publish_if_due(core);
-    }
-}
-
-#[cfg(feature = "mdns")]
-impl Discovery {
-    /// A network that came has had time to settle.
-    pub(crate) fn query_mdns(&mut self) {
-        self.sources.mdns.query();
-    }
-}
-
-#[cfg(feature = "daemons")]
-impl Discovery {
-    fn daemon_answered(&mut self, core: &mut Core, answered: Answered) {
-        let source = answered.source;
-        let number = self.sources.daemon(source).answered(core, answered);
-        if let Some(pass) = &self.pass
-            && number == Some(pass.number)
-        {
-            self.arrived(core, Pending::Daemon(source));
-        }
     }
 }
