@@ -101,7 +101,7 @@ impl Client {
         })))
     }
 
-    /// Returns the id of the owner's node.
+    /// Returns the id of the owner's node, in base58.
     #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id

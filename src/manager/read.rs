@@ -65,7 +65,11 @@ impl PeerManager {
     }
 
     /// Returns a page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
-    /// same time at any offset of a book of any size.
+    /// same time at any offset of a book of any size. Other orders and filters look at every record.
+    ///
+    /// # Errors
+    /// `invalid_argument`: a limit out of its range, a cursor that is none or together with an offset. `unsupported`: a
+    /// `tag`, or a `policy` other than `normal`.
     ///
     /// ```
     /// use peerkit::params::{ListPeers, SortBy};
