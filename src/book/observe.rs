@@ -178,7 +178,7 @@ impl Book {
             left
         });
         if left == Some(0) {
-            forget_stranger(&mut state, slot);
+            forget_unidentified(&mut state, slot);
             state.shrink();
         }
         left.unwrap_or(0)
@@ -258,9 +258,9 @@ impl Book {
     }
 }
 
-fn forget_stranger(state: &mut State, slot: u32) {
-    let stranger = state.at(slot as usize).is_some_and(|record| !record.is_storable());
-    if stranger {
+fn forget_unidentified(state: &mut State, slot: u32) {
+    let unidentified = state.at(slot as usize).is_some_and(|record| !record.is_storable());
+    if unidentified {
         state.remove(slot);
     }
 }

@@ -57,7 +57,7 @@ pub(crate) struct DiscoverySettings {
     pub mdns: bool,
     pub dht: DhtMode,
     pub gossip: bool,
-    /// The topic of signed announcements.
+    /// The topic of signed peer records.
     pub gossip_topic: String,
     /// The time between two passes.
     pub interval: Duration,

@@ -291,7 +291,7 @@ impl Inner {
         let mut pool = self.pool.lock();
         loop {
             while let Some(Idle { mut wire, since }) = pool.idle.pop() {
-                if since.elapsed() < KEEP && wire.is_quiet() {
+                if since.elapsed() < KEEP && wire.is_idle() {
                     return Ok(Lent { inner: self, wire: Some(wire), reused: true });
                 }
                 pool.open -= 1;

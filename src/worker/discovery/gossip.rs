@@ -68,7 +68,7 @@ impl DiscoverySource for GossipSource {
 
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         // With no subscriber it costs the network nothing, and notes that there is none.
-        match pass.rests && self.received {
+        match pass.backs_off && self.received {
             true => note_left_out(core, Source::Gossip),
             false => self.publish(core),
         }

@@ -240,7 +240,7 @@ impl Discovery {
         self.goals.insert(call, (goal, reply));
         match &mut self.pass {
             Some(pass) => {
-                if std::mem::take(&mut pass.rests) {
+                if std::mem::take(&mut pass.backs_off) {
                     self.backoff.reset();
                     self.ask(core, |source| source.is_costly());
                 }
@@ -275,8 +275,13 @@ impl Discovery {
         let listens = self.sources.table().any(listens);
         self.passes += 1;
         let mut pass = Pass::new(self.passes, requested, listens, core.now);
-        pass.rests = !self.backoff.asks();
-        tracing::info!(number = pass.number, requested, rests = pass.rests, "a pass begins");
+        pass.backs_off = !self.backoff.asks();
+        tracing::info!(
+            number = pass.number,
+            requested,
+            backs_off = pass.backs_off,
+            "a pass begins"
+        );
         self.pass = Some(pass);
         if !core.shared.discovery.active() {
             self.take_part(core, true);
@@ -429,7 +434,7 @@ impl Discovery {
     pub(crate) fn listed_dial_ended(&mut self, core: &mut Core, end: &ListedDialEnd) {
         self.sources.bootstrap.dial_ended(end);
         if let Some(pass) = &mut self.pass
-            && end.landed
+            && end.connected
             && self.sources.table().any(|source| source.knows_nobody(core))
         {
             pass.extend_window(core.now + TELLING);
