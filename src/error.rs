@@ -210,8 +210,17 @@ impl Error {
         self
     }
 
-    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message says
-    /// it too: JSON has nothing else.
+    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message should say
+    /// it too: in JSON there is no source.
+    ///
+    /// ```
+    /// use peerkit::{Error, ErrorKind};
+    ///
+    /// let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    /// let error = Error::new(ErrorKind::Storage, format!("no backup was made: {cause}")).with_source(cause);
+    /// assert!(error.message().starts_with("no backup"));
+    /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::StorageFull);
+    /// ```
     #[must_use]
     pub fn with_source(
         mut self,

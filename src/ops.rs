@@ -12,7 +12,9 @@
 //! }
 //! let params = serde_json::json!({ "limit": 10 });
 //! let reply = ops::call(&manager, "list_peers", params.as_object().cloned().unwrap(), None);
-//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#));
+//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#) && reply.len() <= ops::MAX_REPLY);
+//! let status = ops::find("status")?.call(&manager, Default::default(), None);
+//! assert!(status.contains(r#""state":"running""#));
 //! manager.stop(None)?;
 //! # Ok::<(), peerkit::Error>(())
 //! ```
@@ -46,12 +48,14 @@ pub enum Effect {
 /// An operation of the catalogue.
 ///
 /// ```
-/// use peerkit::ops;
+/// use peerkit::{Error, ErrorKind, ops};
 ///
 /// let remove = ops::find("remove_peer")?;
 /// assert!(remove.destructive && remove.idempotent && remove.takes_cancel_token());
 /// assert_eq!((ops::find("publish")?.feature(), remove.feature()), (Some("gossip"), None));
 /// assert!(remove.reply_schema().as_value()["properties"]["removed"].is_object());
+/// let refused = Error::new(ErrorKind::Blocked, "this server only reads");
+/// assert!(remove.failure(&refused).contains(r#""code":"blocked""#));
 /// # Ok::<(), peerkit::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]

@@ -218,6 +218,7 @@ impl Client {
     /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
     ///
     /// let events = owner.events(&EventsOptions::new().since(0))?;
+    /// println!("what is new comes after event {}", events.last_seq());
     /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
     ///     for event in batch.events {
     ///         println!("{} {:?}: {:?}", event.seq, event.peer_id, event.kind);

@@ -159,6 +159,7 @@ impl PeerManager {
     /// let stats = manager.get_peer_stats()?.stats;
     /// println!("{} of {} peers are connected", stats.connected_peers, stats.total_peers);
     /// println!("{} bytes in, {} out", stats.traffic.bytes_in, stats.traffic.bytes_out);
+    /// println!("{} take part in a DHT", stats.peer_breakdown.dht_peers);
     /// # manager.stop(None)?;
     /// # Ok::<(), peerkit::Error>(())
     /// ```

@@ -191,11 +191,12 @@ macro_rules! kinds {
         /// release.
         ///
         /// ```
-        /// use peerkit::event::Kind;
+        /// use peerkit::event::{EventKind, Kind};
         ///
         /// let kind: Kind = "peer_connected".parse()?;
         /// assert_eq!(kind, Kind::PeerConnected);
         /// assert_eq!(kind.as_str(), "peer_connected");
+        /// assert!(Kind::ALL.contains(&kind) && EventKind::NAMES.contains(&kind.as_str()));
         /// # Ok::<(), peerkit::Error>(())
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

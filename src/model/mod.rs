@@ -184,6 +184,7 @@ pub struct PeerRow {
 /// Everything known of a peer.
 ///
 /// ```
+/// use peerkit::event::DisconnectReason;
 /// use peerkit::{Direction, PeerInfo, Policy, Source, TransportKind};
 ///
 /// fn show(known: &PeerInfo) {
@@ -193,7 +194,8 @@ pub struct PeerRow {
 ///         println!("{} over QUIC: {}, by us: {by_us}", open.address, open.transport == TransportKind::Quic);
 ///     }
 ///     if let (false, Some(end)) = (known.row.connected, &known.last_disconnect) {
-///         println!("gone since {}: {:?}", end.at.as_secs_f64(), end.reason);
+///         let silent = end.reason == DisconnectReason::PingDead;
+///         println!("gone since {}, silently: {silent}", end.at.as_secs_f64());
 ///     }
 ///     if known.policy == Policy::Normal && known.sources.contains(&Source::Mdns) {
 ///         println!("it is on this network");
