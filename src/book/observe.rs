@@ -234,7 +234,7 @@ impl Book {
         forgotten
     }
 
-    /// Notes that the ipfs-cluster beside us counts the peer as a member.
+    /// Notes that an ipfs-cluster names the peer as a member.
     pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
         self.with(id, |record| record.cluster_peer = true);
     }

@@ -95,7 +95,7 @@ fn accept_until_closed(
     while !sessions.closing() {
         let watched = sessions.watched();
         let unwanted = sessions.unwanted();
-        unwanted.iter().for_each(|token| manager.cancel_unheard(*token));
+        unwanted.iter().for_each(|token| manager.cancel_without_answer(*token));
         let mut polled = vec![Polled::readable(sessions.attention.raw())];
         polled.extend(watched.iter().map(|it| Polled::hung_up(it.stream.as_raw_fd())));
         if !pauses {

@@ -232,7 +232,7 @@ impl PeerManager {
 
     /// Cancels as [`cancel`](Self::cancel) does, without waiting for the outcome.
     #[cfg(unix)]
-    pub(crate) fn cancel_unheard(&self, token: u64) {
+    pub(crate) fn cancel_without_answer(&self, token: u64) {
         let (reply, _) = Reply::channel();
         let _ = self.run.commands.send(Command::Cancel { token, reply });
     }

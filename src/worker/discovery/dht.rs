@@ -118,7 +118,7 @@ fn seed_table(core: &mut Core, wanted: impl Fn(&Record) -> bool) {
 fn add_route(core: &mut Core, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
     let settings = &core.shared.settings;
     // Remotes that ask are told the addresses in the table.
-    let least = settings.least_told();
+    let least = settings.least_advertised();
     let fits = |address: &Multiaddr| {
         let scope = addr::scope(address);
         scope >= least && settings.may_dial_automatically(scope, false)

@@ -176,7 +176,7 @@ fn advertised(core: &Core) -> Vec<Multiaddr> {
     let settings = &core.shared.settings;
     let mut addresses: Vec<_> = core.swarm.external_addresses().cloned().collect();
     addresses.extend(core.swarm.listeners().cloned());
-    let least = settings.least_told();
+    let least = settings.least_advertised();
     addresses
         .retain(|address| !settings.no_announce.contains(address) && addr::scope(address) >= least);
     let order = |address: &Multiaddr| (Reverse(addr::scope(address)), address.to_string());

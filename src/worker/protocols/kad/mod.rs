@@ -302,9 +302,9 @@ impl Dht {
 
     /// Tells whether to advertise a listen address as our own, which libp2p-kad does by itself only with
     /// addresses that were confirmed. Without any, js-libp2p ignores a provider of content.
-    fn is_told(&self, address: &Multiaddr) -> bool {
+    fn is_advertised(&self, address: &Multiaddr) -> bool {
         self.settings.discovery.dht != DhtMode::Auto
-            && addr::scope(address) >= self.settings.least_told()
+            && addr::scope(address) >= self.settings.least_advertised()
             && !self.settings.no_announce.contains(address)
     }
 
@@ -373,11 +373,11 @@ impl NetworkBehaviour for Dht {
             }
             FromSwarm::ConnectionClosed(event) => drop(self.open.remove(&event.connection_id)),
             FromSwarm::ExternalAddrConfirmed(event) if !self.is_reachable_at(event.addr) => return,
-            FromSwarm::NewListenAddr(event) if self.is_told(event.addr) => {
+            FromSwarm::NewListenAddr(event) if self.is_advertised(event.addr) => {
                 let told = ExternalAddrConfirmed { addr: event.addr };
                 self.kad.on_swarm_event(FromSwarm::ExternalAddrConfirmed(told));
             }
-            FromSwarm::ExpiredListenAddr(event) if self.is_told(event.addr) => {
+            FromSwarm::ExpiredListenAddr(event) if self.is_advertised(event.addr) => {
                 let told = ExternalAddrExpired { addr: event.addr };
                 self.kad.on_swarm_event(FromSwarm::ExternalAddrExpired(told));
             }
