@@ -68,15 +68,16 @@ keys! {
         into bootstrap_from_cluster: ApiAddress, needs "daemons" => discovery.cluster;
         /// Limits on connections and on the book.
         object limits: Limits;
-        /// The pre-shared key of a private network, as text or `{"file": path}`; TCP only. Default: null.
+        /// The pre-shared key of a private network, as text or `{"file": path}`, in the form of Kubo's `swarm.key`: the line
+        /// `/key/swarm/psk/1.0.0/`, then `/base16/` or `/base64/`, then 32 bytes so encoded. With it, TCP only. Default: null.
         into swarm_key: KeySource;
         /// True to serve other processes of the same user, such as `peerkit` commands, through a Unix socket; needs
         /// data_dir. Default: false.
         exact control_socket: bool, needs "control";
         /// The agent version that identify tells peers, at most 256 bytes. Default: "peerkit/" and the version.
         into agent_version: String;
-        /// The beginning of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
-        /// Default: "/peerkit".
+        /// The beginning of the names of peerkit's own protocols and of the DHT's, like "/name", at most 128 bytes.
+        /// Default: "/peerkit"; but the DHT of profile "internet" is the public one where this key isn't given.
         into protocol_prefix: String => discovery.find_peer_protocol;
         /// Seconds after which a connection that nothing uses is closed; 0: never. The messages of topics
         /// subscribed to are use; gossiped peer records and pings aren't. With such a limit discovery connects to nobody
