@@ -49,8 +49,8 @@ keys! {
         into identity: KeySource;
         /// The profile, a set of defaults for other keys. Default: "lan".
         exact profile: Profile;
-        /// Multiaddrs to listen at, without `/p2p/`, at most 32; empty: don't listen. One that can't be had fails the start. Default: TCP and QUIC, ports chosen by the
-        /// system, interfaces by profile.
+        /// Multiaddrs to listen at, without `/p2p/`, at most 32; empty: don't listen. One that can't be had fails the
+        /// start. Default: TCP and QUIC, ports chosen by the system, interfaces by profile.
         list listen: Vec<String>;
         /// Multiaddrs of this node that are advertised to others beside those it listens at, at most 32; they also count
         /// as external addresses, at which it can be reached. Default: [].
@@ -68,8 +68,9 @@ keys! {
         into bootstrap_from_cluster: ApiAddress, needs "daemons" => discovery.cluster;
         /// Limits on connections and on the book.
         object limits: Limits;
-        /// The pre-shared key of a private network, as text or `{"file": path}`, in the form of Kubo's `swarm.key`: the line
-        /// `/key/swarm/psk/1.0.0/`, then `/base16/` or `/base64/`, then 32 bytes so encoded. With it, TCP only. Default: null.
+        /// The pre-shared key of a private network, as text or `{"file": path}`, in the form of Kubo's `swarm.key`: the
+        /// line `/key/swarm/psk/1.0.0/`, then `/base16/` or `/base64/`, then 32 bytes so encoded. With it, TCP only.
+        /// Default: null.
         into swarm_key: KeySource;
         /// True to serve other processes of the same user, such as `peerkit` commands, through a Unix socket; needs
         /// data_dir. Default: false.
