@@ -18,15 +18,6 @@ use serde_json::{Map, Value};
 macro_rules! error_kinds {
     ($( $(#[doc = $doc:expr])+ $variant:ident = $code:literal, retryable: $retry:literal, hint: $hint:expr; )+) => {
         /// The kind of a failure. New kinds may be added in any release.
-        ///
-        /// ```
-        /// use peerkit::ErrorKind;
-        ///
-        /// for kind in ErrorKind::ALL.iter().filter(|kind| kind.retryable()) {
-        ///     println!("{kind}: {}", kind.hint().unwrap_or("try again"));
-        /// }
-        /// assert_eq!(ErrorKind::DialFailed.as_str(), "dial_failed");
-        /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         #[non_exhaustive]
@@ -36,6 +27,15 @@ macro_rules! error_kinds {
 
         impl ErrorKind {
             /// Every kind there is, in catalogue order.
+            ///
+            /// ```
+            /// use peerkit::ErrorKind;
+            ///
+            /// for kind in ErrorKind::ALL.iter().filter(|kind| kind.retryable()) {
+            ///     println!("{kind}: {}", kind.hint().unwrap_or("try again"));
+            /// }
+            /// assert_eq!(ErrorKind::DialFailed.as_str(), "dial_failed");
+            /// ```
             pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
 
             /// Returns the stable code, as it stands in the `code` field of a JSON reply.

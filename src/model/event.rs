@@ -76,7 +76,7 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// The kinds of event, with their fields. [`Kind`] is a kind by itself.
+/// The kinds of event, with their fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]

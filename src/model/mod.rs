@@ -79,7 +79,7 @@ pub enum Source {
     Exchange,
 }
 
-/// The user's wish for a peer. In this version every peer is [`Normal`](Policy::Normal): nothing sets another.
+/// The user's wish for a peer. In this version every peer's is `normal`: nothing sets another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -182,26 +182,6 @@ pub struct PeerRow {
 }
 
 /// Everything known of a peer.
-///
-/// ```
-/// use peerkit::event::DisconnectReason;
-/// use peerkit::{Direction, PeerInfo, Policy, Source, TransportKind};
-///
-/// fn show(known: &PeerInfo) {
-///     println!("{} {:?}", known.row.peer_id, known.row.agent_version);
-///     for open in &known.connections {
-///         let by_us = open.direction == Direction::Outbound;
-///         println!("{} over QUIC: {}, by us: {by_us}", open.address, open.transport == TransportKind::Quic);
-///     }
-///     if let (false, Some(end)) = (known.row.connected, &known.last_disconnect) {
-///         let silent = end.reason == DisconnectReason::PingDead;
-///         println!("gone since {}, silently: {silent}", end.at.as_secs_f64());
-///     }
-///     if known.policy == Policy::Normal && known.sources.contains(&Source::Mdns) {
-///         println!("it is on this network");
-///     }
-/// }
-/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PeerInfo {
@@ -251,22 +231,6 @@ pub enum DialStage {
 }
 
 /// One address in a dial, and how far it came.
-///
-/// ```
-/// use peerkit::{Attempt, DialStage, Error};
-///
-/// /// Tells why a connect failed, by the `detail.attempts` of its error.
-/// fn explain(error: &Error) -> serde_json::Result<()> {
-///     let attempts = error.detail().get("attempts").cloned().unwrap_or_else(|| serde_json::json!([]));
-///     for Attempt { address, stage, error, hint, .. } in serde_json::from_value::<Vec<Attempt>>(attempts)? {
-///         match stage {
-///             Some(DialStage::Skipped) => println!("{address}: not tried"),
-///             _ => println!("{address}: {stage:?}: {error:?} ({hint:?})"),
-///         }
-///     }
-///     Ok(())
-/// }
-/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Attempt {

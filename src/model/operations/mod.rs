@@ -141,9 +141,49 @@ pub mod params {
 ///
 /// let json = ops::call(&manager, "get_peer_stats", Default::default(), None);
 /// let stats = serde_json::from_str::<StatsReply>(&json).unwrap().stats;
-/// println!("{} of {} connections", stats.connected_peers, stats.limits.max_connections);
+/// println!("{} peers connected, at most {} connections", stats.connected_peers, stats.limits.max_connections);
 /// # manager.stop(None)?;
 /// # Ok::<(), peerkit::Error>(())
+/// ```
+///
+/// A peer:
+///
+/// ```
+/// use peerkit::event::DisconnectReason;
+/// use peerkit::{Direction, PeerInfo, Policy, Source, TransportKind};
+///
+/// fn show(known: &PeerInfo) {
+///     println!("{} {:?}", known.row.peer_id, known.row.agent_version);
+///     for open in &known.connections {
+///         let by_us = open.direction == Direction::Outbound;
+///         println!("{} over QUIC: {}, by us: {by_us}", open.address, open.transport == TransportKind::Quic);
+///     }
+///     if let (false, Some(end)) = (known.row.connected, &known.last_disconnect) {
+///         let silent = end.reason == DisconnectReason::PingDead;
+///         println!("gone since {}, silently: {silent}", end.at.as_secs_f64());
+///     }
+///     if known.policy == Policy::Normal && known.sources.contains(&Source::Mdns) {
+///         println!("it is on this network");
+///     }
+/// }
+/// ```
+///
+/// The reasons of a failed connect:
+///
+/// ```
+/// use peerkit::{Attempt, DialStage, Error};
+///
+/// /// Tells why a connect failed, by the `detail.attempts` of its error.
+/// fn explain(error: &Error) -> serde_json::Result<()> {
+///     let attempts = error.detail().get("attempts").cloned().unwrap_or_else(|| serde_json::json!([]));
+///     for Attempt { address, stage, error, hint, .. } in serde_json::from_value::<Vec<Attempt>>(attempts)? {
+///         match stage {
+///             Some(DialStage::Skipped) => println!("{address}: not tried"),
+///             _ => println!("{address}: {stage:?}: {error:?} ({hint:?})"),
+///         }
+///     }
+///     Ok(())
+/// }
 /// ```
 pub mod reply {
     pub use super::book::reply::*;

@@ -162,7 +162,7 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
-/// The limits in force: those of the configuration ([`Limits`](crate::config::Limits)), defaults filled in.
+/// The limits in force: those of the configuration, defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct LimitsInForce {
