@@ -12,10 +12,12 @@
  *     at most 16 MiB. Only what is said to be may be NULL: NULL elsewhere is `invalid_argument`.
  *   - `timeout_ms`: 0 is the configured default (30 s), at most 3 600 000; in peerkit_events_next
  *     0 means "don't wait".
- *   - Every function may be called from any thread at any time. In a forked child of the process
- *     that started the manager each answers `forked`.
- *   - Any call that waits takes "cancel_token": N in its options; peerkit_cancel from another
- *     thread makes it answer `cancelled`.
+ *   - Every function may be called from any thread at any time. In a forked child of a process that
+ *     ever called peerkit_start each answers `forked`, but for the three that say otherwise.
+ *   - An operation that waits takes "cancel_token": N, a number of the caller's own, in its options;
+ *     peerkit_cancel from another thread makes it answer `cancelled`.
+ *   - A bug of peerkit's own answers `panic`. Operations then answer `dead`, until peerkit_stop and
+ *     a new start.
  */
 
 
@@ -45,13 +47,13 @@ extern "C" {
 // |"client"|"server"|"auto", gossip, gossip_topic, interval_s}, bootstrap_from_ipfs,
 // bootstrap_from_cluster, limits {max_connections, max_per_peer, max_pending, max_inbound_per_s,
 // low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
-// default_timeout_ms, control_socket (other processes of the user are served, by a socket in
-// data_dir), log {level, file}.
+// default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
+// they find by data_dir), log {level, file}.
 // Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
-// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
-// forked, reentrant, invalid_argument.
+// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, limit_reached
+// (no thread or descriptor is left), timeout, dead, forked, reentrant, invalid_argument.
 // Blocks until the node listens. Safe from any thread.
 char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
 
@@ -75,7 +77,7 @@ char *peerkit_current(peerkit_t *out);
 // Blocks until everything is closed. Safe from any thread.
 char *peerkit_stop(peerkit_t h, uint32_t timeout_ms);
 
-// The state of this node.
+// Gives the state of this node.
 //
 // @param h  the run
 //
@@ -92,18 +94,18 @@ char *peerkit_status(peerkit_t h);
 // Doesn't block. Safe from any thread, and in a forked child.
 void peerkit_string_free(char *reply);
 
-// The version of the library, such as "0.1.0". Static; never freed.
+// Gives the version of the library, such as "0.1.0". Static; never freed.
 //
 // Doesn't block. Safe from any thread, and in a forked child.
 const char *peerkit_version(void);
 
-// The version of this interface. A program compiled against a header of another version must not
-// go on.
+// Gives the version of this interface, 1. A program compiled against a header of another version
+// must not go on.
 //
 // Doesn't block. Safe from any thread, and in a forked child.
 uint32_t peerkit_abi_version(void);
 
-// Peers by status and text, most recently heard of first.
+// Lists peers by status and text, most recently heard of first.
 //
 // @param h             the run
 // @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
@@ -115,20 +117,22 @@ uint32_t peerkit_abi_version(void);
 // Doesn't block on the network. Safe from any thread.
 char *peerkit_get_peers(peerkit_t h, const char *options_json);
 
-// A page of peers.
+// Gives a page of peers.
 //
 // @param h             the run
 // @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
 //                      "filter_protocol": name, "filter_connected": bool, "search": text,
-//                      "tag": text, "policy": text,
+//                      "tag": text, "policy": "keep"|"normal"|"off"|"blocked",
 //                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
 //
+// Sorted by `last_seen` where `sort` isn't given. `cursor` is `next_cursor` of the page before.
 // Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
-// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+// Errors: invalid_argument, unsupported (a tag, or a policy other than "normal", until there are
+// any), limit_reached (a reply over 16 MiB), invalid_handle, dead, forked, reentrant.
 // Doesn't block on the network. Safe from any thread.
 char *peerkit_list_peers(peerkit_t h, const char *options_json);
 
-// Everything known of a peer.
+// Gives everything known of a peer.
 //
 // @param h             the run
 // @param peer_id       the peer, in any form of a peer id
@@ -154,8 +158,9 @@ char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_jso
 // `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}, `lookups[]`
 // {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
 // Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses (with
-// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
-// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
+// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage,
+// timeout (of the disk), closed, invalid_argument, invalid_peer_id, invalid_multiaddr,
+// invalid_handle, dead, forked, reentrant.
 // Blocks until connected, failed, or out of time. Safe from any thread.
 char *peerkit_connect_peer(peerkit_t h,
                            const char *peer_id,
@@ -189,15 +194,16 @@ char *peerkit_disconnect_peer(peerkit_t h,
 // @param timeout_ms    deadline for all pings; 0 = the configured default
 //
 // Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
-// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
-// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
+// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout (with
+// `detail.rtts_ms` of the pings that were answered), cancelled, busy, closed, invalid_argument,
+// invalid_peer_id, invalid_handle, dead, forked, reentrant.
 // Blocks until the last answer. Safe from any thread.
 char *peerkit_ping_peer(peerkit_t h,
                         const char *peer_id,
                         const char *options_json,
                         uint32_t timeout_ms);
 
-// The statistics of this node.
+// Gives the statistics of this node.
 //
 // @param h             the run
 // @param options_json  NULL or {}
@@ -229,7 +235,7 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 //   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
 //     protocols {name: count}, recent_events[], stats
 //   get_metrics* {}: metrics (OpenMetrics text), content_type
-// The bootstrap list; `changed` says whether the call changed it:
+// The bootstrap list; `changed` is true where the call changed it:
 //   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
 //     bootstrap_peers[], changed
 //   bootstrap_from_ipfs, bootstrap_from_cluster {api? (the configured one, else the daemon's
@@ -239,13 +245,13 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 // discovery_active, interval_s, last_pass, complete, recent_events[], bootstrap_peers[], and
 // sources {name: {enabled, found, total_found, heard, dropped {reason: count}, last_found, note,
 // last_error}}, where `note` says why the last pass found nothing by that source:
-//   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
-//     discovery runs by itself
+//   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, also where discovery
+//     doesn't run by itself
 //   start_discovery*, stop_discovery*, get_discovery* {}
 // This machine is on another network, and its host knows sooner than the interfaces show:
 //   network_changed {}: waits_forgotten (peers that may be dialled again at once), listen_addrs[],
 //     connected_peers, once the pass that it begins is over
-// Where somebody or something is:
+// Peers and content, by asking others:
 //   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
 //     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows
 //   provide {cid}: cid, duration_ms
@@ -259,7 +265,8 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 // Errors: unknown_method, those of the operation, and of all: invalid_argument, invalid_handle,
 // dead, forked, reentrant. Of those that wait: timeout, cancelled, busy, closed. unsupported where
 // the DHT is needed and off, not_connected where it is on and knows nobody yet; storage and
-// limit_reached of what is written; dial_failed, protocol and limit_reached of a daemon's API.
+// limit_reached of what is written; dial_failed, timeout, protocol and limit_reached of a daemon's
+// API.
 // Blocks as the operation does. Safe from any thread.
 char *peerkit_call(peerkit_t h, const char *method, const char *params_json, uint32_t timeout_ms);
 
@@ -276,7 +283,7 @@ char *peerkit_cancel(peerkit_t h, uint64_t token);
 // Subscribes to everything that happens from now on, or to part of it, or to the past as well.
 //
 // @param h             the run
-// @param options_json  NULL or {"since":0,"kinds":["peer_connected","peer_disconnected"]}
+// @param options_json  NULL or such as {"since":0,"kinds":["peer_connected","peer_disconnected"]}
 // @param out           set to the subscription's handle; 0 on failure
 //
 // `since`: begins with the events after this number that are still kept (the last 4096, or less
@@ -290,8 +297,8 @@ char *peerkit_cancel(peerkit_t h, uint64_t token);
 // until it is closed.
 // Errors: invalid_argument (also for a kind that isn't known, in `detail.nearest` the one most like
 // it; and for a `since` beyond the last event of this run, which is in `detail.last_seq`: the
-// number is of another run), limit_reached (1024 are open), invalid_handle, dead, forked,
-// reentrant.
+// number is of another run), limit_reached (1024 are open, or no descriptor is left),
+// invalid_handle, dead, forked, reentrant.
 // Doesn't block. Safe from any thread.
 char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_t *out);
 
@@ -304,15 +311,17 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 // before these because the reader was slow: 4096 events wait for it, or less where they take more
 // than 8 MiB. Each event has `seq`, which rises by one, `timestamp`, `event`, its kind, `peer_id`,
 // null where it is about this node, and what its kind says:
-//   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"exchange"|"ipfs"|"cluster"
-//                      |"inbound", multiaddrs[]: a peer the book didn't know
+//   peer_discovered    source "user"|"bootstrap"|"mdns"|"dht"|"gossip"|"exchange" (a connected
+//                      peer that was asked)|"ipfs"|"cluster"|"inbound", multiaddrs[]: a peer the
+//                      book didn't know
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 //   peer_identified    agent_version, protocols[]
 //   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 //                      |"shutdown"|"error", inferred, error: its last connection ended
-//   dial_failed        code, error, source: why peerkit dialled
-//   listen_addr        address, active: whether this node listens there now
-//   external_addr      address, active: whether others can reach this node there
+//   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
+//                      bootstrap peer, or to have more peers connected
+//   listen_addr        address, active: true where this node listens there now
+//   external_addr      address, active: true where others can reach this node there
 //   discovery          found {source: count}, duration_ms: a pass ended
 //   message            topic, message_id, data_base64; peer_id is who signed it
 //   stopped            code: the end of the run, and the last event
@@ -323,7 +332,7 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 // of the threads that wait.
 char *peerkit_events_next(peerkit_events_t e, uint32_t timeout_ms);
 
-// A descriptor that is readable while an event is queued or the run has stopped.
+// Gives a descriptor that is readable while an event is queued or the run has stopped.
 //
 // @param e  the subscription
 //

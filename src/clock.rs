@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// A moment: microseconds since the Unix epoch. In JSON, seconds as a float.
+/// A moment by the wall clock: microseconds since the Unix epoch. In JSON, seconds as a float.
 ///
 /// ```
 /// use peerkit::Timestamp;

@@ -27,6 +27,15 @@ macro_rules! error_kinds {
 
         impl ErrorKind {
             /// Every kind there is, in catalogue order.
+            ///
+            /// ```
+            /// use peerkit::ErrorKind;
+            ///
+            /// for kind in ErrorKind::ALL.iter().filter(|kind| kind.retryable()) {
+            ///     println!("{kind}: {}", kind.hint().unwrap_or("try again"));
+            /// }
+            /// assert_eq!(ErrorKind::DialFailed.as_str(), "dial_failed");
+            /// ```
             pub const ALL: &'static [ErrorKind] = &[ $( ErrorKind::$variant, )+ ];
 
             /// Returns the stable code, as it stands in the `code` field of a JSON reply.
@@ -53,27 +62,29 @@ macro_rules! error_kinds {
 error_kinds! {
     /// A parameter is missing, of the wrong type, out of range, unknown, or contradicts another.
     InvalidArgument = "invalid_argument", retryable: false, hint: None;
-    /// The handle is zero, stale, or of another kind.
+    /// The handle is zero, of a run that was stopped, or of another kind.
     InvalidHandle = "invalid_handle", retryable: false, hint: Some("use the manager that runs now, or start one");
     /// The text is no libp2p peer id in any form.
     InvalidPeerId = "invalid_peer_id", retryable: false, hint: Some("a peer id looks like 12D3KooW…, 16Uiu2…, Qm…, bafz… or k51…");
     /// The text is no multiaddr that a peer could be reached at.
     InvalidMultiaddr = "invalid_multiaddr", retryable: false, hint: Some("an address looks like /ip4/192.0.2.1/tcp/4001/p2p/12D3KooW…");
-    /// `call` was given a name that is no operation.
+    /// There is no operation of that name; `detail.nearest` is the one most like it.
     UnknownMethod = "unknown_method", retryable: false, hint: None;
-    /// The feature exists in the contract but not in this build.
+    /// Known, but not in this build or version; `detail.feature` names the crate's feature to build with, where
+    /// there is one.
     Unsupported = "unsupported", retryable: false, hint: None;
     /// No manager runs in this process.
     NotRunning = "not_running", retryable: false, hint: Some("start a node first");
-    /// The configuration contradicts itself, or a value is of the wrong shape.
+    /// A key of the configuration is unknown, has a value that it can't have, or contradicts another; `detail.key`
+    /// names it.
     ConfigInvalid = "config_invalid", retryable: false, hint: None;
-    /// The manager already runs with another value for a key this start names.
+    /// The manager already runs with other values for keys that this start names: `detail.keys`.
     ConfigConflict = "config_conflict", retryable: false, hint: Some("start without these keys, or stop the running manager first");
     /// The private key can't be read or is damaged.
     Identity = "identity", retryable: false, hint: None;
-    /// Another live peerkit owns the data directory.
+    /// Another live peerkit owns the data directory: `detail.pid`.
     DataDirLocked = "data_dir_locked", retryable: true, hint: Some("stop the process named in detail.pid, or use another data_dir");
-    /// The data directory can't be written, is full, or is open to others.
+    /// The data directory, or a file in it, can't be read or written, its disk is full, or others may write it.
     Storage = "storage", retryable: true, hint: None;
     /// The peer book on disk is damaged.
     StorageCorrupt = "storage_corrupt", retryable: false, hint: None;
@@ -89,33 +100,35 @@ error_kinds! {
     SelfDial = "self_dial", retryable: false, hint: None;
     /// The operation needs a connection and there is none.
     NotConnected = "not_connected", retryable: false, hint: Some("connect to the peer first");
-    /// Every address was tried and failed; `detail.attempts` says why.
+    /// No address led to the peer; `detail.attempts` has the reason for each.
     DialFailed = "dial_failed", retryable: true, hint: Some("detail.attempts lists each address with the stage it failed at");
     /// No address answered in time.
     DialTimeout = "dial_timeout", retryable: true, hint: Some("the addresses may be stale, or a firewall drops the packets");
     /// Another peer answered than the one that was asked for.
     WrongPeerId = "wrong_peer_id", retryable: false, hint: Some("the address belongs to another peer now; detail.attempts says which");
-    /// The address or peer is not allowed by the profile or a block list.
+    /// Not allowed: the address by the profile, or the call by the server that was asked.
     Blocked = "blocked", retryable: false, hint: None;
-    /// A configured limit is reached.
+    /// A limit is reached: one of the configuration, one of the library's own, or the system's on descriptors and
+    /// threads.
     LimitReached = "limit_reached", retryable: true, hint: None;
-    /// The remote broke a protocol or doesn't speak it.
+    /// The remote, or the daemon beside this node, broke a protocol or doesn't speak it.
     Protocol = "protocol", retryable: false, hint: None;
-    /// The command queue is full.
+    /// Too much is under way: calls to the worker or the disk, pings, questions to a daemon, connections to a control
+    /// socket.
     Busy = "busy", retryable: true, hint: Some("wait for calls in flight to end, then try again");
     /// The deadline passed.
     Timeout = "timeout", retryable: true, hint: None;
     /// The caller cancelled the call by its token.
     Cancelled = "cancelled", retryable: true, hint: None;
-    /// The manager stopped, or the subscription was closed, while the call waited.
+    /// The manager stopped, or the subscription ended, before or while the call waited.
     Closed = "closed", retryable: false, hint: None;
-    /// This process is a forked child of the one that started the manager.
+    /// This process is a forked child of one that called `start`.
     Forked = "forked", retryable: false, hint: Some("a forked child can't use its parent's manager: exec first, or start peerkit only in the child");
-    /// The call came from one of peerkit's own threads.
+    /// The call came from one of peerkit's own threads, which would wait for itself.
     Reentrant = "reentrant", retryable: false, hint: None;
     /// peerkit has a bug: the call panicked.
     Panic = "panic", retryable: false, hint: Some("this is a bug in peerkit; stop and start again");
-    /// The worker died of a panic earlier.
+    /// The manager has panicked earlier, and answers nothing more.
     Dead = "dead", retryable: false, hint: Some("stop the node, then start it again");
 }
 
@@ -197,8 +210,17 @@ impl Error {
         self
     }
 
-    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message says
-    /// it too: JSON has nothing else.
+    /// Keeps the error that caused this one as its [`source`](error::Error::source). The message should say
+    /// it too: in JSON there is no source.
+    ///
+    /// ```
+    /// use peerkit::{Error, ErrorKind};
+    ///
+    /// let cause = std::io::Error::from(std::io::ErrorKind::StorageFull);
+    /// let error = Error::new(ErrorKind::Storage, format!("no backup was made: {cause}")).with_source(cause);
+    /// assert!(error.message().starts_with("no backup"));
+    /// assert_eq!(std::io::Error::from(error).kind(), std::io::ErrorKind::StorageFull);
+    /// ```
     #[must_use]
     pub fn with_source(
         mut self,
@@ -228,7 +250,7 @@ impl Error {
         &self.0.message
     }
 
-    /// Tells whether the same call may succeed later.
+    /// Tells whether the same call may succeed later with nothing changed by the caller.
     #[must_use]
     pub fn retryable(&self) -> bool {
         self.0.kind.retryable()

@@ -27,8 +27,8 @@
 //! # Overview
 //! [`PeerManager`] has a method for each operation. The parameters are in [`params`], the answers in
 //! [`reply`], the events meanwhile in [`event`]. Each failure has one of the kinds of [`ErrorKind`].
-//! [`Config`] says how a node is started. [`ops`] serves the same operations by name and as JSON, and
-//! [`control`] those of a node in another process.
+//! [`Config`] says how a node is started; [`config`] has all its keys. [`ops`] serves the same operations by
+//! name and as JSON, and [`control`] those of a node in another process.
 //!
 //! # Features
 //! All but `capi` are on by default. What needs one that a build is without is
@@ -37,12 +37,12 @@
 //! | feature | |
 //! |---|---|
 //! | `dht` | the Kademlia DHT: peers and who has some content are found by it |
-//! | `gossip` | gossipsub: topics and messages, and announcements of peers |
+//! | `gossip` | gossipsub: topics and messages, and signed peer records |
 //! | `mdns` | multicast DNS: peers on the same network |
 //! | `daemons` | the peers of a Kubo daemon or an ipfs-cluster |
 //! | `metrics` | OpenMetrics text |
 //! | `control` | the control socket, and the client of one |
-//! | `log` | a log of its own |
+//! | `log` | the log of what the node decides, to standard error or a file |
 //! | `quic` | QUIC beside TCP |
 //! | `dns` | names in addresses |
 //! | `capi` | the functions of the C ABI, for `make lib`; a Rust program that has them exports them |
@@ -101,7 +101,11 @@ pub use self::model::{
 pub use libp2p::PeerId;
 pub use multiaddr::Multiaddr;
 
-/// The version of the library.
+/// The version of the library, such as "0.1.0".
+///
+/// ```
+/// println!("peerkit {}, C ABI {}", peerkit::VERSION, peerkit::ABI_VERSION);
+/// ```
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The version of the C ABI; it rises when a program compiled against an older header could break.
 pub const ABI_VERSION: u32 = 1;

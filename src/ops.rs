@@ -12,7 +12,9 @@
 //! }
 //! let params = serde_json::json!({ "limit": 10 });
 //! let reply = ops::call(&manager, "list_peers", params.as_object().cloned().unwrap(), None);
-//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#));
+//! assert!(reply.starts_with(r#"{"success":true,"method":"list_peers""#) && reply.len() <= ops::MAX_REPLY);
+//! let status = ops::find("status")?.call(&manager, Default::default(), None);
+//! assert!(status.contains(r#""state":"running""#));
 //! manager.stop(None)?;
 //! # Ok::<(), peerkit::Error>(())
 //! ```
@@ -30,7 +32,7 @@ use crate::manager::{PeerManager, check_timeout};
 use crate::model::params::*;
 use crate::model::reply::*;
 
-/// The most a reply may take, in bytes.
+/// The most a reply may take, in bytes: 16 MiB. One that would be longer is `limit_reached`.
 pub const MAX_REPLY: usize = 16 << 20;
 
 /// The effect of calling an operation on the world.
@@ -39,18 +41,30 @@ pub const MAX_REPLY: usize = 16 << 20;
 pub enum Effect {
     /// Answers from memory, at once.
     Reads,
-    /// Touches the network or the disk, and may take up to its timeout.
+    /// Touches the network, the disk or the worker, and may take up to its timeout.
     Acts,
 }
 
 /// An operation of the catalogue.
+///
+/// ```
+/// use peerkit::{Error, ErrorKind, ops};
+///
+/// let remove = ops::find("remove_peer")?;
+/// assert!(remove.destructive && remove.idempotent && remove.takes_cancel_token());
+/// assert_eq!((ops::find("publish")?.feature(), remove.feature()), (Some("gossip"), None));
+/// assert!(remove.reply_schema().as_value()["properties"]["removed"].is_object());
+/// let refused = Error::new(ErrorKind::Blocked, "this server only reads");
+/// assert!(remove.failure(&refused).contains(r#""code":"blocked""#));
+/// # Ok::<(), peerkit::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Operation {
     /// The canonical name, such as `list_peers`.
     pub name: &'static str,
     /// Other names it is known by.
     pub aliases: &'static [&'static str],
-    /// Says what it does, in a sentence.
+    /// A sentence for a person about what it does.
     pub summary: &'static str,
     /// The effect of calling it on the world.
     pub effect: Effect,
@@ -87,7 +101,7 @@ impl Operation {
         schema(self.params)
     }
 
-    /// Returns the JSON Schema of its reply, without the envelope.
+    /// Returns the JSON Schema of its reply, without the envelope of a reply (`success`, `method` and so on).
     #[must_use]
     pub fn reply_schema(&self) -> Schema {
         schema(self.reply)
@@ -103,14 +117,15 @@ impl Operation {
         }
     }
 
-    /// Tells whether a call of it can be cancelled by a `cancel_token` among its parameters.
+    /// Tells whether it takes a `cancel_token` among its parameters, by which [`PeerManager::cancel`] ends a call.
     #[must_use]
     pub const fn takes_cancel_token(&self) -> bool {
         self.cancellable
     }
 
-    /// Runs it with JSON parameters; returns the whole JSON reply, of success or failure. For a caller
-    /// that has found the operation already; [`call`] does the same by name, and has an example.
+    /// Runs it with JSON parameters; returns the whole JSON reply, of success or failure. Blocks as the method of
+    /// [`PeerManager`] of that name does; one that reads ignores the timeout. For a caller that has found the
+    /// operation already; [`call`] does the same by name.
     #[must_use]
     pub fn call(
         &self,
@@ -132,8 +147,8 @@ impl Operation {
         (self.run)(manager, params, timeout)
     }
 
-    /// Returns the reply that says why the operation failed, for a program that doesn't let it run.
-    /// [`Error::new`] has an example.
+    /// Returns the JSON reply of a failure, for a program that doesn't let the operation run: with each list of the
+    /// success there, and empty. [`refusal`] does the same by name; [`Error::new`] has an example of that.
     #[must_use]
     pub fn failure(&self, error: &Error) -> String {
         failure(self.name, error, &self.reply_schema())
@@ -276,7 +291,7 @@ operations! {
         "Metrics of this node and of libp2p for a monitoring system, as OpenMetrics text.";
 }
 
-/// Returns all operations.
+/// Returns all operations, those that need a feature this build is without included. The module has an example.
 #[must_use]
 pub fn catalogue() -> &'static [Operation] {
     CATALOGUE
@@ -308,7 +323,8 @@ pub fn find(name: &str) -> Result<&'static Operation> {
 }
 
 /// Runs the operation of a name or alias with JSON parameters; returns the whole JSON reply, of success
-/// or failure, an unknown name among the failures. The module has an example.
+/// or failure, an unknown name among the failures. Blocks as the method of that name does, until the timeout at
+/// the latest; `None` is the configured default. The module has an example.
 #[must_use]
 pub fn call(
     manager: &PeerManager,
@@ -322,8 +338,8 @@ pub fn call(
     }
 }
 
-/// Returns the failure reply of an operation that could not even be asked for; `method` need not exist.
-/// [`Error::new`] has an example.
+/// Returns the JSON reply of a failure for an operation that a program doesn't let run, by name or alias; for a
+/// name that doesn't exist the reply's `method` is `call`. [`Error::new`] has an example.
 #[must_use]
 pub fn refusal(method: &str, error: &Error) -> String {
     match find(method) {

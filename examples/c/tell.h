@@ -1,5 +1,5 @@
 /*
- * What watch.c prints: whole lines, marked with our name, in plain words. Remote text in them can't do
+ * Prints for watch.c: whole lines, marked with our name, in plain words. Remote text in them can't do
  * anything to a terminal: reply.h sees to it.
  */
 #ifndef TELL_H

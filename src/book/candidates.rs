@@ -15,7 +15,7 @@ use crate::model::Source;
 /// The most records looked at for candidates; those beyond weren't seen for long.
 const LOOKED_AT: usize = 1024;
 /// Peers put into the DHT's routing table at start: about three times the 20 that are asked first.
-const WARM_PEERS: usize = 64;
+const SEED_PEERS: usize = 64;
 
 impl Book {
     /// Returns the peers that may be dialled automatically now, and the time at which the next of those backing
@@ -37,7 +37,7 @@ impl Book {
     /// Returns the peers that took part in this DHT when they were last identified.
     pub(crate) fn dht_peers(&self, protocol: &str) -> Vec<Arc<Record>> {
         let takes_part = |record: &Record| record.dht && record.speaks(protocol);
-        self.recent(WARM_PEERS, takes_part)
+        self.recent(SEED_PEERS, takes_part)
     }
 
     /// Returns the peers known as bootstrap peers. Looks at every record.

@@ -29,8 +29,8 @@ struct StoredRecord {
     protocol_version: Option<Text>,
     #[serde(default)]
     cluster_peer: bool,
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    held_off: bool,
+    #[serde(rename = "held_off", default, skip_serializing_if = "std::ops::Not::not")]
+    dial_disabled: bool,
     #[serde(default)]
     identified: bool,
     #[serde(default)]
@@ -88,7 +88,7 @@ pub(super) fn encode(record: &Record) -> serde_json::Result<Vec<u8>> {
         agent_version: record.agent_version.clone(),
         protocol_version: record.protocol_version.clone(),
         cluster_peer: record.cluster_peer,
-        held_off: record.dial_disabled,
+        dial_disabled: record.dial_disabled,
         identified: record.identified,
         connection_attempts: record.connection_attempts,
         successful_connections: record.successful_connections,
@@ -126,7 +126,7 @@ pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Record, String> {
         agent_version: stored.agent_version,
         protocol_version: stored.protocol_version,
         cluster_peer: stored.cluster_peer,
-        dial_disabled: stored.held_off,
+        dial_disabled: stored.dial_disabled,
         identified: stored.identified,
         connection_attempts: stored.connection_attempts,
         successful_connections: stored.successful_connections,

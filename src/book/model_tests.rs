@@ -203,9 +203,10 @@ fn check_bounds(book: &Book, max: usize) {
     let all = everything(book);
     let evictable = all.iter().filter(|r| !r.connected() && !r.is_protected());
     assert!(all.len() <= max || evictable.count() == 0, "over max_peers with records to evict");
-    let cheap = |r: &&Arc<Record>| r.is_unverified();
-    let idle = all.iter().filter(cheap).filter(|r| !r.connected() && !r.is_protected()).count();
-    assert!(idle == 0 || all.iter().filter(cheap).count() <= (max / 10).max(1));
+    let unverified = |r: &&Arc<Record>| r.is_unverified();
+    let idle =
+        all.iter().filter(unverified).filter(|r| !r.connected() && !r.is_protected()).count();
+    assert!(idle == 0 || all.iter().filter(unverified).count() <= (max / 10).max(1));
     assert!(
         all.iter().all(|r| r.connected() || r.is_storable()),
         "a stranger outlived its connection"

@@ -178,7 +178,7 @@ impl Book {
             left
         });
         if left == Some(0) {
-            forget_stranger(&mut state, slot);
+            forget_unidentified(&mut state, slot);
             state.shrink();
         }
         left.unwrap_or(0)
@@ -234,7 +234,7 @@ impl Book {
         forgotten
     }
 
-    /// Notes that the ipfs-cluster beside us counts the peer as a member.
+    /// Notes that an ipfs-cluster names the peer as a member.
     pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
         self.with(id, |record| record.cluster_peer = true);
     }
@@ -258,9 +258,9 @@ impl Book {
     }
 }
 
-fn forget_stranger(state: &mut State, slot: u32) {
-    let stranger = state.at(slot as usize).is_some_and(|record| !record.is_storable());
-    if stranger {
+fn forget_unidentified(state: &mut State, slot: u32) {
+    let unidentified = state.at(slot as usize).is_some_and(|record| !record.is_storable());
+    if unidentified {
         state.remove(slot);
     }
 }

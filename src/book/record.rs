@@ -235,10 +235,10 @@ impl Record {
     /// Tells whether the peer is known only by connecting to us or by multicast DNS, and no address of
     /// it ever worked from here: anybody on the network can make up any number of such peers.
     pub(crate) fn is_unverified(&self) -> bool {
-        let cheap = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
+        let unproven = Sources::bit(Source::Inbound) | Sources::bit(Source::Mdns);
         let known = self.sources.0 & !Sources::bit(Source::Book);
         known != 0
-            && known & !cheap == 0
+            && known & !unproven == 0
             && !self.dial_disabled
             && self.addrs.iter().all(|addr| addr.last_success.is_none())
     }
@@ -399,8 +399,8 @@ impl Record {
         self.addrs.retain(|addr| !addr.expired(now));
         self.addrs.sort_by(AddrEntry::order);
         while self.addrs.len() > MAX_ADDRS {
-            let learnt = self.addrs.iter().rposition(|addr| addr.source != Source::User);
-            self.addrs.remove(learnt.unwrap_or(self.addrs.len() - 1));
+            let not_users = self.addrs.iter().rposition(|addr| addr.source != Source::User);
+            self.addrs.remove(not_users.unwrap_or(self.addrs.len() - 1));
         }
         if self.addrs.capacity() > self.addrs.len() * 2 {
             self.addrs.shrink_to_fit();

@@ -88,7 +88,7 @@ pub(crate) struct Counts {
     pub(crate) total: u64,
     /// Those with a live connection.
     pub(crate) connected: u64,
-    /// Members of the ipfs-cluster beside us.
+    /// Members of an ipfs-cluster that was asked.
     pub(crate) cluster: u64,
     /// Those that speak a Kademlia protocol.
     pub(crate) dht: u64,

@@ -16,14 +16,16 @@ use super::values::{ApiAddress, DhtMode, LogLevel, Profile};
 use crate::features::cargo_feature;
 use crate::model::reply::LimitsInForce;
 
-/// The longest deadline a call may have.
+/// The longest timeout a call may have, and a subscription may be waited for: an hour. A longer one is
+/// `invalid_argument`.
 pub const MAX_TIMEOUT: Duration = Duration::from_millis(Config::NUMBERS.default_timeout_ms.most);
 /// The deadline of calls that name none, where the configuration names none either.
 pub(crate) const DEFAULT_TIMEOUT: Duration =
     Duration::from_millis(Config::NUMBERS.default_timeout_ms.default);
 
 keys! {
-    /// The configuration that a manager is started with. Every key is optional; each says its default.
+    /// The configuration that a manager is started with. Every key is optional; each says its default. With a
+    /// `data_dir`, the keys of `config.json` in it count where these leave one out. Values are checked by the start.
     ///
     /// ```
     /// use peerkit::config::{Config, Limits, Profile};
@@ -45,46 +47,50 @@ keys! {
         /// The private key: base64 of its protobuf, as Kubo and go-libp2p export it, or `{"file": path}`.
         /// Default: the one in data_dir, else a new one.
         into identity: KeySource;
-        /// A set of defaults for other keys. Default: "lan".
+        /// The profile, a set of defaults for other keys. Default: "lan".
         exact profile: Profile;
-        /// Multiaddrs to listen at, at most 32; empty: don't listen. Default: TCP and QUIC, ports chosen by the
-        /// system, interfaces by profile.
+        /// Multiaddrs to listen at, without `/p2p/`, at most 32; empty: don't listen. One that can't be had fails the
+        /// start. Default: TCP and QUIC, ports chosen by the system, interfaces by profile.
         list listen: Vec<String>;
-        /// Multiaddrs advertised to others beside the observed ones, at most 32. Default: [].
+        /// Multiaddrs of this node that are advertised to others beside those it listens at, at most 32; they also count
+        /// as external addresses, at which it can be reached. Default: [].
         list advertise: Vec<String>;
-        /// Multiaddrs never advertised to others, at most 32. Default: [].
+        /// Multiaddrs of this node that are never advertised to others, at most 32. Default: [].
         list no_announce: Vec<String>;
-        /// Multiaddrs of peers to begin with, at most 256, beside the stored list. Default: [].
+        /// Multiaddrs of peers to begin with, each with its `/p2p/` part (a `/dnsaddr/` needs none), at most 256, beside
+        /// the stored list. Default: [].
         list bootstrap: Vec<String> => discovery.bootstrap;
         /// The ways in which peers are discovered. Default: by profile.
         object discovery: Discovery;
-        /// Take bootstrap peers from a Kubo daemon. Default: false.
+        /// The API of a Kubo daemon, whose peers each pass of discovery takes over. Default: false.
         into bootstrap_from_ipfs: ApiAddress, needs "daemons" => discovery.ipfs;
-        /// Take bootstrap peers from an ipfs-cluster. Default: false.
+        /// The API of an ipfs-cluster, whose members each pass of discovery takes over. Default: false.
         into bootstrap_from_cluster: ApiAddress, needs "daemons" => discovery.cluster;
         /// Limits on connections and on the book.
         object limits: Limits;
-        /// The pre-shared key of a private network, as text or `{"file": path}`; TCP only. Default: null.
+        /// The pre-shared key of a private network, as text or `{"file": path}`, in the form of Kubo's `swarm.key`: the
+        /// line `/key/swarm/psk/1.0.0/`, then `/base16/` or `/base64/`, then 32 bytes so encoded. With it, TCP only.
+        /// Default: null.
         into swarm_key: KeySource;
-        /// Serve other processes of the same user, such as `peerkit` commands, through a Unix socket in
+        /// True to serve other processes of the same user, such as `peerkit` commands, through a Unix socket; needs
         /// data_dir. Default: false.
         exact control_socket: bool, needs "control";
         /// The agent version that identify tells peers, at most 256 bytes. Default: "peerkit/" and the version.
         into agent_version: String;
-        /// The beginning of the names of peerkit's own protocols, and of the DHT's unless the profile is "internet".
-        /// Default: "/peerkit".
+        /// The beginning of the names of peerkit's own protocols and of the DHT's, like "/name", at most 128 bytes.
+        /// Default: "/peerkit"; but the DHT of profile "internet" is the public one where this key isn't given.
         into protocol_prefix: String => discovery.find_peer_protocol;
-        /// Close a connection that nothing has used for this many seconds; 0: never. The messages of topics
-        /// subscribed to are use; announcements and pings aren't. With such a limit discovery connects to nobody
+        /// Seconds after which a connection that nothing uses is closed; 0: never. The messages of topics
+        /// subscribed to are use; gossiped peer records and pings aren't. With such a limit discovery connects to nobody
         /// for the connection's own sake.
         exact idle_timeout_s: u64, in 0..=31_536_000, default 0 => idle_timeout;
         /// The deadline of calls that name none, in milliseconds.
         exact default_timeout_ms: u64, in 1..=3_600_000, default 30_000 => default_timeout;
         /// The log: its level and its file. Default: null, for none.
         object log: Log, needs "log";
-        /// Seconds for which a peer's content metadata is kept.
+        /// Seconds for which a peer's content metadata is kept. Not built yet: `unsupported`.
         unbuilt metadata_cache_ttl: u64;
-        /// Seconds between two looks at a peer's pins.
+        /// Seconds between two looks at a peer's pins. Not built yet: `unsupported`.
         unbuilt pinset_sync_interval: u64;
     }
 }
@@ -92,18 +98,19 @@ keys! {
 keys! {
     /// The ways in which peers are discovered.
     Discovery at "discovery.", becomes DiscoverySettings, with DiscoveryNumbers {
-        /// Multicast DNS on the local network. Default: by profile.
+        /// Multicast DNS on the local network. Default: true with profile "lan", else false.
         exact mdns: bool, needs "mdns";
-        /// The Kademlia DHT. Default: by profile.
+        /// The part this node takes in the Kademlia DHT. Default: "server" with profile "lan", "auto" with "internet",
+        /// "off" with "offline".
         exact dht: DhtMode, needs "dht";
-        /// Gossiped announcements. Default: by profile.
+        /// Signed peer records, gossiped between nodes. Default: false with profile "offline", else true.
         exact gossip: bool, needs "gossip";
-        /// The topic on which nodes announce their addresses. Default: "/peerkit/announce/1.0.0", where "/peerkit"
-        /// is `protocol_prefix`.
+        /// The topic on which nodes publish their peer records, 1 to 128 bytes. Default: "/peerkit/announce/1.0.0", where
+        /// "/peerkit" is `protocol_prefix`.
         into gossip_topic: String, needs "gossip";
         /// Seconds between two passes: with the default a new peer is known within half a minute. While nothing is
-        /// new, only one in up to eight asks the DHT and announces this node. `discovery_interval`, outside, is
-        /// another name for it.
+        /// new, only one in up to eight asks the DHT and publishes this node's record. `discovery_interval`, outside this
+        /// object, is another name for it.
         exact interval_s: u64, in 1..=86_400, default 30, also discovery_interval => interval;
     }
 }

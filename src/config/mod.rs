@@ -1,4 +1,23 @@
 //! Configuration: the keys a user may set ([`Config`]), and what follows from them.
+//!
+//! ```
+//! use std::time::Duration;
+//! use peerkit::config::{ApiAddress, Config, DhtMode, Discovery, KeySource, Limits, Log, LogLevel, Profile};
+//!
+//! let config = Config::new()
+//!     .profile(Profile::Lan)
+//!     .data_dir("/var/lib/me/peers")
+//!     .identity(KeySource::file("/etc/me/node.key"))
+//!     .bootstrap(["/dnsaddr/bootstrap.libp2p.io"])
+//!     .discovery(Discovery::new().dht(DhtMode::Client).interval_s(60))
+//!     .bootstrap_from_ipfs(true) // at the daemon's default on this machine
+//!     .bootstrap_from_cluster(ApiAddress::from("http://127.0.0.1:9094"))
+//!     .limits(Limits::new().max_connections(100).low_water(10))
+//!     .log(Log::new().level(LogLevel::Warn))
+//!     .default_timeout_ms(10_000);
+//! assert_eq!(config.limits.unwrap().high_water, None); // three quarters of max_connections, then
+//! assert_eq!(peerkit::MAX_TIMEOUT, Duration::from_secs(3600));
+//! ```
 
 // `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
 // `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and

@@ -37,7 +37,7 @@ pub enum KeySource {
 }
 
 impl KeySource {
-    /// Names the file that holds the secret.
+    /// Names the file that holds the secret. The module [`config`](crate::config) has an example.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         KeySource::File { file: path.into() }
     }

@@ -57,7 +57,7 @@ pub(crate) struct DiscoverySettings {
     pub mdns: bool,
     pub dht: DhtMode,
     pub gossip: bool,
-    /// The topic of signed announcements.
+    /// The topic of signed peer records.
     pub gossip_topic: String,
     /// The time between two passes.
     pub interval: Duration,
@@ -88,9 +88,9 @@ impl Settings {
         self.profile == Profile::Lan
     }
 
-    /// Gives the least scope of an address that others are told: on the Internet one of less is of no use to
+    /// Gives the least scope of an address that is advertised to others: on the Internet one of less is of no use to
     /// them, and says more than they need to know.
-    pub(crate) fn least_told(&self) -> Scope {
+    pub(crate) fn least_advertised(&self) -> Scope {
         match self.profile {
             Profile::Internet => Scope::Public,
             Profile::Lan | Profile::Offline => Scope::Loopback,

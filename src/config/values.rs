@@ -11,17 +11,18 @@ use serde_json::Value;
 
 use super::table::Asks;
 
-/// A set of defaults for other keys.
+/// A set of defaults for other keys, and a rule about which addresses are dialled and let in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Profile {
-    /// Loopback listeners; nothing unsolicited leaves the machine.
+    /// Listens on loopback, discovers nobody by itself, and dials automatically on loopback only.
     Offline,
-    /// All interfaces and mDNS; remotes with public addresses are refused.
+    /// Listens on all interfaces; multicast DNS, DHT and gossip are on. Public addresses are neither dialled nor let in.
     #[default]
     Lan,
-    /// The public network: DHT, relays, hole punching, port mapping.
+    /// Listens on all interfaces and takes part in the public DHT (`/ipfs/kad/1.0.0`) and gossip. Relays, hole punching
+    /// and port mapping will belong to it; status warns that they aren't built yet.
     Internet,
 }
 
@@ -30,13 +31,13 @@ pub enum Profile {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum DhtMode {
-    /// Not at all.
+    /// It takes no part.
     Off,
     /// It asks and doesn't answer.
     Client,
     /// It asks and answers.
     Server,
-    /// A server where it can be reached, else a client.
+    /// It is a server once an external address of it is known, by `advertise` or AutoNAT, else a client.
     Auto,
 }
 
@@ -51,14 +52,14 @@ impl Asks for DhtMode {
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum LogLevel {
-    /// Failures.
+    /// Failures only.
     Error,
-    /// Signs of trouble, too.
+    /// Also signs of trouble.
     Warn,
-    /// Events, too.
+    /// Also what the node decides: whom it dials, trims, refuses and backs off from; passes; who came and went.
     #[default]
     Info,
-    /// Steps towards them, too.
+    /// Also the steps towards it, libp2p's included.
     Debug,
     /// Everything.
     Trace,
@@ -70,9 +71,9 @@ pub enum LogLevel {
 #[schemars(untagged)]
 #[non_exhaustive]
 pub enum ApiAddress {
-    /// The local default, or none.
+    /// True: the daemon's default on this machine, `/ip4/127.0.0.1/tcp/5001` or `/ip4/127.0.0.1/tcp/9094`; false: none.
     On(bool),
-    /// This one.
+    /// A URL or a multiaddr; empty: none.
     At(String),
 }
 

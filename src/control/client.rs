@@ -101,7 +101,7 @@ impl Client {
         })))
     }
 
-    /// Returns the id of the owner's node.
+    /// Returns the id of the owner's node, in base58.
     #[must_use]
     pub fn peer_id(&self) -> &str {
         &self.0.owner.peer_id
@@ -218,6 +218,7 @@ impl Client {
     /// # let owner = peerkit::control::Client::attach("/home/me/.peerkit", None)?;
     ///
     /// let events = owner.events(&EventsOptions::new().since(0))?;
+    /// println!("what is new comes after event {}", events.last_seq());
     /// while let Ok(batch) = events.next(Duration::from_secs(60)) {
     ///     for event in batch.events {
     ///         println!("{} {:?}: {:?}", event.seq, event.peer_id, event.kind);
@@ -291,7 +292,7 @@ impl Inner {
         let mut pool = self.pool.lock();
         loop {
             while let Some(Idle { mut wire, since }) = pool.idle.pop() {
-                if since.elapsed() < KEEP && wire.is_quiet() {
+                if since.elapsed() < KEEP && wire.is_idle() {
                     return Ok(Lent { inner: self, wire: Some(wire), reused: true });
                 }
                 pool.open -= 1;

@@ -37,7 +37,7 @@ pub(super) fn open(socket: &Path, deadline: Instant) -> Result<(Wire, ServerHell
     match serde_json::from_slice(&greeting) {
         Ok(Greeting::Hello(owner)) if owner.peerkit == PROTOCOL => Ok((wire, owner)),
         Ok(Greeting::Hello(owner)) => {
-            Err(Unopened::Refused(stranger(owner.peerkit, &owner.version)))
+            Err(Unopened::Refused(other_version(owner.peerkit, &owner.version)))
         }
         Ok(Greeting::Refusal(refusal)) => Err(Unopened::Refused(refusal_error(&refusal))),
         Err(_) => Err(Unopened::Refused(not_understood())),
@@ -67,11 +67,11 @@ fn unconnected(socket: &Path, error: &io::Error) -> Unopened {
 fn refusal_error(refusal: &Refusal) -> Error {
     match refusal.code == ErrorKind::Busy.as_str() {
         true => Error::new(ErrorKind::Busy, format!("the owner is busy: {}", refusal.error)),
-        false => stranger(refusal.peerkit, &refusal.version),
+        false => other_version(refusal.peerkit, &refusal.version),
     }
 }
 
-fn stranger(theirs: u32, version: &str) -> Error {
+fn other_version(theirs: u32, version: &str) -> Error {
     let version: String = version.chars().filter(|it| !it.is_control()).take(64).collect();
     let message = format!(
         "the owner, peerkit {version}, speaks version {theirs} of the control protocol; this is peerkit {} with \

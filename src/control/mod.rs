@@ -51,7 +51,8 @@
 //! `events` come only batches, one at least every second, with no events in it where none happened,
 //! until either side closes. A subscription that can't be had is answered by a failure, and the
 //! connection goes on. A client that closes while its call waits has the call cancelled, unless it gave
-//! a `cancel_token` of its own: a connection may not end calls of others that share the token. Fields
+//! a `cancel_token` of its own: a connection may not end calls of others that share the token.
+//! `"cancel_on_hangup":true` beside `call` says that no other call has it, and that this one ends too. Fields
 //! are only ever added; a reader ignores those it doesn't know.
 
 // To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,

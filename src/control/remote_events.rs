@@ -20,7 +20,8 @@ use crate::model::params::EventsOptions;
 const SILENCE: Duration = Duration::from_secs(10);
 const _: () = assert!(SILENCE.as_millis() > 5 * HEARTBEAT.as_millis());
 
-/// A subscription at the owner. Dropping it ends it.
+/// A subscription to the events of a node in another process; [`Client::events`](super::Client::events) opens it and
+/// has an example. Dropping it ends it.
 ///
 /// Any number of threads may read it; each event goes to one of them.
 #[must_use = "a subscription that is dropped ends"]
@@ -58,8 +59,9 @@ impl RemoteEvents {
         Ok(RemoteEvents { last_seq, stream, _place: place })
     }
 
-    /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at all).
-    /// Nothing in time is an empty batch. Events of kinds that this version doesn't know are left out.
+    /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at all; at most
+    /// [`MAX_TIMEOUT`](crate::MAX_TIMEOUT)). Nothing in time is an empty batch. Events of kinds that this version
+    /// doesn't know are left out.
     ///
     /// # Errors
     /// `closed`: the owner is gone or has stopped its manager, and everything was taken. `timeout`: the

@@ -27,7 +27,7 @@ use crate::run::Run;
 /// The time between two tries to cancel a call whose client has hung up: it may be between two of its steps.
 const CANCEL_AGAIN: Duration = Duration::from_millis(250);
 /// The time for which nothing is accepted after the system refused to: it lacks descriptors.
-const REST: Duration = Duration::from_millis(100);
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The time that a connection beyond the limit may take to take in the refusal.
 const REFUSAL: Duration = Duration::from_millis(10);
 
@@ -91,18 +91,18 @@ fn accept_until_closed(
     begun: &Receiver<PeerManager>,
 ) {
     let Ok(manager) = begun.recv() else { return };
-    let mut rests = false;
+    let mut pauses = false;
     while !sessions.closing() {
         let watched = sessions.watched();
         let unwanted = sessions.unwanted();
-        unwanted.iter().for_each(|token| manager.cancel_unheard(*token));
+        unwanted.iter().for_each(|token| manager.cancel_without_answer(*token));
         let mut polled = vec![Polled::readable(sessions.attention.raw())];
         polled.extend(watched.iter().map(|it| Polled::hung_up(it.stream.as_raw_fd())));
-        if !rests {
+        if !pauses {
             polled.push(Polled::readable(listener.as_raw_fd()));
         }
-        let until = match (rests, unwanted.is_empty()) {
-            (true, _) => Some(REST),
+        let until = match (pauses, unwanted.is_empty()) {
+            (true, _) => Some(ACCEPT_PAUSE),
             (false, false) => Some(CANCEL_AGAIN),
             (false, true) => None,
         };
@@ -114,8 +114,8 @@ fn accept_until_closed(
         sessions.attention.lower();
         let hung_up = watched.iter().zip(&polled[1..]).filter(|(_, polled)| polled.happened());
         hung_up.for_each(|(watched, _)| sessions.hung_up(watched.id));
-        let may_accept = !rests && polled.last().is_some_and(Polled::happened);
-        rests = may_accept && accept(listener, sessions, &manager).is_err();
+        let may_accept = !pauses && polled.last().is_some_and(Polled::happened);
+        pauses = may_accept && accept(listener, sessions, &manager).is_err();
     }
 }
 

@@ -102,7 +102,7 @@ impl Wire {
 
     /// Tells whether nothing has come and the other side is still there, as it should be between a
     /// reply and the next request.
-    pub(super) fn is_quiet(&mut self) -> bool {
+    pub(super) fn is_idle(&mut self) -> bool {
         if !self.line.is_empty() || !self.reader.buffer().is_empty() {
             return false;
         }

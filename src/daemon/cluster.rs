@@ -62,8 +62,8 @@ pub(crate) fn cluster_peers(api: &Api, deadline: Instant) -> Result<Found> {
 
 impl Gather {
     fn member(&mut self, member: &Member) {
-        let unasked = member.id.is_empty() && !member.error.is_empty();
-        if !unasked {
+        let without_answer = member.id.is_empty() && !member.error.is_empty();
+        if !without_answer {
             self.entry(&member.id, &member.addresses, true);
         }
         if let Some(ipfs) = member.ipfs.as_ref().filter(|ipfs| !ipfs.id.is_empty()) {

@@ -16,7 +16,7 @@ pub type peerkit_events_t = u64;
 /// Subscribes to everything that happens from now on, or to part of it, or to the past as well.
 ///
 /// @param h             the run
-/// @param options_json  NULL or {"since":0,"kinds":["peer_connected","peer_disconnected"]}
+/// @param options_json  NULL or such as {"since":0,"kinds":["peer_connected","peer_disconnected"]}
 /// @param out           set to the subscription's handle; 0 on failure
 ///
 /// `since`: begins with the events after this number that are still kept (the last 4096, or less
@@ -30,8 +30,8 @@ pub type peerkit_events_t = u64;
 /// until it is closed.
 /// Errors: invalid_argument (also for a kind that isn't known, in `detail.nearest` the one most like
 /// it; and for a `since` beyond the last event of this run, which is in `detail.last_seq`: the
-/// number is of another run), limit_reached (1024 are open), invalid_handle, dead, forked,
-/// reentrant.
+/// number is of another run), limit_reached (1024 are open, or no descriptor is left),
+/// invalid_handle, dead, forked, reentrant.
 /// Doesn't block. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_events_open(
@@ -66,15 +66,17 @@ pub unsafe extern "C" fn peerkit_events_open(
 /// before these because the reader was slow: 4096 events wait for it, or less where they take more
 /// than 8 MiB. Each event has `seq`, which rises by one, `timestamp`, `event`, its kind, `peer_id`,
 /// null where it is about this node, and what its kind says:
-///   peer_discovered    source "user"|"mdns"|"dht"|"gossip"|"exchange"|"ipfs"|"cluster"
-///                      |"inbound", multiaddrs[]: a peer the book didn't know
+///   peer_discovered    source "user"|"bootstrap"|"mdns"|"dht"|"gossip"|"exchange" (a connected
+///                      peer that was asked)|"ipfs"|"cluster"|"inbound", multiaddrs[]: a peer the
+///                      book didn't know
 ///   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 ///   peer_identified    agent_version, protocols[]
 ///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 ///                      |"shutdown"|"error", inferred, error: its last connection ended
-///   dial_failed        code, error, source: why peerkit dialled
-///   listen_addr        address, active: whether this node listens there now
-///   external_addr      address, active: whether others can reach this node there
+///   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
+///                      bootstrap peer, or to have more peers connected
+///   listen_addr        address, active: true where this node listens there now
+///   external_addr      address, active: true where others can reach this node there
 ///   discovery          found {source: count}, duration_ms: a pass ended
 ///   message            topic, message_id, data_base64; peer_id is who signed it
 ///   stopped            code: the end of the run, and the last event
@@ -90,7 +92,7 @@ pub extern "C" fn peerkit_events_next(e: peerkit_events_t, timeout_ms: u32) -> *
     })
 }
 
-/// A descriptor that is readable while an event is queued or the run has stopped.
+/// Gives a descriptor that is readable while an event is queued or the run has stopped.
 ///
 /// @param e  the subscription
 ///

@@ -1,4 +1,4 @@
-//! What stands around every C function: panics are caught and become replies.
+//! Stands around every C function: catches panics, which become replies.
 
 use std::ffi::c_char;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -34,7 +34,7 @@ pub(super) fn number<T>(on_panic: T, body: impl FnOnce() -> T) -> T {
     catch_unwind(AssertUnwindSafe(body)).unwrap_or(on_panic)
 }
 
-/// `None` where the body panicked; the manager then counts as dead, since whatever the panic
+/// Runs a body; returns `None` where it panicked. The manager then counts as dead, since whatever the panic
 /// left half done can't be trusted.
 fn reply(body: impl FnOnce() -> String) -> Option<*mut c_char> {
     match catch_unwind(AssertUnwindSafe(body)) {

@@ -25,13 +25,13 @@ pub type peerkit_t = u64;
 /// |"client"|"server"|"auto", gossip, gossip_topic, interval_s}, bootstrap_from_ipfs,
 /// bootstrap_from_cluster, limits {max_connections, max_per_peer, max_pending, max_inbound_per_s,
 /// low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
-/// default_timeout_ms, control_socket (other processes of the user are served, by a socket in
-/// data_dir), log {level, file}.
+/// default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
+/// they find by data_dir), log {level, file}.
 /// Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 /// may start at once: one does the work, all get the same handle.
 /// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
-/// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
-/// forked, reentrant, invalid_argument.
+/// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, limit_reached
+/// (no thread or descriptor is left), timeout, dead, forked, reentrant, invalid_argument.
 /// Blocks until the node listens. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_start(
@@ -107,7 +107,7 @@ pub extern "C" fn peerkit_stop(h: peerkit_t, timeout_ms: u32) -> *mut c_char {
     })
 }
 
-/// The state of this node.
+/// Gives the state of this node.
 ///
 /// @param h  the run
 ///
@@ -131,7 +131,7 @@ pub unsafe extern "C" fn peerkit_string_free(reply: *mut c_char) {
     guard::number((), || unsafe { text::release(reply) });
 }
 
-/// The version of the library, such as "0.1.0". Static; never freed.
+/// Gives the version of the library, such as "0.1.0". Static; never freed.
 ///
 /// Doesn't block. Safe from any thread, and in a forked child.
 #[unsafe(no_mangle)]
@@ -144,8 +144,8 @@ pub extern "C" fn peerkit_version() -> *const c_char {
     VERSION.as_ptr()
 }
 
-/// The version of this interface. A program compiled against a header of another version must not
-/// go on.
+/// Gives the version of this interface, 1. A program compiled against a header of another version
+/// must not go on.
 ///
 /// Doesn't block. Safe from any thread, and in a forked child.
 #[unsafe(no_mangle)]

@@ -5,7 +5,7 @@
 //! three. `guard` catches panics, `text` says who owns which pointer, `hints` names functions of C,
 //! `subscriptions` knows event subscriptions by number.
 //!
-//! What the caller of every C function promises, and the header says at its top: a `const char *`
+//! The caller of every C function promises, as the header says at its top: a `const char *`
 //! is NULL or a NUL-terminated string that nobody changes during the call; an out-pointer is NULL
 //! or writable.
 #![allow(unsafe_code)]
@@ -32,7 +32,7 @@ use crate::manager::PeerManager;
 use crate::model::params::NoParams;
 use crate::ops;
 
-/// A timeout as C gives it: 0 is the default.
+/// Reads a timeout as C gives it: 0 is the default.
 fn millis(timeout_ms: u32) -> Option<Duration> {
     (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms.into()))
 }

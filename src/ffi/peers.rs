@@ -12,7 +12,7 @@ use crate::model::params::NoParams;
 use crate::model::reply::Cancelled;
 use crate::{ops, process};
 
-/// Peers by status and text, most recently heard of first.
+/// Lists peers by status and text, most recently heard of first.
 ///
 /// @param h             the run
 /// @param options_json  NULL or {"status": "connected"|"disconnected", "search": text,
@@ -31,16 +31,18 @@ pub unsafe extern "C" fn peerkit_get_peers(
     operation(h, "get_peers", 0, || unsafe { text::object(options_json, "options_json") })
 }
 
-/// A page of peers.
+/// Gives a page of peers.
 ///
 /// @param h             the run
 /// @param options_json  NULL or {"limit": 1..500 (50), "offset": n (0), "cursor": text,
 ///                      "filter_protocol": name, "filter_connected": bool, "search": text,
-///                      "tag": text, "policy": text,
+///                      "tag": text, "policy": "keep"|"normal"|"off"|"blocked",
 ///                      "sort": "last_seen"|"first_seen"|"latency"|"peer_id"}
 ///
+/// Sorted by `last_seen` where `sort` isn't given. `cursor` is `next_cursor` of the page before.
 /// Reply: `peers[]`, `pagination` {`total`, `limit`, `offset`, `has_more`, `next_cursor`}.
-/// Errors: invalid_argument, limit_reached, invalid_handle, dead, forked, reentrant.
+/// Errors: invalid_argument, unsupported (a tag, or a policy other than "normal", until there are
+/// any), limit_reached (a reply over 16 MiB), invalid_handle, dead, forked, reentrant.
 /// Doesn't block on the network. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_list_peers(
@@ -51,7 +53,7 @@ pub unsafe extern "C" fn peerkit_list_peers(
     operation(h, "list_peers", 0, || unsafe { text::object(options_json, "options_json") })
 }
 
-/// Everything known of a peer.
+/// Gives everything known of a peer.
 ///
 /// @param h             the run
 /// @param peer_id       the peer, in any form of a peer id
@@ -85,8 +87,9 @@ pub unsafe extern "C" fn peerkit_get_peer(
 /// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}, `lookups[]`
 /// {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
 /// Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses (with
-/// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage, closed,
-/// invalid_argument, invalid_peer_id, invalid_multiaddr, invalid_handle, dead, forked, reentrant.
+/// `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage,
+/// timeout (of the disk), closed, invalid_argument, invalid_peer_id, invalid_multiaddr,
+/// invalid_handle, dead, forked, reentrant.
 /// Blocks until connected, failed, or out of time. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_connect_peer(
@@ -142,8 +145,9 @@ pub unsafe extern "C" fn peerkit_disconnect_peer(
 /// @param timeout_ms    deadline for all pings; 0 = the configured default
 ///
 /// Reply: `peer_id`, `rtts_ms[]`, `sent`, `received`.
-/// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout, cancelled, busy,
-/// closed, invalid_argument, invalid_peer_id, invalid_handle, dead, forked, reentrant.
+/// Errors: peer_not_found, not_connected, protocol (it speaks no ping), timeout (with
+/// `detail.rtts_ms` of the pings that were answered), cancelled, busy, closed, invalid_argument,
+/// invalid_peer_id, invalid_handle, dead, forked, reentrant.
 /// Blocks until the last answer. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_ping_peer(
@@ -156,7 +160,7 @@ pub unsafe extern "C" fn peerkit_ping_peer(
     operation(h, "ping_peer", timeout_ms, || unsafe { with_peer(peer_id, options_json) })
 }
 
-/// The statistics of this node.
+/// Gives the statistics of this node.
 ///
 /// @param h             the run
 /// @param options_json  NULL or {}
@@ -195,7 +199,7 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 ///   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
 ///     protocols {name: count}, recent_events[], stats
 ///   get_metrics* {}: metrics (OpenMetrics text), content_type
-/// The bootstrap list; `changed` says whether the call changed it:
+/// The bootstrap list; `changed` is true where the call changed it:
 ///   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
 ///     bootstrap_peers[], changed
 ///   bootstrap_from_ipfs, bootstrap_from_cluster {api? (the configured one, else the daemon's
@@ -205,13 +209,13 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 /// discovery_active, interval_s, last_pass, complete, recent_events[], bootstrap_peers[], and
 /// sources {name: {enabled, found, total_found, heard, dropped {reason: count}, last_found, note,
 /// last_error}}, where `note` says why the last pass found nothing by that source:
-///   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, whether or not
-///     discovery runs by itself
+///   discover_peers {limit? 1..1000 (100), timeout? in seconds}: one pass now, also where discovery
+///     doesn't run by itself
 ///   start_discovery*, stop_discovery*, get_discovery* {}
 /// This machine is on another network, and its host knows sooner than the interfaces show:
 ///   network_changed {}: waits_forgotten (peers that may be dialled again at once), listen_addrs[],
 ///     connected_peers, once the pass that it begins is over
-/// Where somebody or something is:
+/// Peers and content, by asking others:
 ///   find_peer {peer_id}: peer_id, multiaddrs[], found_by "dht"|"exchange" (the connected
 ///     peers)|"book", lookups[]; peer_not_found with `detail.lookups` where nobody knows
 ///   provide {cid}: cid, duration_ms
@@ -225,7 +229,8 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 /// Errors: unknown_method, those of the operation, and of all: invalid_argument, invalid_handle,
 /// dead, forked, reentrant. Of those that wait: timeout, cancelled, busy, closed. unsupported where
 /// the DHT is needed and off, not_connected where it is on and knows nobody yet; storage and
-/// limit_reached of what is written; dial_failed, protocol and limit_reached of a daemon's API.
+/// limit_reached of what is written; dial_failed, timeout, protocol and limit_reached of a daemon's
+/// API.
 /// Blocks as the operation does. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_call(

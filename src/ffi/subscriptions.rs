@@ -25,7 +25,7 @@ pub(super) fn insert(events: Events) -> u64 {
     handle
 }
 
-/// The subscription of a number.
+/// Returns the subscription of a number.
 pub(super) fn get(handle: u64) -> Result<Arc<Events>> {
     process::check_caller()?;
     open_ones().lock().get(&handle).cloned().ok_or_else(invalid)

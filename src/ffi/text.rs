@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Result, invalid_argument};
 /// The most an input may take, in bytes.
 const MAX_INPUT: usize = 1 << 20;
 
-/// The text behind a pointer; `None` for NULL.
+/// Returns the text behind a pointer; `None` for NULL.
 ///
 /// # Safety
 /// The pointer is NULL or points to a NUL-terminated string that nobody changes during `'a`.
@@ -33,7 +33,7 @@ pub(super) unsafe fn optional<'a>(pointer: *const c_char, name: &str) -> Result<
         .map_err(|error| invalid_argument(format!("`{name}` is not UTF-8: {error}")))
 }
 
-/// The text behind a pointer that must not be NULL.
+/// Returns the text behind a pointer that must not be NULL.
 ///
 /// # Safety
 /// As for [`optional`].
@@ -42,7 +42,7 @@ pub(super) unsafe fn required<'a>(pointer: *const c_char, name: &str) -> Result<
     unsafe { optional(pointer, name) }?.ok_or_else(|| invalid_argument(format!("`{name}` is NULL")))
 }
 
-/// The JSON object behind a pointer; an empty one for NULL.
+/// Returns the JSON object behind a pointer; an empty one for NULL.
 ///
 /// # Safety
 /// As for [`optional`].
@@ -76,7 +76,7 @@ pub(super) unsafe fn release(reply: *mut c_char) {
     }
 }
 
-/// A failure to give the caller an out-parameter.
+/// Makes the error for a NULL in place of an out-parameter.
 pub(super) fn null_out() -> Error {
     Error::new(ErrorKind::InvalidArgument, "`out` is NULL")
 }

@@ -24,12 +24,14 @@ impl PeerManager {
     /// Connects to a peer and waits until it has accepted us.
     ///
     /// By id, by address, or both; then the address is tried first. By id alone the addresses in the book
-    /// are tried, and where none works others are asked where the peer is. An address that led there is on
-    /// disk when this returns.
+    /// are tried, and where none works the DHT and then the connected peers are asked where the peer is. An
+    /// address that was given and led there is on disk when this returns. A peer that is connected already is a
+    /// success, without a dial.
     ///
     /// # Errors
-    /// `dial_failed`, `dial_timeout` or `wrong_peer_id`; `detail.attempts` tells what became of each
-    /// address. `no_addresses`, `self_dial`, `blocked` or `limit_reached`: nothing was dialled.
+    /// `dial_failed`, `dial_timeout`, `wrong_peer_id`, and `blocked` or `unsupported` where that is so of every
+    /// address; `detail.attempts` has the stage and the reason of each. `no_addresses`, `self_dial` or
+    /// `limit_reached`: nothing was dialled.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -155,8 +157,8 @@ impl PeerManager {
     /// Measures the round trip time to a connected peer; it never dials.
     ///
     /// # Errors
-    /// `peer_not_found`, `not_connected`; `protocol` where the peer speaks no ping; `timeout`, with
-    /// `detail.rtts_ms` of the pings that were answered.
+    /// `peer_not_found`; `not_connected`, also where the connection closed meanwhile; `protocol` where the peer
+    /// speaks no ping; `timeout`, with `detail.rtts_ms` of the pings that were answered.
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -185,6 +187,10 @@ impl PeerManager {
     }
 
     /// Adds a peer to the book, or addresses to a known one. On disk when this returns.
+    ///
+    /// # Errors
+    /// `self_dial`: it is this node. `limit_reached`: the book is full of peers that must stay, or the peer has 32
+    /// addresses in use.
     ///
     /// ```
     /// use peerkit::params::{AddPeer, RemovePeer};

@@ -12,11 +12,12 @@ use crate::model::reply::{Provided, Providers};
 use crate::worker::ContentCommand;
 
 impl PeerManager {
-    /// Tells the DHT that this node has some content. The DHT forgets it after a day or two; until
-    /// the run ends it is told again in time.
+    /// Tells the DHT that this node has some content. The DHT's peers forget it after a day or two; until the
+    /// run ends they are told again every 12 hours.
     ///
     /// # Errors
-    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet.
+    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet, `limit_reached` with 4096
+    /// contents.
     ///
     /// ```no_run
     /// use peerkit::params::{FindProviders, Provide};
@@ -41,11 +42,11 @@ impl PeerManager {
         Ok(Provided { cid, duration_ms: took.as_secs_f64() * 1e3 })
     }
 
-    /// Asks the DHT who has some content. Past the deadline what was found by then is the answer.
-    /// [`provide`](Self::provide) has an example.
+    /// Asks the DHT who has some content, and puts those peers into the book. Past the deadline what was found by then
+    /// is the answer. [`provide`](Self::provide) has an example.
     ///
     /// # Errors
-    /// Those of [`provide`](Self::provide).
+    /// `unsupported` where the DHT is off, `not_connected` where it knows no peer yet.
     pub fn find_providers(
         &self,
         params: FindProviders,

@@ -16,12 +16,12 @@ use crate::worker::{DialingCommand, DiscoveryCommand, Reply, Target, Terms};
 const MAX_DIALLED: usize = 64;
 
 impl PeerManager {
-    /// Takes over the peers of a Kubo daemon, itself included, and connects to them. A peer the user
-    /// disconnected is taken over, not connected.
+    /// Takes over the peers of a Kubo daemon, itself included, into the book, and connects to at most 64 of them. A
+    /// peer the user disconnected is taken over, not connected.
     ///
     /// # Errors
-    /// `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be used. Peers that
-    /// can't be connected are in the reply.
+    /// `dial_failed`, `timeout`, `protocol` or `limit_reached` where its API can't be used; `invalid_argument` for an
+    /// `api` that is no address of one. Peers that can't be connected are in the reply.
     ///
     /// ```no_run
     /// use peerkit::params::BootstrapFrom;

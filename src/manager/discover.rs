@@ -50,7 +50,7 @@ impl PeerManager {
         Ok(reply)
     }
 
-    /// Lets passes run automatically, the first at once.
+    /// Lets passes run automatically, the first at once. Returns before that pass is over.
     ///
     /// ```
     /// # use peerkit::{Config, PeerManager, Profile};
@@ -66,7 +66,8 @@ impl PeerManager {
     }
 
     /// Ends what [`start_discovery`](Self::start_discovery), or the start of the manager, has begun:
-    /// nothing is asked, announced or dialled automatically any more. A pass under way ends.
+    /// nothing is asked, published or dialled automatically any more. A pass under way ends.
+    /// [`start_discovery`](Self::start_discovery) has an example.
     pub fn stop_discovery(&self, timeout: impl Into<Option<Duration>>) -> Result<Discovery> {
         self.set_discovery(false, timeout)
     }
@@ -148,8 +149,12 @@ impl PeerManager {
         Ok(BootstrapPeers { bootstrap_peers: self.bootstrap_texts(), changed: false })
     }
 
-    /// Adds an address to the bootstrap list. On disk when this returns; the peer is then dialled
-    /// whenever few peers are connected.
+    /// Adds an address to the bootstrap list. On disk when this returns. A pass begins at once, unless discovery was
+    /// stopped; the peer is dialled while few peers are connected.
+    ///
+    /// # Errors
+    /// `invalid_argument`: it doesn't say whose address it is. `unsupported`: this build can't dial it. `self_dial`: it
+    /// is this node's. `limit_reached`: the list has 1000 entries.
     ///
     /// ```
     /// use peerkit::params::BootstrapPeer;
@@ -179,6 +184,9 @@ impl PeerManager {
 
     /// Takes an address off the bootstrap list. On disk when this returns; connections stay.
     /// [`add_bootstrap_peer`](Self::add_bootstrap_peer) has an example.
+    ///
+    /// # Errors
+    /// `invalid_argument`: the address stands in the configuration.
     pub fn remove_bootstrap_peer(
         &self,
         params: BootstrapPeer,

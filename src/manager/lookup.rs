@@ -10,10 +10,12 @@ use crate::model::reply::PeerFound;
 use crate::worker::LookupCommand;
 
 impl PeerManager {
-    /// Asks the DHT, then the connected peers, where a peer is.
+    /// Asks the DHT, then the connected peers, where a peer is, and puts the addresses into the book; it doesn't dial.
+    /// Where nobody knows, or the time is over, the addresses that the book has are the answer.
     ///
     /// # Errors
-    /// `peer_not_found` where nobody knows; `detail.lookups` tells who was asked.
+    /// `peer_not_found`, or `timeout`, where the book has none either; `detail.lookups` tells who was asked.
+    /// `self_dial`: it is this node.
     ///
     /// ```no_run
     /// use std::time::Duration;

@@ -55,6 +55,13 @@ const WORKER_GRACE: Duration = Duration::from_millis(500);
 ///
 /// [`Duration::ZERO`] is a timeout like any other: what can be said at once is answered, and a call that
 /// would have to wait fails.
+///
+/// # Errors
+/// Each method names those of its own. Beside them, each may fail with `invalid_handle` (this manager was
+/// stopped), `dead` (it has panicked), `forked` or `reentrant`, and with `invalid_argument`, `invalid_peer_id`
+/// or `invalid_multiaddr` for what it is given; those that wait also with `timeout`, `busy`, `cancelled` (by
+/// their `cancel_token`) and `closed` (the manager was stopped meanwhile); those that write to the data directory
+/// with `storage`.
 #[derive(Clone)]
 pub struct PeerManager {
     run: Arc<Run>,
@@ -77,7 +84,8 @@ impl PeerManager {
     /// `detail.keys` tells which. If none can be started: `config_invalid` or `unsupported` of a key
     /// (`detail.key`), `listen_failed`, `identity` of the private key, and of the data directory `storage`,
     /// `storage_corrupt`, `storage_version` or `data_dir_locked`, if another process has it
-    /// (`detail.pid`). `timeout`: it would have gone on, and is given up. `dead`: one runs that has
+    /// (`detail.pid`). `limit_reached`: the system has no thread or descriptor left. `timeout`: it would have gone on,
+    /// and is given up. `dead`: one runs that has
     /// panicked, and has to be stopped first.
     ///
     /// ```
@@ -143,7 +151,7 @@ impl PeerManager {
         PeerManager { run: Arc::clone(run) }
     }
 
-    /// Returns the number by which C knows this run. Every start has its own.
+    /// Returns the number by which C knows this run, `peerkit_t`. Every start has its own.
     #[must_use]
     pub fn handle(&self) -> u64 {
         self.run.handle
@@ -196,8 +204,8 @@ impl PeerManager {
         Ok(self.run.status())
     }
 
-    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose.
-    /// Tells how many they were.
+    /// Ends, with `cancelled`, all waiting calls that carry `token`: a number that the caller chose. Returns the
+    /// number of these calls. Waits for the worker to take note, not for the network.
     ///
     /// ```no_run
     /// use peerkit::params::ConnectPeer;
@@ -224,7 +232,7 @@ impl PeerManager {
 
     /// Cancels as [`cancel`](Self::cancel) does, without waiting for the outcome.
     #[cfg(unix)]
-    pub(crate) fn cancel_unheard(&self, token: u64) {
+    pub(crate) fn cancel_without_answer(&self, token: u64) {
         let (reply, _) = Reply::channel();
         let _ = self.run.commands.send(Command::Cancel { token, reply });
     }
@@ -235,7 +243,8 @@ impl PeerManager {
         self.run.shared.settings.default_timeout
     }
 
-    /// Subscribes to everything that happens from now on.
+    /// Subscribes to everything that happens from now on. [`events_with`](Self::events_with) says which errors
+    /// there are.
     ///
     /// ```
     /// use std::time::Duration;

@@ -13,10 +13,12 @@ use crate::worker::{MAX_TOPIC_BYTES, PubsubCommand};
 const MAX_MESSAGE_BYTES: usize = 60 * 1024;
 
 impl PeerManager {
-    /// Publishes a message on a topic; signed by this node. The module [`event`](crate::event) has an example.
+    /// Publishes a message on a topic, signed by this node; it reaches the topic's subscribers by way of connected
+    /// ones. The module [`event`](crate::event) has an example.
     ///
     /// # Errors
-    /// `not_connected` where no connected peer subscribes to the topic.
+    /// `not_connected` where no connected peer subscribes to the topic; `invalid_argument` for a message of more than
+    /// 60 KiB, a topic of none or more than 256 bytes, and the topic of peer records.
     pub fn publish(
         &self,
         params: Publish,
@@ -40,6 +42,10 @@ impl PeerManager {
 
     /// Subscribes to a topic; its messages come as `message` events. The module [`event`](crate::event) has
     /// an example.
+    ///
+    /// # Errors
+    /// `limit_reached` with 100 topics; `invalid_argument` for a topic of none or more than 256 bytes, and the topic of
+    /// peer records.
     pub fn subscribe(&self, params: Topic, timeout: impl Into<Option<Duration>>) -> Result<Topics> {
         let deadline = self.act(timeout)?;
         let topic = topic(params.topic)?;

@@ -65,7 +65,11 @@ impl PeerManager {
     }
 
     /// Returns a page of peers. Answers at once; by `last_seen` with at most `filter_connected`, in the
-    /// same time at any offset of a book of any size.
+    /// same time at any offset of a book of any size. Other orders and filters look at every record.
+    ///
+    /// # Errors
+    /// `invalid_argument`: a limit out of its range, a cursor that is none or together with an offset. `unsupported`: a
+    /// `tag`, or a `policy` other than `normal`.
     ///
     /// ```
     /// use peerkit::params::{ListPeers, SortBy};
@@ -155,6 +159,7 @@ impl PeerManager {
     /// let stats = manager.get_peer_stats()?.stats;
     /// println!("{} of {} peers are connected", stats.connected_peers, stats.total_peers);
     /// println!("{} bytes in, {} out", stats.traffic.bytes_in, stats.traffic.bytes_out);
+    /// println!("{} take part in a DHT", stats.peer_breakdown.dht_peers);
     /// # manager.stop(None)?;
     /// # Ok::<(), peerkit::Error>(())
     /// ```

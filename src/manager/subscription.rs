@@ -9,7 +9,7 @@ use crate::events::Subscription;
 use crate::model::event::{Event, EventBatch};
 use crate::process;
 
-/// A subscription to what happens. Dropping it ends it.
+/// A subscription to events; [`PeerManager::events`](crate::PeerManager::events) opens it. Dropping it ends it.
 ///
 /// Any number of threads may read it; each event goes to one of them.
 #[must_use = "a subscription that is dropped ends"]
@@ -17,10 +17,10 @@ pub struct Events(pub(super) Arc<Subscription>);
 
 impl Events {
     /// Takes up to 64 events, oldest first, waiting up to `timeout` for the first (zero: not at
-    /// all). Nothing in time is an empty batch.
+    /// all; at most [`MAX_TIMEOUT`](crate::MAX_TIMEOUT)). Nothing in time is an empty batch.
     ///
     /// # Errors
-    /// `closed`: the run has ended, and everything was taken.
+    /// `closed`: the run has ended, and everything was taken. `invalid_argument`: the timeout is too long.
     ///
     /// ```
     /// use std::time::Duration;
@@ -47,6 +47,9 @@ impl Events {
     /// Returns the events of the next `timeout`, one by one: each waits for the next event, and the
     /// iteration ends at the deadline or with the run, whose last event is `stopped`. Events not taken
     /// by then stay for the next call. Zero: those queued now, without waiting.
+    ///
+    /// # Errors
+    /// `invalid_argument`: the timeout is longer than [`MAX_TIMEOUT`](crate::MAX_TIMEOUT).
     ///
     /// ```
     /// # fn main() -> peerkit::Result<()> {

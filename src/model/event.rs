@@ -37,26 +37,26 @@ use super::{Direction, Source, Text, TransportKind};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
 
-/// Why the last connection to a peer ended.
+/// The reason why the last connection to a peer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The user asked for it.
+    /// A call disconnected or removed the peer.
     LocalRequest,
     /// The remote closed it, or its process went away.
     RemoteClosed,
-    /// The remote stopped answering pings, or QUIC heard nothing of it.
+    /// The remote left two pings in a row unanswered, for 10 s each, or QUIC heard nothing of it for 20 s.
     PingDead,
-    /// Nothing used it for `idle_timeout_s`.
+    /// Nothing used the connection for `idle_timeout_s`.
     Idle,
-    /// Given up in favour of more useful peers.
+    /// This node had more connections than `limits.high_water`, or only a query of the DHT had needed this one.
     Trimmed,
-    /// The peer was blocked.
+    /// The user blocked the peer. Doesn't come yet: no operation of this version blocks one.
     Blocked,
     /// The manager stopped.
     Shutdown,
-    /// Anything else; the event's `error` says what.
+    /// The bytes that came broke a protocol; the event's `error` has the words.
     Error,
 }
 
@@ -67,39 +67,39 @@ pub struct Event {
     /// Rises by one with each event of a run. A gap is told by `lagged`, or is of kinds that the
     /// subscription isn't for.
     pub seq: u64,
-    /// When it happened.
+    /// The time of the event.
     pub timestamp: Timestamp,
     /// The peer it is about; null where it is about this node.
     pub peer_id: Option<Text>,
-    /// What happened.
+    /// The kind of event, with its fields.
     #[serde(flatten)]
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of event, with their fields.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A peer the book didn't know.
+    /// A peer became known that the book didn't have.
     #[non_exhaustive]
     PeerDiscovered {
-        /// How it became known.
+        /// The way by which it became known.
         source: Source,
-        /// Its addresses.
+        /// Its addresses; empty for one that came to this node.
         multiaddrs: Vec<Text>,
     },
-    /// The first connection to a peer.
+    /// The first connection to a peer was established.
     #[non_exhaustive]
     PeerConnected {
         /// The remote's address.
         address: Text,
-        /// Who opened it.
+        /// The side that opened it.
         direction: Direction,
-        /// What it runs over.
+        /// Its transport.
         transport: TransportKind,
     },
-    /// The peer told who it is.
+    /// The identify protocol told something new of a connected peer.
     #[non_exhaustive]
     PeerIdentified {
         /// Its implementation. Untrusted text from the remote.
@@ -110,45 +110,46 @@ pub enum EventKind {
     /// The last connection to a peer ended.
     #[non_exhaustive]
     PeerDisconnected {
-        /// Why.
+        /// The reason.
         reason: DisconnectReason,
-        /// True where the reason is concluded from how the connection broke, not told.
+        /// True where the reason is inferred from the error with which the connection broke.
         inferred: bool,
-        /// What the transport said.
+        /// The transport's error, in its own words; null where there was none.
         error: Option<String>,
     },
     /// A dial failed at every address.
     #[non_exhaustive]
     DialFailed {
-        /// The code the caller got.
+        /// The code of the failure.
         code: ErrorKind,
-        /// What happened, for a person.
+        /// The failure in words, for a person.
         error: String,
-        /// Why peerkit dialled.
+        /// The reason for the dial: `user` for a call, `bootstrap` for the bootstrap list, `book` for the auto
+        /// dialer. Failed dials of DHT queries are no events.
         source: Source,
     },
-    /// We listen on an address, or don't any longer.
+    /// This node listens at an address, or no longer.
     #[non_exhaustive]
     ListenAddr {
-        /// The address.
+        /// The address, with `/p2p/` and this node's id at its end.
         address: Text,
         /// False where the address went away.
         active: bool,
     },
-    /// Others can reach this node at an address, or no longer: AutoNAT found out, or it is configured.
+    /// Others can reach this node at an address, or no longer: AutoNAT has confirmed it, or `advertise` names it.
     #[non_exhaustive]
     ExternalAddr {
         /// The address.
         address: Text,
-        /// False where the address is no longer good.
+        /// False where the address doesn't count as one at which this node can be reached any more.
         active: bool,
     },
     /// A pass of discovery ended.
     #[non_exhaustive]
     Discovery {
-        /// Peers the book didn't know, by source.
+        /// The number of peers that the book didn't know, by source.
         found: BTreeMap<Source, u64>,
-        /// How long the pass took.
+        /// The time the pass took, in milliseconds.
         duration_ms: f64,
     },
     /// A message on a topic this node subscribes to; `peer_id` is who signed it.
@@ -156,7 +157,7 @@ pub enum EventKind {
     Message {
         /// The topic.
         topic: Text,
-        /// What tells the message from others, in hexadecimal.
+        /// The id of the message, in hexadecimal: its author's id and sequence number.
         message_id: String,
         /// The content, base64 in JSON. Untrusted bytes from the remote.
         #[serde(rename = "data_base64", with = "super::bytes")]
@@ -166,7 +167,7 @@ pub enum EventKind {
     /// The manager stopped; the last event of a run.
     #[non_exhaustive]
     Stopped {
-        /// What ended the run: `closed` for a stop, `dead` after a panic.
+        /// The cause: `closed` for a stop, `dead` after a panic.
         code: ErrorKind,
     },
 }
@@ -177,24 +178,25 @@ pub enum EventKind {
 pub struct EventBatch {
     /// Up to 64 events, oldest first.
     pub events: Vec<std::sync::Arc<Event>>,
-    /// How many older events were lost before these because the reader was slow; in the first batch
-    /// also those after `since` that aren't kept any more.
+    /// The number of older events that were lost before these because the reader was slow; in the first batch
+    /// also of those after `since` that aren't kept any more.
     pub lagged: u64,
 }
 
 /// Names the kinds once: as they stand in `event`, and as a subscription asks for them.
 macro_rules! kinds {
     ($( $(#[doc = $doc:expr])+ $kind:ident = $name:literal, )+) => {
-        /// A kind of event by itself: what a subscription asks for
+        /// A kind of event by itself, by which a subscription is limited
         /// ([`EventsOptions::kinds`](crate::params::EventsOptions::kinds)). New kinds may be added in any
         /// release.
         ///
         /// ```
-        /// use peerkit::event::Kind;
+        /// use peerkit::event::{EventKind, Kind};
         ///
         /// let kind: Kind = "peer_connected".parse()?;
         /// assert_eq!(kind, Kind::PeerConnected);
         /// assert_eq!(kind.as_str(), "peer_connected");
+        /// assert!(Kind::ALL.contains(&kind) && EventKind::NAMES.contains(&kind.as_str()));
         /// # Ok::<(), peerkit::Error>(())
         /// ```
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -205,10 +207,10 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// Every kind there is.
+            /// Every kind there is, in the order of [`EventKind`].
             pub const ALL: &'static [Kind] = &[$( Kind::$kind, )+];
 
-            /// Its name, as it stands in the field `event`.
+            /// Returns the name, as it stands in the field `event`.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $( Kind::$kind => $name, )+ }
@@ -216,16 +218,16 @@ macro_rules! kinds {
         }
 
         impl EventKind {
-            /// Every kind's name.
+            /// The names of all kinds, in the same order as [`Kind::ALL`].
             pub const NAMES: &'static [&'static str] = &[$( $name, )+];
 
-            /// The kind by itself.
+            /// Returns the kind by itself.
             #[must_use]
             pub const fn kind(&self) -> Kind {
                 match self { $( EventKind::$kind { .. } => Kind::$kind, )+ }
             }
 
-            /// The kind's name, as it stands in the field `event`.
+            /// Returns the kind's name, as it stands in the field `event`.
             #[must_use]
             pub const fn name(&self) -> &'static str {
                 self.kind().as_str()
@@ -235,17 +237,17 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// A peer the book didn't know.
+    /// A peer became known that the book didn't have.
     PeerDiscovered = "peer_discovered",
-    /// The first connection to a peer.
+    /// The first connection to a peer was established.
     PeerConnected = "peer_connected",
-    /// The peer told who it is.
+    /// The identify protocol told something new of a connected peer.
     PeerIdentified = "peer_identified",
     /// The last connection to a peer ended.
     PeerDisconnected = "peer_disconnected",
     /// A dial failed at every address.
     DialFailed = "dial_failed",
-    /// We listen on an address, or don't any longer.
+    /// This node listens at an address, or no longer.
     ListenAddr = "listen_addr",
     /// Others can reach this node at an address, or no longer.
     ExternalAddr = "external_addr",
@@ -253,7 +255,7 @@ kinds! {
     Discovery = "discovery",
     /// A message on a topic this node subscribes to.
     Message = "message",
-    /// The manager stopped; every subscription hears of it, whatever kinds it is for.
+    /// The manager stopped; every subscription gets it, whatever its kinds.
     Stopped = "stopped",
 }
 
@@ -283,11 +285,11 @@ fn unknown(name: &str) -> Error {
     }
 }
 
-/// What the allocator and the counts of an `Arc` add to a piece of text.
+/// The bytes that the allocator and the counts of an `Arc` add to a piece of text.
 const ALLOCATION: usize = 32;
 
 impl Event {
-    /// About how many bytes of memory it takes. Text it may share with others counts in full: the
+    /// Estimates the bytes of memory it takes. Text it may share with others counts in full: the
     /// event keeps it when the others have let go.
     pub(crate) fn cost(&self) -> usize {
         ALLOCATION + size_of::<Self>() + texts(&self.peer_id) + self.kind.cost()
@@ -295,7 +297,7 @@ impl Event {
 }
 
 impl EventKind {
-    /// What it takes beyond its own size.
+    /// Estimates the bytes it takes beyond its own size.
     fn cost(&self) -> usize {
         match self {
             EventKind::PeerDiscovered { multiaddrs, .. } => texts(multiaddrs),

@@ -20,11 +20,12 @@ pub use self::operations::{params, reply};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 
-/// Shared immutable text. Peer ids, addresses and protocol names are kept as text because turning
-/// them into it costs more than all the rest of a reply.
+/// Shared immutable text; a clone costs a counter. Peer ids, addresses and protocol names are kept as text
+/// because turning them into it costs more than all the rest of a reply. It dereferences to `str`, and
+/// parameters take it as it is.
 pub type Text = Arc<str>;
 
-/// Which side opened a connection.
+/// The side that opened a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
@@ -34,7 +35,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// What a connection runs over.
+/// The transport of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -43,11 +44,11 @@ pub enum TransportKind {
     Tcp,
     /// QUIC version 1 (RFC 9000).
     Quic,
-    /// Something else.
+    /// Any other.
     Other,
 }
 
-/// How a peer, or an address of it, became known.
+/// The way by which a peer, or an address of it, became known. In the event `dial_failed`, the reason for the dial.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
@@ -56,41 +57,41 @@ pub enum TransportKind {
 pub enum Source {
     /// Added or connected by the user.
     User,
-    /// The peer book of an earlier run.
+    /// The peer book of an earlier run; of a dial, that the auto dialer made it to have more peers connected.
     Book,
     /// Multicast DNS on the local network.
     Mdns,
     /// The Kademlia DHT.
     Dht,
-    /// A gossiped announcement.
+    /// A signed peer record, gossiped on `discovery.gossip_topic`.
     Gossip,
     /// The bootstrap list.
     Bootstrap,
-    /// A Kubo daemon beside us.
+    /// A Kubo daemon, by its API.
     Ipfs,
-    /// An ipfs-cluster beside us.
+    /// An ipfs-cluster, by its API.
     Cluster,
-    /// It connected to us.
+    /// The peer itself, which connected to this node.
     Inbound,
-    /// The peer itself told us through identify.
+    /// The peer itself, by the identify protocol.
     Identify,
-    /// A connected peer told us when asked.
+    /// A connected peer, asked by the find-peer protocol.
     Exchange,
 }
 
-/// What the user wants of a peer. The policies themselves come with a later release.
+/// The user's wish for a peer. In this version every peer's is `normal`: nothing sets another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Policy {
-    /// Stay connected to it.
+    /// Stays connected to it.
     Keep,
     /// Nothing special.
     #[default]
     Normal,
-    /// Never dial it.
+    /// Never dials it, but for a call.
     Off,
-    /// Refuse it.
+    /// Refuses it.
     Blocked,
 }
 
@@ -98,25 +99,25 @@ pub enum Policy {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct ConnectionInfo {
-    /// The remote's address as this connection sees it.
+    /// The remote's address as this connection sees it: of an inbound one mostly a port that nobody can dial.
     pub address: Text,
-    /// Who opened it.
+    /// The side that opened it.
     pub direction: Direction,
-    /// What it runs over.
+    /// Its transport.
     pub transport: TransportKind,
-    /// When it was established.
+    /// The time at which it was established.
     pub opened_at: Timestamp,
 }
 
-/// The last failure of a peer.
+/// A failure, with its time: the last of a peer, or of a source of discovery.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct LastError {
     /// The code of the failure.
     pub code: ErrorKind,
-    /// What happened, for a person.
+    /// The failure in words, for a person.
     pub message: String,
-    /// When.
+    /// The time of the failure.
     pub at: Timestamp,
 }
 
@@ -126,13 +127,13 @@ impl LastError {
     }
 }
 
-/// Why the last connection to a peer ended.
+/// The end of the last connection to a peer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct LastDisconnect {
-    /// Why.
+    /// The reason.
     pub reason: event::DisconnectReason,
-    /// When.
+    /// The time.
     pub at: Timestamp,
 }
 
@@ -144,37 +145,39 @@ pub struct PeerRow {
     pub peer_id: Text,
     /// Its addresses, the most useful first, without the `/p2p/` part.
     pub multiaddrs: Vec<Text>,
-    /// Whether there is a connection now.
+    /// True while there is a connection.
     pub connected: bool,
-    /// When it was last heard of: connected, identified, disconnected or discovered.
+    /// The time at which it was last connected, identified, disconnected or discovered; null for one that the
+    /// user added and that nobody has heard of since.
     pub last_seen: Option<Timestamp>,
-    /// When it first became known.
+    /// The time at which it became known.
     pub first_seen: Option<Timestamp>,
-    /// The protocols it speaks, by its own account. Untrusted text from the remote.
+    /// The protocols it speaks, by its own account, sorted. Untrusted text from the remote.
     pub protocols: Arc<[Text]>,
     /// Its implementation, by its own account. Untrusted text from the remote.
     pub agent_version: Option<Text>,
     /// Its protocol family, by its own account. Untrusted text from the remote.
     pub protocol_version: Option<Text>,
-    /// Whether it is a member of the ipfs-cluster beside us.
+    /// True if an ipfs-cluster has named it as a member.
     pub cluster_peer: bool,
-    /// How many connects were asked for, ever.
+    /// The number of dials to it so far, automatic ones included; of those of a DHT query only the ones that
+    /// led to a connection.
     pub connection_attempts: u32,
-    /// How many connections came about, ever.
+    /// The number of connections to it so far, whichever side opened them.
     pub successful_connections: u32,
-    /// When the last connect was asked for.
+    /// The time at which the last of the dials began.
     pub last_connection_attempt: Option<Timestamp>,
-    /// When the last connection came about.
+    /// The time at which the last of the connections was established.
     pub last_successful_connection: Option<Timestamp>,
-    /// The round trip time last measured, in milliseconds.
+    /// The round trip time last measured, in milliseconds: connected peers are pinged every 15 s.
     pub latency_ms: Option<f64>,
     /// Pins it shares; empty until content sharing is built.
     pub shared_pins: Vec<Value>,
     /// Files it shares; empty until content sharing is built.
     pub shared_files: Vec<Value>,
-    /// Who opened the oldest live connection.
+    /// The side that opened the oldest live connection; null without one.
     pub direction: Option<Direction>,
-    /// What the oldest live connection runs over.
+    /// The transport of the oldest live connection; null without one.
     pub transport: Option<TransportKind>,
 }
 
@@ -182,66 +185,67 @@ pub struct PeerRow {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PeerInfo {
-    /// The compact form.
+    /// The compact form; in JSON its fields stand beside the others.
     #[serde(flatten)]
     pub row: PeerRow,
     /// The live connections, oldest first.
     pub connections: Vec<ConnectionInfo>,
-    /// What the user wants of it.
+    /// The user's wish for it.
     pub policy: Policy,
-    /// The user's tags with their weights.
+    /// The user's tags with their weights; empty until tags are built.
     pub tags: BTreeMap<String, i64>,
-    /// The user's own data about the peer.
+    /// The user's own data about the peer; empty until that is built.
     pub metadata: BTreeMap<String, Value>,
-    /// How it became known.
+    /// The ways by which it became known.
     pub sources: Vec<Source>,
-    /// Its last failure since it was last connected.
+    /// The last failed dial since it was last connected; null where there was none.
     pub last_error: Option<LastError>,
-    /// When the manager will dial it again by itself.
+    /// The time before which the peer isn't dialled automatically, after automatic dials to it failed; null where
+    /// none did.
     pub next_retry_at: Option<Timestamp>,
-    /// How the last connection ended.
+    /// The end of the last connection; null where there never was one.
     pub last_disconnect: Option<LastDisconnect>,
 }
 
-/// The stage at which a dial to one address failed, in the order a dial goes through them.
+/// The stages of a dial to one address, in the order in which it goes through them. It is named where it failed.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DialStage {
-    /// Looking up a DNS name.
+    /// Resolves a DNS name.
     Resolve,
-    /// Reaching the host: TCP's connect, QUIC's handshake.
+    /// Reaches the host: TCP's connect, QUIC's handshake.
     Transport,
-    /// Agreeing on and running Noise or TLS.
+    /// Negotiates and runs Noise or TLS, over TCP only.
     Security,
-    /// Agreeing on a stream multiplexer.
+    /// Negotiates a stream multiplexer, over TCP only.
     Muxer,
-    /// Checking that the remote is who was asked for.
+    /// Checks that the remote is the peer that was dialled.
     Identity,
-    /// The remote taking us: it closed instead of completing identify.
+    /// Waits for the remote to accept this node: it closed instead of completing identify.
     Accept,
-    /// Not tried: the dial ended, or had its 16 addresses, before this one's turn.
+    /// Wasn't tried: the dial ended, or had its 16 addresses, before this one's turn.
     Skipped,
 }
 
-/// What became of one address in a dial.
+/// One address in a dial, and how far it came.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Attempt {
     /// The address.
     pub address: Text,
-    /// How the address was known.
+    /// The way by which the address became known.
     pub source: Source,
-    /// Where it failed, or `skipped`; null where it succeeded.
+    /// The stage at which it failed, or `skipped`; null where it succeeded.
     pub stage: Option<DialStage>,
-    /// Why it failed; null where it succeeded or was skipped.
+    /// The code of the failure; null where it succeeded or was skipped.
     pub code: Option<ErrorKind>,
-    /// What happened, for a person; null where it succeeded or was skipped.
+    /// The failure in words, for a person; null where it succeeded or was skipped.
     pub error: Option<String>,
-    /// What to do about it.
+    /// Advice what to do about the failure; null where there is none.
     pub hint: Option<String>,
-    /// How long it took.
+    /// The time it took, in milliseconds; null where it was skipped.
     pub duration_ms: Option<f64>,
 }

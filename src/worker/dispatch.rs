@@ -22,7 +22,7 @@ use super::core::calls::{CallId, Ending, Owner};
 use super::core::notes::{AddressChange, DialOutcome, Note};
 use super::core::timers::Timer;
 use super::core::{Core, advertise};
-use super::dialing::{Dialing, Landed};
+use super::dialing::{Dialing, Established};
 use super::discovery::Discovery;
 use super::lookup::Lookups;
 #[cfg(feature = "dht")]
@@ -92,7 +92,7 @@ impl Worker {
         // Dropped before the calls are, so a caller that is answered `dead` finds the run dead.
         let _mark = DeathMark(Arc::clone(&self.core.shared));
         loop {
-            self.core.dial_terms.pause_queries(self.is_quiet());
+            self.core.dial_terms.pause_queries(self.nobody_searches());
             tokio::select! {
                 command = commands.recv() => match command {
                     None | Some(Command::Stop) => break,
@@ -119,7 +119,7 @@ impl Worker {
     }
 
     /// Tells whether nobody looks for a peer or content: then queries of the DHT make no dials.
-    fn is_quiet(&self) -> bool {
+    fn nobody_searches(&self) -> bool {
         #[cfg(feature = "dht")]
         if !self.content.is_empty() {
             return false;
@@ -249,8 +249,8 @@ impl Worker {
                     true => {
                         let address = &addr::without_peer_id(endpoint.get_remote_address());
                         let errors = &errors.unwrap_or_default();
-                        let landed = Landed { connection, peer, address, took, errors };
-                        self.dialing.on_landed(core, &landed)
+                        let established = Established { connection, peer, address, took, errors };
+                        self.dialing.on_established(core, &established)
                     }
                     false => DialOutcome { origin: None, counted: true, wanted: true },
                 };

@@ -1,5 +1,5 @@
 /*
- * What the C tests share: checks that say what failed, JSON just good enough to look into replies, and
+ * Shared by the C tests: checks that say what failed, JSON just good enough to look into replies, and
  * small network helpers. Everything is static inline, so each test stays one file and one command.
  *
  * A test prints "ok - PROMISE" for each promise kept and exits 0, or prints what failed and exits 1.
@@ -157,7 +157,7 @@ static inline size_t json_length(const char *array)
     return n;
 }
 
-/* Whether the value begins with these bytes, such as `true`, `null`, `"tcp"` or `[]`. */
+/* Tells whether the value begins with these bytes, such as `true`, `null`, `"tcp"` or `[]`. */
 static inline bool json_is(const char *json, const char *path, const char *value)
 {
     const char *at = json_at(json, path);
@@ -185,7 +185,7 @@ static inline char *json_text(const char *json, const char *path, char buf[TEXT_
 
 /* ---- Replies ---- */
 
-/* What every reply has, success or not. */
+/* Checks what every reply has, success or not. */
 static inline void check_envelope(const char *what, const char *reply)
 {
     CHECK(reply != NULL, "%s: the reply is NULL", what);
@@ -210,7 +210,7 @@ static inline void ok(const char *what, char *reply)
     peerkit_string_free(want_ok(what, reply));
 }
 
-/* Whether `code` is one of "a|b|c". */
+/* Tells whether `code` is one of "a|b|c". */
 static inline bool code_among(const char *code, const char *codes)
 {
     size_t length = strlen(code);

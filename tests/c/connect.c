@@ -43,7 +43,7 @@ static const char *loopback_tcp(uint16_t port, char address[128])
     return address;
 }
 
-/* Whether the array of peers names this one. */
+/* Tells whether the array of peers names this one. */
 static bool has_peer(const char *peers, const char *id)
 {
     char text[TEXT_MAX];

@@ -63,7 +63,7 @@ static void answers(const char *what, char *reply, const char *keys)
     peerkit_string_free(reply);
 }
 
-/* Where this process's peer listens. */
+/* The address at which this process's peer listens. */
 static void own_address(peerkit_t h, char address[ADDRESS_MAX])
 {
     char *status = want_ok("status", peerkit_status(h));

@@ -321,7 +321,7 @@ static void *wait_for_close(void *argument)
     struct flight *f = argument;
     char *reply = peerkit_events_next(f->events, 60000);
 
-    /* Whether it was inside the call or came a moment later, it doesn't wait a minute. */
+    /* It doesn't wait a minute, be it inside the call or a moment later. */
     fails("events_next while closed", reply, "closed|invalid_handle");
     return NULL;
 }

@@ -20,7 +20,7 @@
 #define CHILD_LIFE_S 60
 #define PEER "12D3KooWB8sCGZCrwr79HtabLAn95qyPQx6RYHXjEbiD6QKou7ww"
 
-/* What the parent has when it forks. */
+/* The parent's handles when it forks. */
 struct run {
     peerkit_t handle;
     peerkit_events_t events;

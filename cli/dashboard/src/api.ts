@@ -5,10 +5,10 @@ import { signal } from "./signal";
 
 const KEY = "peerkit-token";
 
-/** What keeps a node from starting, beside what the status 503 stands for. */
+/** The codes that keep a node from starting, beside those that the status 503 stands for. */
 const DOWN = new Set(["data_dir_locked", "config_invalid", "config_conflict", "panic"]);
 
-/** Why a call failed: the failure reply, or that there was none. */
+/** The failure of a call: the failure reply, or that there was none. */
 export class Failure extends Error {
   constructor(
     readonly code: string,
@@ -35,7 +35,7 @@ export class Failure extends Error {
   }
 }
 
-/** What this page may do, and why not more. */
+/** The rights of this page, and the reason why it has no more. */
 export interface Access {
   reads: boolean;
   acts: boolean;
@@ -152,7 +152,7 @@ async function read(response: Response): Promise<unknown> {
   throw failure(reply, response.status);
 }
 
-/** What helps on this page, by code, where the server's hint names a route for who calls it by hand. */
+/** Hints for this page, by code, where the server's names a route for who calls it by hand. */
 const HINTS: Readonly<Record<string, string>> = {
   not_connected: "connect to it first",
   peer_not_found: "connecting to an address of it makes it known",

@@ -10,7 +10,7 @@ import { page, peer, refresh, select, selected } from "./state";
 import { focusRow, state, way } from "./table";
 import type { PeerInfo, Pinged } from "./types";
 
-/** How many round trip times are kept of a peer, and of how many peers. */
+/** The number of round trip times kept of a peer, and of peers that they are kept of. */
 const MOST_TIMES = 60;
 const MOST_SERIES = 500;
 const PINGS = 5;
@@ -27,7 +27,7 @@ function measured(id: string, ...times: number[]): void {
   }
 }
 
-/** What the node measures by itself is seen in the rows as they change. */
+/** Takes what the node measures by itself from the rows as they change. */
 function rowTimes(): void {
   const seen = new Map<string, number | null>();
   page.watch((now) => {

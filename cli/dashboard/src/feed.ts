@@ -60,7 +60,7 @@ export function lost(number: number): void {
   show({ seq: 0, timestamp: Date.now() / 1000, peer_id: null, event: "lagged", lagged: number });
 }
 
-/** What is drawn already stands; many events in one moment are drawn together. */
+/** The newest event drawn by now; many events of one moment are drawn together. */
 let drawnUpTo: PeerEvent | undefined;
 
 function later(): void {

@@ -1,4 +1,4 @@
-// How values are shown: short, in fixed forms, and safe to look at. Text from remotes goes through `remote` or
+// Shows values: short, in fixed forms, and safe to look at. Text from remotes goes through `remote` or
 // `visible`: nothing in it is invisible, and nothing turns around what stands beside it.
 
 import { el } from "./dom";

@@ -37,7 +37,7 @@ function showAccess(): void {
   button.title = now.reason ?? "This page may read and act. Press to change the token";
 }
 
-/** What the banner shows, so that ticks don't draw it anew under somebody's fingers. */
+/** The banner's text, kept so that ticks don't draw it anew under somebody's fingers. */
 let shown = "";
 
 function showBanner(): void {

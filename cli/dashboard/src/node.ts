@@ -1,4 +1,4 @@
-// Where others reach this node: its id and the addresses it listens on.
+// Shows where others reach this node: its id and the addresses it listens on.
 
 import { byId, copyButton, Drawn, el } from "./dom";
 import { code } from "./format";

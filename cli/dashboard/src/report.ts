@@ -1,4 +1,4 @@
-// What became of a dial, address by address, and who was asked for addresses.
+// Shows a dial's outcome, address by address, and the sources that were asked for addresses.
 
 import type { Failure } from "./api";
 import { el, type Child } from "./dom";

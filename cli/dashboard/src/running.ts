@@ -6,7 +6,7 @@ import { el, fill, announce, setAttribute, setText, type Child } from "./dom";
 import { ms, sentence, visible } from "./format";
 import { fail, trouble } from "./state";
 
-/** Where an action's progress and outcome are shown. */
+/** The place for an action's progress and outcome. */
 export class Outcome {
   readonly element = el("div", { class: "outcome" });
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -76,7 +76,7 @@ export class Controls {
 
   constructor(
     readonly elements: (HTMLButtonElement | HTMLInputElement)[],
-    /** Why one of them makes no sense right now. */
+    /** The reason why one of them makes no sense right now. */
     readonly because: (element: HTMLElement) => string | null = () => null,
   ) {
     for (const element of elements) {

@@ -127,7 +127,7 @@ export class Parser {
     this.#kind = "";
     if (data === "") return;
     const message = JSON.parse(data) as Record<string, unknown>;
-    // What the server itself has to say isn't an event of the node.
+    // The server's own messages are no events of the node.
     if (kind === "lagged") this.reader.lagged(Number(message["lagged"] ?? 0));
     else if (kind === "reset") this.reader.reset();
     else if (typeof message["event"] === "string") this.reader.event(message as unknown as PeerEvent);

@@ -1,4 +1,4 @@
-// What the page knows, and how it stays current: events mark parts as stale, and what is stale is loaded again, all
+// Keeps what the page knows, and keeps it current: events mark parts as stale, and what is stale is loaded again, all
 // of it together and at most four times a second. Nothing is polled but the statistics, slowly.
 
 import { Failure, access, asFailure, call, loadAccess } from "./api";
@@ -22,9 +22,9 @@ export const discovery = signal<Discovery | null>(null);
 export const bootstrap = signal<string[] | null>(null);
 export const selected = signal<string | null>(null);
 export const peer = signal<PeerInfo | Failure | null>(null);
-/** Why the node can't be asked at the moment. */
+/** The reason why the node can't be asked at the moment. */
 export const trouble = signal<Failure | null>(null);
-/** When this run of the node began, by this machine's clock. */
+/** The time at which this run of the node began, by this machine's clock. */
 export const startedAt = signal<number | null>(null);
 
 export type Part = "status" | "summary" | "page" | "discovery" | "bootstrap" | "peer";
@@ -175,7 +175,7 @@ export async function begin(): Promise<boolean> {
   return before.run !== startedAt.value || before.id !== status.value?.peer_id;
 }
 
-/** What an event makes stale. */
+/** The parts that an event makes stale. */
 export function heard(event: PeerEvent): void {
   const parts: Part[] = ["summary"];
   if (event.peer_id !== null && event.event !== "message") parts.push("page");

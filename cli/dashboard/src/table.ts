@@ -8,7 +8,7 @@ import type { PeerPage, PeerRow } from "./types";
 
 const SEARCH_PAUSE_MS = 200;
 const FLASH_MS = 1600;
-/** So many protocols can be chosen from; beyond them there is the search. */
+/** The most protocols to choose from; beyond them there is the search. */
 const MOST_CHOICES = 250;
 
 interface Row {
@@ -183,7 +183,7 @@ function keys(event: KeyboardEvent): void {
   event.preventDefault();
 }
 
-/** Where there's little room the pane lies over the table. */
+/** Lays the pane over the table where there's little room. */
 function detailsCover(): boolean {
   return getComputedStyle(byId("details")).position === "fixed";
 }

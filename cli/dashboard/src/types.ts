@@ -1,4 +1,4 @@
-// What the operations answer, as far as the page shows it. The schemas in /api/openapi.json are the whole truth.
+// The replies of operations, as far as the page shows them. The schemas in /api/openapi.json are the whole truth.
 
 export type Time = number; // unix seconds
 

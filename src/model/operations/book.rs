@@ -1,4 +1,4 @@
-//! What is asked of the peer book: lists, one peer, and making it known or forgetting it.
+//! Parameters and replies of the peer book: lists, one peer, and making it known or forgetting it.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -6,14 +6,14 @@ use serde::{Deserialize, Serialize};
 use super::args::{MultiaddrArg, PeerIdArg};
 use crate::model::{PeerInfo, PeerRow, Policy, Text};
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::{
         AddPeer, GetPeer, GetPeers, ListPeers, PeerStatus, RemovePeer, SearchPeers, SortBy,
     };
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{Pagination, PeerPage, PeerReply, Peers, Removed, SearchResult};
 }
@@ -25,7 +25,7 @@ params! {
         pub status: PeerStatus,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
         pub search: String = text,
-        /// At most so many peers, 1 to 10000 (1000).
+        /// The most peers to return, 1 to 10000; 1000 where not given.
         pub limit: u32 [schemars(range(min = 1, max = 10_000))],
     }
 }
@@ -44,11 +44,12 @@ pub enum PeerStatus {
 params! {
     /// Parameters of `list_peers`.
     ListPeers() {
-        /// Page size, 1 to 500 (50).
+        /// The most peers of a page, 1 to 500; 50 where not given.
         pub limit: u32 [schemars(range(min = 1, max = 500))],
-        /// How many peers to pass over (0). Not together with `cursor`.
+        /// The number of peers to pass over; 0 where not given. Not together with `cursor`.
         pub offset: u64,
-        /// `next_cursor` of the page before; stays right while peers come and go.
+        /// `next_cursor` of the page before: unlike an `offset` it neither repeats nor passes over peers while others
+        /// come and go.
         pub cursor: String = text,
         /// Only peers that speak exactly this protocol.
         pub filter_protocol: String = text,
@@ -56,16 +57,16 @@ params! {
         pub filter_connected: bool,
         /// Only peers whose id, addresses, protocols or agent contain this text, in any case.
         pub search: String = text,
-        /// Only peers with this tag.
+        /// Only peers with this tag. `unsupported` until tags are built.
         pub tag: String = text,
-        /// Only peers with this policy.
+        /// Only peers with this policy. All but `normal` is `unsupported` until policies are built.
         pub policy: Policy,
-        /// The order (`last_seen`).
+        /// The order; `last_seen` where not given.
         pub sort: SortBy,
     }
 }
 
-/// What a list is sorted by. Peers without the value come last, ties are broken by peer id.
+/// The order of a list. Peers without the value come last, ties are broken by peer id.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -92,33 +93,34 @@ params! {
 params! {
     /// Parameters of `search_peers`.
     SearchPeers(
-        /// Text to find in id, addresses, protocols or agent, in any case.
+        /// The text to find in id, addresses, protocols or agent, in any case.
         query: String = text,
     ) {
-        /// At most so many peers, 1 to 10000 (1000).
+        /// The most peers to return, 1 to 10000; 1000 where not given.
         pub limit: u32 [schemars(range(min = 1, max = 10_000))],
     }
 }
 
 params! {
-    /// Parameters of `add_peer`. The id may also stand in the addresses.
+    /// Parameters of `add_peer`. The id may also stand at the end of the addresses.
     AddPeer {
         /// The peer, in any form of a peer id.
         pub(crate) peer_id: String = peer,
-        /// Where to reach it, at most 16 addresses.
+        /// The addresses to reach it at, at most 16.
         pub(crate) multiaddrs: Vec<String> = addresses,
-        /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
+        /// Accepted as by every call that waits, but it cancels nothing: the call waits for the disk only, and a
+        /// write isn't taken back.
         pub cancel_token: u64,
     }
 }
 
 impl AddPeer {
-    /// A peer; where to reach it can be added by [`multiaddrs`](Self::multiaddrs).
+    /// Names a peer; [`multiaddrs`](Self::multiaddrs) adds addresses of it.
     pub fn new(peer_id: impl PeerIdArg) -> Self {
         AddPeer { peer_id: Some(peer_id.into_text()), multiaddrs: None, cancel_token: None }
     }
 
-    /// The peer whose id stands at the end of these addresses, or of one of them.
+    /// Names the peer whose id stands at the end of these addresses, or of one of them.
     pub fn at(multiaddrs: impl IntoIterator<Item = impl MultiaddrArg>) -> Self {
         let multiaddrs = multiaddrs.into_iter().map(MultiaddrArg::into_text).collect();
         AddPeer { peer_id: None, multiaddrs: Some(multiaddrs), cancel_token: None }
@@ -142,9 +144,9 @@ params! {
 pub struct Peers {
     /// The peers, most recently heard of first.
     pub peers: Vec<PeerRow>,
-    /// How many match, all told.
+    /// The number of all peers that match.
     pub total: u64,
-    /// Whether there are more than `peers` holds.
+    /// True if more match than `peers` holds.
     pub truncated: bool,
 }
 
@@ -152,25 +154,25 @@ pub struct Peers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PeerPage {
-    /// The page.
+    /// The peers of the page, in the order asked for.
     pub peers: Vec<PeerRow>,
-    /// Where it stands.
+    /// The page's place in the list.
     pub pagination: Pagination,
 }
 
-/// Where a page stands in its list.
+/// The place of a page in its list.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Pagination {
-    /// How many peers match, all told.
+    /// The number of all peers that match.
     pub total: u64,
-    /// The page size asked for.
+    /// The most peers of a page, as asked for.
     pub limit: u32,
-    /// The index of the page's first peer.
+    /// The number of peers before the page.
     pub offset: u64,
-    /// Whether a further page exists.
+    /// True if another page follows.
     pub has_more: bool,
-    /// What to pass as `cursor` for the next page; null on the last.
+    /// The `cursor` of the next page; null on the last.
     pub next_cursor: Option<String>,
 }
 
@@ -199,6 +201,6 @@ pub struct SearchResult {
 pub struct Removed {
     /// The peer.
     pub peer_id: Text,
-    /// True; an unknown peer is `peer_not_found`.
+    /// Always true: an unknown peer is the error `peer_not_found`.
     pub removed: bool,
 }

@@ -7,12 +7,12 @@ use super::args::{MultiaddrArg, PeerIdArg};
 use super::lookup::Lookup;
 use crate::model::{Attempt, Text, TransportKind};
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::{ConnectPeer, DisconnectPeer, PingPeer};
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{Connected, Disconnected, Pinged};
 }
@@ -22,7 +22,8 @@ params! {
     ConnectPeer {
         /// The peer, in any form of a peer id.
         pub(crate) peer_id: String = peer,
-        /// Where to reach it; tried before the addresses already known.
+        /// The address to reach it at, tried before the addresses already known: those wait until it has failed, for
+        /// 1 s at most.
         pub(crate) multiaddr: String = address [serde(alias = "peer_address")],
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -30,12 +31,12 @@ params! {
 }
 
 impl ConnectPeer {
-    /// To a peer, at the addresses known of it, or where others know it to be.
+    /// Names a peer, to be reached at the addresses known of it, or at those that the DHT or connected peers know.
     pub fn to(peer_id: impl PeerIdArg) -> Self {
         ConnectPeer { peer_id: Some(peer_id.into_text()), multiaddr: None, cancel_token: None }
     }
 
-    /// To whoever is at an address; with `/p2p/` and an id at its end, to that peer and nobody else.
+    /// Names an address, and whichever peer answers there; with `/p2p/` and an id at its end, only that peer.
     pub fn at(multiaddr: impl MultiaddrArg) -> Self {
         ConnectPeer { peer_id: None, multiaddr: Some(multiaddr.into_text()), cancel_token: None }
     }
@@ -58,7 +59,7 @@ params! {
         /// The peer, in any form of a peer id.
         peer_id: String = peer,
     ) {
-        /// How many pings, one after the other, 1 to 100 (3).
+        /// The number of pings, sent one after the other, 1 to 100; 3 where not given.
         pub count: u32 [schemars(range(min = 1, max = 100))],
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -71,19 +72,19 @@ params! {
 pub struct Connected {
     /// The peer connected to.
     pub peer_id: Text,
-    /// What happened, for a person.
+    /// The outcome in words, for a person.
     pub message: String,
     /// The remote's address.
     pub address: Text,
-    /// What the connection runs over.
+    /// The transport of the connection.
     pub transport: TransportKind,
     /// True where the connection was there before this call.
     pub already_connected: bool,
-    /// How long the call took.
+    /// The time the call took, in milliseconds.
     pub duration_ms: f64,
-    /// What became of each address; empty where nothing was dialled.
+    /// The addresses dialled, and how far each came; empty where nothing was dialled.
     pub attempts: Vec<Attempt>,
-    /// Who was asked for addresses, in order; empty where none were needed.
+    /// The sources asked for addresses, in order; empty where none were needed.
     pub lookups: Vec<Lookup>,
 }
 
@@ -93,9 +94,9 @@ pub struct Connected {
 pub struct Disconnected {
     /// The peer.
     pub peer_id: Text,
-    /// What happened, for a person.
+    /// The outcome in words, for a person.
     pub message: String,
-    /// Whether there was a connection to close.
+    /// True if there was a connection to close.
     pub was_connected: bool,
 }
 
@@ -107,8 +108,8 @@ pub struct Pinged {
     pub peer_id: Text,
     /// Round trip times of the answered pings, in order, in milliseconds.
     pub rtts_ms: Vec<f64>,
-    /// How many were sent.
+    /// The number of pings sent.
     pub sent: u32,
-    /// How many were answered.
+    /// The number of pings answered.
     pub received: u32,
 }

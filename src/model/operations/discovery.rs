@@ -13,12 +13,12 @@ use crate::error::ErrorKind;
 use crate::model::event::Event;
 use crate::model::{LastError, PeerRow, Source, Text};
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::{BootstrapFrom, BootstrapPeer, DiscoverPeers, NetworkChange};
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{
         BootstrapPeers, Discovery, FailedPeer, FromDaemon, NetworkChanged, SourceReport,
@@ -28,9 +28,9 @@ pub mod reply {
 params! {
     /// Parameters of `discover_peers`.
     DiscoverPeers() {
-        /// Answer once so many new peers are found, 1 to 1000 (100).
+        /// The number of new peers after which the call ends, 1 to 1000; 100 where not given.
         pub limit: u32 [schemars(range(min = 1, max = 1_000))],
-        /// Answer after so many seconds, where that is sooner than the call's own deadline.
+        /// The seconds after which the call ends, where that is sooner than its own deadline.
         pub(crate) timeout: f64 = seconds,
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -49,11 +49,11 @@ params! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct NetworkChanged {
-    /// Peers that had to wait before peerkit would dial them again by itself, and no longer have to.
+    /// The number of peers whose wait before the next automatic dial, after failed ones, has ended.
     pub waits_forgotten: u64,
-    /// The addresses this node listens at now, each ending in /p2p/ and its id.
+    /// The addresses at which this node listens now, each with `/p2p/` and its id at the end.
     pub listen_addrs: Vec<String>,
-    /// Peers connected when the call ended.
+    /// The number of peers connected when the call ended.
     pub connected_peers: u64,
 }
 
@@ -63,7 +63,8 @@ params! {
         /// The peer's address with its `/p2p/` part; `/dnsaddr/` may stand without one.
         multiaddr: String = address,
     ) {
-        /// Taken as by every call that waits; but a write to the disk, once begun, is not taken back.
+        /// Accepted as by every call that waits, but it cancels nothing: the call waits for the disk only, and a
+        /// write isn't taken back.
         pub cancel_token: u64,
     }
 }
@@ -71,10 +72,10 @@ params! {
 params! {
     /// Parameters of `bootstrap_from_ipfs` and `bootstrap_from_cluster`.
     BootstrapFrom() {
-        /// Where the daemon's API is, as a URL (user and password may stand in it) or a multiaddr (the
-        /// configured one, else the daemon's default on this machine).
+        /// The address of the daemon's API, as a URL (user and password may stand in it) or a multiaddr. Where not
+        /// given, the configured one, else the daemon's default on this machine.
         pub api: String = text,
-        /// Whether to connect to the peers it names, at most 64 of them (true).
+        /// True to connect to the peers it names, to at most 64 of them; true where not given.
         pub connect: bool,
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -91,16 +92,16 @@ pub struct Discovery {
     pub total_discovered: u64,
     /// Records in the book.
     pub total_peers: u64,
-    /// Whether passes run by themselves.
+    /// True while passes run by themselves.
     pub discovery_active: bool,
-    /// Seconds between them.
+    /// The seconds between two passes.
     pub interval_s: u64,
-    /// When the last pass ended.
+    /// The time at which the last pass ended; null before the first has.
     pub last_pass: Option<Timestamp>,
     /// False where the pass is still under way: `discover_peers` had found as many peers as it wanted, or
     /// had no more time.
     pub complete: bool,
-    /// What each source has done.
+    /// A report on each source: bootstrap, mdns, dht, gossip, ipfs, cluster.
     pub sources: BTreeMap<Source, SourceReport>,
     /// The last 20 events, oldest first.
     pub recent_events: Vec<Arc<Event>>,
@@ -108,23 +109,23 @@ pub struct Discovery {
     pub bootstrap_peers: Vec<String>,
 }
 
-/// What a source of discovery has done.
+/// A report on a source of discovery.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct SourceReport {
-    /// Whether the configuration has it on.
+    /// True if the configuration has it on; of the bootstrap list, if it has an entry.
     pub enabled: bool,
-    /// Peers the book didn't know, in the last pass.
+    /// The number of peers it found that the book didn't know, since the last pass began.
     pub found: u64,
-    /// The same, in all of this run.
+    /// The same in all of this run.
     pub total_found: u64,
-    /// Times it told of any peer, known or not, in all of this run.
+    /// The number of times it told of a peer, known or not, in all of this run.
     pub heard: u64,
-    /// What it told and was refused, by reason, in all of this run.
+    /// The number of things it told that were refused, by reason, in all of this run.
     pub dropped: BTreeMap<Text, u64>,
-    /// When it last told of a peer the book didn't know.
+    /// The time at which it last found a peer that the book didn't know; null where it never did.
     pub last_found: Option<Timestamp>,
-    /// Why the last pass found nothing by it; null where it did.
+    /// The reason why the last pass found nothing by it; null where it found something.
     pub note: Option<String>,
     /// Its last failure.
     pub last_error: Option<LastError>,
@@ -136,7 +137,7 @@ pub struct SourceReport {
 pub struct BootstrapPeers {
     /// The list: those of the configuration, then those of `bootstrap_peers.txt` in its order.
     pub bootstrap_peers: Vec<String>,
-    /// Whether this call changed the list.
+    /// True if this call changed the list.
     pub changed: bool,
 }
 
@@ -144,7 +145,8 @@ pub struct BootstrapPeers {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct FromDaemon {
-    /// The peers the daemon named, itself among them; all are in the book now.
+    /// The peers the daemon named, itself among them, that are in the book now. One that has no address which
+    /// could be dialled from here, and wasn't known, is left out.
     pub peers: Vec<PeerRow>,
     /// Those connected when the call ended.
     pub connected: Vec<Text>,
@@ -158,10 +160,10 @@ pub struct FromDaemon {
 pub struct FailedPeer {
     /// The peer.
     pub peer_id: Text,
-    /// The address tried first.
+    /// The address tried first; null where none is known.
     pub address: Option<Text>,
     /// The code of the failure.
     pub code: ErrorKind,
-    /// What happened, for a person.
+    /// The failure in words, for a person.
     pub error: String,
 }

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::event::Kind;
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::EventsOptions;
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{EventsClosed, EventsOpened};
 }
@@ -18,8 +18,8 @@ pub mod reply {
 params! {
     /// Options of a subscription to events.
     EventsOptions() {
-        /// Begin with the events after this number that are still kept; 0 for all that are. Without
-        /// it, with what happens from now on.
+        /// The number of an event: the subscription begins with those after it that are still kept; 0 for all that
+        /// are. Where not given, it begins with what happens from now on.
         pub since: u64,
         /// Only events of these kinds, and `stopped`.
         pub(crate) kinds: Vec<String> = kinds,

@@ -6,12 +6,12 @@ use serde::{Deserialize, Serialize};
 use super::args::PeerIdArg;
 use crate::model::{Source, Text};
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::{FindPeer, FindProviders, Provide};
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{Lookup, PeerFound, Provided, Provider, Providers};
 }
@@ -44,7 +44,7 @@ params! {
         /// The content, as a CID of any version.
         cid: String = text,
     ) {
-        /// End the search once so many are found, 1 to 100 (20).
+        /// The number of providers after which the search ends, 1 to 100; 20 where not given.
         pub limit: u32 [schemars(range(min = 1, max = 100))],
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -57,25 +57,25 @@ params! {
 pub struct PeerFound {
     /// The peer.
     pub peer_id: Text,
-    /// Where it is, by whoever knew.
+    /// The addresses at which it is, by whoever knew.
     pub multiaddrs: Vec<Text>,
-    /// Who knew: `dht`, `exchange` for the connected peers, or only the `book`.
+    /// The source that knew: `dht`, `exchange` for the connected peers, or only the `book`.
     pub found_by: Source,
-    /// Who was asked, in order.
+    /// The sources asked, in order.
     pub lookups: Vec<Lookup>,
 }
 
-/// Somebody was asked where a peer is.
+/// A step of the search for where a peer is: one source that was asked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Lookup {
-    /// Who was asked: `dht`, or `exchange` for the connected peers.
+    /// The source that was asked: `dht`, or `exchange` for the connected peers.
     pub source: Source,
-    /// How many addresses came of it that weren't known before.
+    /// The number of addresses that came of it and hadn't been tried already.
     pub found: u32,
-    /// How long it took.
+    /// The time it took, in milliseconds.
     pub duration_ms: f64,
-    /// Why nothing came of it.
+    /// The reason why nothing came of it; null where something did.
     pub error: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub struct Lookup {
 pub struct Provided {
     /// The content.
     pub cid: String,
-    /// How long telling the DHT took.
+    /// The time it took to tell the DHT, in milliseconds.
     pub duration_ms: f64,
 }
 
@@ -95,7 +95,7 @@ pub struct Provided {
 pub struct Providers {
     /// The content.
     pub cid: String,
-    /// Who says to have it.
+    /// The peers that say to have it.
     pub peers: Vec<Provider>,
 }
 
@@ -105,6 +105,6 @@ pub struct Providers {
 pub struct Provider {
     /// The peer.
     pub peer_id: Text,
-    /// Where it is, as far as known.
+    /// Its addresses; empty where none is known.
     pub multiaddrs: Vec<Text>,
 }

@@ -1,4 +1,4 @@
-//! What operations are given and what they answer, a file for each topic: an operation's parameters
+//! Parameters and replies of the operations, a file for each topic: an operation's parameters
 //! stand beside its reply, so that adding one is adding both there and a line in `ops`. [`params`] and
 //! [`reply`] show them to the outside, sorted by who sends.
 //!
@@ -17,7 +17,7 @@ macro_rules! params {
     };
     ( $(#[$meta:meta])* $name:ident () { $($optional:tt)* } ) => {
         impl $name {
-            /// Nothing set.
+            /// Creates parameters with nothing set.
             pub fn new() -> Self {
                 Self::default()
             }
@@ -31,7 +31,7 @@ macro_rules! params {
         { $( $(#[$doc:meta])* $vis:vis $field:ident : $ty:ty $(= $arg:ident)? $([ $($attr:meta),+ ])?, )* }
     ) => {
         impl $name {
-            /// With what the operation needs.
+            /// Creates parameters with what the operation needs.
             ///
             $( #[doc = concat!("- `", stringify!($needed), "`:")] $(#[$rdoc])* )+
             pub fn new($( $needed: params!(@arg $rty $(, $rarg)?) ),+) -> Self {
@@ -107,9 +107,8 @@ mod lookup;
 mod node;
 mod pubsub;
 
-/// What callers send: a struct for each operation that has parameters. The constructor takes what the
-/// operation needs, a builder method each thing that may be left out. In JSON they are objects with the
-/// same names.
+/// Parameters: a struct for each operation that has any. The constructor takes what the operation needs, a
+/// builder method each thing that may be left out. In JSON they are objects with the same names.
 ///
 /// ```
 /// use peerkit::params::PingPeer;
@@ -129,8 +128,63 @@ pub mod params {
     pub use super::pubsub::params::*;
 }
 
-/// What operations answer. In JSON, as [`ops::call`](crate::ops::call) gives it, `success`, `method` and
-/// the rest of an envelope stand beside these fields.
+/// Replies: a struct for each operation. In JSON, as [`ops::call`](crate::ops::call) gives it, `success`,
+/// `method` and the rest of an envelope stand beside these fields. In JSON a `None` is null.
+///
+/// A program that gets JSON, from a node in another process, reads it into the same structs:
+///
+/// ```
+/// use peerkit::ops;
+/// use peerkit::reply::StatsReply;
+/// # use peerkit::{Config, PeerManager, Profile};
+/// # let manager = PeerManager::start(&Config::new().profile(Profile::Offline), None)?;
+///
+/// let json = ops::call(&manager, "get_peer_stats", Default::default(), None);
+/// let stats = serde_json::from_str::<StatsReply>(&json).unwrap().stats;
+/// println!("{} peers connected, at most {} connections", stats.connected_peers, stats.limits.max_connections);
+/// # manager.stop(None)?;
+/// # Ok::<(), peerkit::Error>(())
+/// ```
+///
+/// A peer:
+///
+/// ```
+/// use peerkit::event::DisconnectReason;
+/// use peerkit::{Direction, PeerInfo, Policy, Source, TransportKind};
+///
+/// fn show(known: &PeerInfo) {
+///     println!("{} {:?}", known.row.peer_id, known.row.agent_version);
+///     for open in &known.connections {
+///         let by_us = open.direction == Direction::Outbound;
+///         println!("{} over QUIC: {}, by us: {by_us}", open.address, open.transport == TransportKind::Quic);
+///     }
+///     if let (false, Some(end)) = (known.row.connected, &known.last_disconnect) {
+///         let silent = end.reason == DisconnectReason::PingDead;
+///         println!("gone since {}, silently: {silent}", end.at.as_secs_f64());
+///     }
+///     if known.policy == Policy::Normal && known.sources.contains(&Source::Mdns) {
+///         println!("it is on this network");
+///     }
+/// }
+/// ```
+///
+/// The reasons of a failed connect:
+///
+/// ```
+/// use peerkit::{Attempt, DialStage, Error};
+///
+/// /// Tells why a connect failed, by the `detail.attempts` of its error.
+/// fn explain(error: &Error) -> serde_json::Result<()> {
+///     let attempts = error.detail().get("attempts").cloned().unwrap_or_else(|| serde_json::json!([]));
+///     for Attempt { address, stage, error, hint, .. } in serde_json::from_value::<Vec<Attempt>>(attempts)? {
+///         match stage {
+///             Some(DialStage::Skipped) => println!("{address}: not tried"),
+///             _ => println!("{address}: {stage:?}: {error:?} ({hint:?})"),
+///         }
+///     }
+///     Ok(())
+/// }
+/// ```
 pub mod reply {
     pub use super::book::reply::*;
     pub use super::connections::reply::*;

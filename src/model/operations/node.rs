@@ -1,4 +1,4 @@
-//! What is asked of this node itself: its state, its statistics, its end.
+//! Parameters and replies of this node itself: its state, its statistics, its end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,12 +11,12 @@ use crate::config::Profile;
 use crate::model::Text;
 use crate::model::event::Event;
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::NoParams;
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{
         Cancelled, LimitsInForce, Metrics, PeerBreakdown, Started, State, Stats, StatsReply,
@@ -25,22 +25,22 @@ pub mod reply {
 }
 
 params! {
-    /// No parameters.
+    /// Parameters of the operations that have none: an empty JSON object.
     NoParams() {}
 }
 
-/// Where a manager is in its life.
+/// The state of a manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
-    /// Serving.
+    /// It serves.
     Running,
     /// A stop is under way.
     Stopping,
     /// Stopped.
     Stopped,
-    /// It has panicked; only stop works.
+    /// It has panicked; only a stop works.
     Dead,
 }
 
@@ -48,23 +48,23 @@ pub enum State {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Status {
-    /// Where the manager is in its life.
+    /// The manager's state.
     pub state: State,
     /// This node's id, base58.
     pub peer_id: Text,
-    /// Where this node listens, each ending in `/p2p/` and its id.
+    /// The addresses at which this node listens, each with `/p2p/` and its id at the end.
     pub listen_addrs: Vec<String>,
     /// The library's version.
     pub version: String,
     /// The version of the C ABI.
     pub abi_version: u32,
-    /// Seconds since start.
+    /// The seconds since the start.
     pub uptime_seconds: f64,
     /// The data directory; null where nothing is written.
     pub data_dir: Option<String>,
     /// The profile in force.
     pub profile: Profile,
-    /// What isn't wrong enough to fail but worth knowing.
+    /// Findings that aren't bad enough for a failure: of the configuration, the files, the disk.
     pub warnings: Vec<String>,
 }
 
@@ -86,11 +86,11 @@ pub struct Started {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// `stopped`.
+    /// Always `stopped`.
     pub state: State,
     /// True where it had stopped before this call.
     pub already_stopped: bool,
-    /// What went wrong at the end, such as a full disk that didn't take what was observed last.
+    /// Failures at the end, such as a full disk that didn't take what was observed last.
     pub warnings: Vec<String>,
 }
 
@@ -98,7 +98,7 @@ pub struct Stopped {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Cancelled {
-    /// How many waiting calls carried the token and were told to end.
+    /// The number of waiting calls that carried the token; they answer `cancelled`.
     pub cancelled: u32,
 }
 
@@ -112,7 +112,7 @@ pub struct Stats {
     pub connected_peers: u64,
     /// Entries of the bootstrap list.
     pub bootstrap_peers: u64,
-    /// Whether discovery runs.
+    /// True while passes of discovery run by themselves.
     pub discovery_active: bool,
     /// Peers found by discovery in this run.
     pub total_discovered: u64,
@@ -122,16 +122,16 @@ pub struct Stats {
     pub total_files: u64,
     /// Pins shared by peers; 0 until content sharing is built.
     pub total_pins: u64,
-    /// When a peer was last discovered.
+    /// The time at which a peer was last discovered that the book didn't know; null where none was in this run.
     pub last_discovery: Option<Timestamp>,
     /// This node's id.
     pub host_id: Text,
-    /// Seconds since start.
+    /// The seconds since the start.
     pub uptime_seconds: f64,
     /// Peers by what they are.
     pub peer_breakdown: PeerBreakdown,
-    /// What remotes sent and was refused in this run, by where it came from and why: `gossip.rate`,
-    /// `dht.scope` and so on.
+    /// The number of things that remotes sent and that were refused in this run, by source and reason:
+    /// `gossip.rate`, `dht.scope` and so on.
     pub dropped: BTreeMap<Text, u64>,
     /// Bytes in and out.
     pub traffic: Traffic,
@@ -139,15 +139,16 @@ pub struct Stats {
     pub limits: LimitsInForce,
 }
 
-/// How the peers of the book became known, for the existing dashboards.
+/// The peers of the book by what they are, for the dashboards of the Python peer manager; one may be of several
+/// kinds.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct PeerBreakdown {
-    /// Members of the ipfs-cluster beside us.
+    /// Members of an ipfs-cluster that was asked.
     pub cluster_peers: u64,
     /// Peers that speak a Kademlia protocol.
     pub dht_peers: u64,
-    /// Peers that speak a gossipsub protocol.
+    /// Peers that speak a protocol of gossipsub or floodsub.
     pub gossipsub_peers: u64,
 }
 
@@ -161,7 +162,7 @@ pub struct Traffic {
     pub bytes_out: u64,
 }
 
-/// The limits in force.
+/// The limits in force: those of the configuration, defaults filled in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct LimitsInForce {
@@ -181,7 +182,7 @@ pub struct LimitsInForce {
     pub high_water: u32,
 }
 
-/// Reply of `get_peer_stats`. Four fields stand twice: one of the existing dashboards reads them
+/// Reply of `get_peer_stats`. Four fields stand twice: a dashboard of the Python peer manager reads them
 /// beside `stats`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
@@ -208,9 +209,10 @@ pub struct Summary {
     pub connected_peers: u64,
     /// Entries of the bootstrap list.
     pub bootstrap_peers: u64,
-    /// Whether discovery runs.
+    /// True while passes of discovery run by themselves.
     pub discovery_active: bool,
-    /// How many known peers speak each protocol; the 1000 most spoken.
+    /// The number of known peers that speak each protocol, of the 1000 protocols most spoken. Untrusted text from
+    /// remotes.
     pub protocols: BTreeMap<Text, u64>,
     /// The last 20 events, oldest first.
     pub recent_events: Vec<Arc<Event>>,
@@ -224,6 +226,6 @@ pub struct Summary {
 pub struct Metrics {
     /// The text, from its first line to `# EOF`.
     pub metrics: String,
-    /// What an HTTP server says of it in `Content-Type`.
+    /// The value of the header `Content-Type` with which an HTTP server sends it.
     pub content_type: String,
 }

@@ -5,12 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Data;
 
-/// What callers send.
+/// Sent by callers.
 pub mod params {
     pub use super::{Publish, Topic};
 }
 
-/// What is answered.
+/// Answered to callers.
 pub mod reply {
     pub use super::{Published, Topics};
 }
@@ -43,7 +43,7 @@ params! {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Published {
-    /// What tells the message from others, in hexadecimal; as in the `message` events it causes.
+    /// The id of the message, in hexadecimal, as in the `message` events it causes.
     pub message_id: String,
     /// The topic.
     pub topic: String,
@@ -55,6 +55,6 @@ pub struct Published {
 pub struct Topics {
     /// The topics this node subscribes to now, sorted.
     pub topics: Vec<String>,
-    /// Whether this call changed that.
+    /// True if this call changed that.
     pub changed: bool,
 }

@@ -39,7 +39,7 @@ impl fmt::Display for Refusal {
             Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
             Refusal::TooFast => "more inbound connections in a second than allowed",
             Refusal::QueriesPaused => "discovery is stopped; the DHT dials nobody",
-            Refusal::NotWanted => "the user disconnected the peer; it isn't dialled unasked",
+            Refusal::NotWanted => "the user disconnected the peer; it isn't dialled automatically",
             Refusal::Unregistered => "no part of peerkit asked for the dial",
         })
     }

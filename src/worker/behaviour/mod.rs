@@ -31,7 +31,7 @@ use super::util::clock::Clock;
 use crate::config::{DhtMode, Settings};
 use crate::error::Result;
 
-/// The protocol family that identify announces, as Kubo and go-libp2p do.
+/// The protocol family that identify advertises, as Kubo and go-libp2p do.
 const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
 /// Addresses dialled at once for one peer.
 const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(8) {

@@ -213,10 +213,43 @@ fn tell_connected(
     }
     if found != Discovered::Known {
         let multiaddrs = dialled.iter().map(|address| address.to_string().into()).collect();
-        let source = if origin == Some(Origin::Call) { Source::User } else { source };
+        let source = origin.map_or(source, Origin::source);
         let kind = EventKind::PeerDiscovered { source, multiaddrs };
         core.shared.hub.publish(Some(text.clone()), kind);
     }
     let kind = EventKind::PeerConnected { address, direction, transport };
     core.shared.hub.publish(Some(text), kind);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use libp2p::core::Endpoint;
+    use libp2p::core::transport::PortUse;
+    use serde_json::json;
+
+    use super::*;
+    use crate::worker::core::testing::core;
+
+    /// A listed name may lead to several peers, none of which the list names.
+    #[tokio::test]
+    async fn a_peer_that_answered_for_a_listed_name_was_discovered_by_the_list() {
+        let listed = json!(["/dnsaddr/bootstrap.libp2p.io"]);
+        let mut core = core(json!({ "profile": "offline", "bootstrap": listed })).0;
+        let endpoint = ConnectedPoint::Dialer {
+            address: "/ip4/127.0.0.1/tcp/1".parse().unwrap(),
+            role_override: Endpoint::Dialer,
+            port_use: PortUse::New,
+        };
+        let outcome = DialOutcome { origin: Some(Origin::Bootstrap), counted: false, wanted: true };
+        let (peer, id) = (PeerId::random(), ConnectionId::new_unchecked(1));
+        Connections::default().on_established(&mut core, peer, id, &endpoint, outcome);
+        let events = core.shared.hub.recent();
+        let told = events.iter().find_map(|event| match &event.kind {
+            EventKind::PeerDiscovered { source, .. } => Some(*source),
+            _ => None,
+        });
+        assert_eq!(told, Some(Source::Bootstrap));
+    }
 }

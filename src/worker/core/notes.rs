@@ -84,7 +84,7 @@ pub(crate) struct ListedDialEnd {
     /// The one address of a dial that named no peer, and the peer that answered there.
     pub answered: Option<(Multiaddr, PeerId)>,
     /// True where a connection stands.
-    pub landed: bool,
+    pub connected: bool,
 }
 
 pub(crate) struct LookUp {

@@ -133,8 +133,8 @@ impl Connects {
     ) {
         let hint = "the remote may block this node, be at its limit, or be shutting down";
         let Some(connect) = self.get_mut(call) else { return };
-        let landed = |attempt: &&mut Attempt| attempt.stage.is_none();
-        for attempt in connect.attempts.iter_mut().filter(landed) {
+        let succeeded = |attempt: &&mut Attempt| attempt.stage.is_none();
+        for attempt in connect.attempts.iter_mut().filter(succeeded) {
             attempt.stage = Some(stage);
             attempt.code = Some(kind);
             attempt.error = Some(message.to_owned());

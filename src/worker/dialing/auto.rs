@@ -102,8 +102,8 @@ impl Auto {
         let dialling = peer.is_some_and(|peer| dials.any_to(&peer));
         let target = (peer, listed(addresses));
         if dialling || !self.dial(core, dials, target, Origin::Bootstrap, Some(ticket)) {
-            let (answered, landed) = (None, false);
-            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed }));
+            let (answered, connected) = (None, false);
+            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, connected }));
         }
     }
 

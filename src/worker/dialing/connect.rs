@@ -159,7 +159,7 @@ impl Connects {
     }
 
     /// Has the callers of a dial whose connection stands wait for the remote's acceptance.
-    pub(super) fn dial_landed(
+    pub(super) fn dial_established(
         &mut self,
         core: &mut Core,
         dial: &Dial,

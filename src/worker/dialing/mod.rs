@@ -50,7 +50,7 @@ pub(crate) struct Dialing {
 }
 
 /// A connection that came of a dial, as the swarm tells of it.
-pub(crate) struct Landed<'a> {
+pub(crate) struct Established<'a> {
     pub connection: ConnectionId,
     pub peer: PeerId,
     pub address: &'a Multiaddr,
@@ -71,11 +71,15 @@ impl Dialing {
     }
 
     /// Takes an outgoing connection that stands: its callers go on to wait for the remote's acceptance.
-    pub(crate) fn on_landed(&mut self, core: &mut Core, landed: &Landed<'_>) -> DialOutcome {
-        let peer = landed.peer;
-        let registered = core.dial_terms.take(landed.connection);
-        let Some(dial) = self.dials.remove(landed.connection) else {
-            let abandoned = self.dials.was_abandoned(landed.connection);
+    pub(crate) fn on_established(
+        &mut self,
+        core: &mut Core,
+        established: &Established<'_>,
+    ) -> DialOutcome {
+        let peer = established.peer;
+        let registered = core.dial_terms.take(established.connection);
+        let Some(dial) = self.dials.remove(established.connection) else {
+            let abandoned = self.dials.was_abandoned(established.connection);
             let wanted = !abandoned && registered.is_some();
             return DialOutcome { origin: registered, counted: false, wanted };
         };
@@ -85,14 +89,14 @@ impl Dialing {
         let already_connected = unexpected.is_some_and(|state| state.live().next().is_some());
         let ours = |state: &Peer| state.live().any(|open| open.direction == Direction::Outbound);
         let surplus = unexpected.is_some_and(ours);
-        let report = dial.report(landed.errors, Some((landed.address, landed.took)));
-        self.connects.dial_landed(core, &dial, peer, &report, already_connected);
+        let report = dial.report(established.errors, Some((established.address, established.took)));
+        self.connects.dial_established(core, &dial, peer, &report, already_connected);
         if let Some(ticket) = dial.ticket {
             let answered = match (dial.peer, &*dial.addresses) {
                 (None, [only]) => Some((only.address.clone(), peer)),
                 _ => None,
             };
-            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, landed: true }));
+            core.note(Note::ListedDialEnded(ListedDialEnd { ticket, answered, connected: true }));
         }
         // A call may have joined an automatic dial.
         let origin = if dial.waiters.is_empty() { dial.origin } else { Origin::Call };
@@ -119,7 +123,7 @@ impl Dialing {
         };
         let failed = FailedDial { dial, error, report };
         if let Some(ticket) = failed.dial.ticket {
-            let end = ListedDialEnd { ticket, answered: None, landed: false };
+            let end = ListedDialEnd { ticket, answered: None, connected: false };
             core.note(Note::ListedDialEnded(end));
         }
         self.connects.dial_failed(core, &mut self.dials, &failed);

@@ -50,8 +50,9 @@ impl Bench {
     fn lands(&mut self, peer: PeerId) -> DialOutcome {
         let connection = self.dialing.dials.any_for_test().unwrap();
         let address = &ADDRESS.parse().unwrap();
-        let landed = Landed { connection, peer, address, took: Duration::ZERO, errors: &[] };
-        let outcome = self.dialing.on_landed(&mut self.core, &landed);
+        let established =
+            Established { connection, peer, address, took: Duration::ZERO, errors: &[] };
+        let outcome = self.dialing.on_established(&mut self.core, &established);
         self.core.connect_for_test(peer, outcome.origin);
         self.dialing.opened(&mut self.core, peer);
         outcome
@@ -200,7 +201,9 @@ async fn nobody_whom_the_user_disconnected_is_dialled_by_itself_and_a_call_still
     bench.dialing.dial_listed(&mut bench.core, listed);
     assert!(!bench.dials_to(&peer));
     let ended = bench.core.taken_notes();
-    assert!(matches!(&ended[..], [Note::ListedDialEnded(end)] if end.ticket == 1 && !end.landed));
+    assert!(
+        matches!(&ended[..], [Note::ListedDialEnded(end)] if end.ticket == 1 && !end.connected)
+    );
     let (_, answer) = bench.connect(peer, MAX_TIMEOUT);
     assert!(bench.dials_to(&peer) && answer.is_empty());
 }

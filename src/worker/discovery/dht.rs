@@ -32,7 +32,7 @@ impl DiscoverySource for DhtSource {
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         let Some(mut routes) = routes(core) else { return };
         // With an empty table it costs the network nothing, and notes why the table is empty.
-        if pass.rests && routes > 0 {
+        if pass.backs_off && routes > 0 {
             return note_left_out(core, Source::Dht);
         }
         if routes == 0 {
@@ -105,9 +105,9 @@ fn routes(core: &mut Core) -> Option<usize> {
 
 /// Enters whoever took part in the DHT into the routing table again: in an earlier run, or before it
 /// was out of reach.
-fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
+fn seed_table(core: &mut Core, wanted: impl Fn(&Record) -> bool) {
     for record in core.shared.book.dht_peers(&core.shared.settings.discovery.dht_protocol) {
-        if worth_it(&record) {
+        if wanted(&record) {
             let known = record.dial_addresses();
             let addresses = known.into_iter().filter_map(|(text, _)| text.parse().ok());
             add_route(core, record.id, addresses);
@@ -118,7 +118,7 @@ fn seed_table(core: &mut Core, worth_it: impl Fn(&Record) -> bool) {
 fn add_route(core: &mut Core, peer: PeerId, addresses: impl Iterator<Item = Multiaddr>) {
     let settings = &core.shared.settings;
     // Remotes that ask are told the addresses in the table.
-    let least = settings.least_told();
+    let least = settings.least_advertised();
     let fits = |address: &Multiaddr| {
         let scope = addr::scope(address);
         scope >= least && settings.may_dial_automatically(scope, false)

@@ -100,7 +100,7 @@ impl Discovery {
     pub(crate) fn listed_dial_ended(&mut self, core: &mut Core, end: &ListedDialEnd) {
         self.sources.bootstrap.dial_ended(end);
         if let Some(pass) = &mut self.pass
-            && end.landed
+            && end.connected
             && self.sources.table().any(|source| source.knows_nobody(core))
         {
             pass.extend_window(core.now + TELLING);

@@ -68,7 +68,7 @@ impl DiscoverySource for GossipSource {
 
     fn ask(&mut self, core: &mut Core, pass: &mut Pass) {
         // With no subscriber it costs the network nothing, and notes that there is none.
-        match pass.rests && self.received {
+        match pass.backs_off && self.received {
             true => note_left_out(core, Source::Gossip),
             false => self.publish(core),
         }
@@ -176,7 +176,7 @@ fn advertised(core: &Core) -> Vec<Multiaddr> {
     let settings = &core.shared.settings;
     let mut addresses: Vec<_> = core.swarm.external_addresses().cloned().collect();
     addresses.extend(core.swarm.listeners().cloned());
-    let least = settings.least_told();
+    let least = settings.least_advertised();
     addresses
         .retain(|address| !settings.no_announce.contains(address) && addr::scope(address) >= least);
     let order = |address: &Multiaddr| (Reverse(addr::scope(address)), address.to_string());

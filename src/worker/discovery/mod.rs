@@ -219,7 +219,7 @@ impl Discovery {
         self.goals.insert(call, (goal, reply));
         match &mut self.pass {
             Some(pass) => {
-                if std::mem::take(&mut pass.rests) {
+                if std::mem::take(&mut pass.backs_off) {
                     self.backoff.reset();
                     self.ask(core, |source| source.is_costly());
                 }
@@ -254,8 +254,13 @@ impl Discovery {
         let listens = self.sources.table().any(listens);
         self.passes += 1;
         let mut pass = Pass::new(self.passes, requested, listens, core.now);
-        pass.rests = !self.backoff.asks();
-        tracing::info!(number = pass.number, requested, rests = pass.rests, "a pass begins");
+        pass.backs_off = !self.backoff.asks();
+        tracing::info!(
+            number = pass.number,
+            requested,
+            backs_off = pass.backs_off,
+            "a pass begins"
+        );
         self.pass = Some(pass);
         if !core.shared.discovery.active() {
             self.take_part(core, true);

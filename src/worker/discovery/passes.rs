@@ -17,7 +17,7 @@ pub(super) struct Pass {
     /// True where a call requested it.
     pub requested: bool,
     /// True where it leaves out the sources whose asking costs the whole network something.
-    pub rests: bool,
+    pub backs_off: bool,
     pub begun: Instant,
     /// The moment at which it ends at the latest.
     until: Instant,
@@ -40,7 +40,7 @@ impl Pass {
     pub(super) fn new(number: u64, requested: bool, listens: bool, now: Instant) -> Self {
         let window = if listens { now + WINDOW } else { now };
         let (until, pending) = (now + PASS_TIMEOUT, HashSet::new());
-        Pass { number, requested, rests: false, begun: now, until, window, pending }
+        Pass { number, requested, backs_off: false, begun: now, until, window, pending }
     }
 
     pub(super) fn wait_for(&mut self, pending: Pending) {

@@ -27,7 +27,7 @@ mod tests;
 const MAX_ENVELOPE_BYTES: usize = 8 * 1024;
 /// The addresses of our own record together, in bytes: with the largest key there is, its envelope
 /// stays below [`MAX_ENVELOPE_BYTES`].
-const MAX_TOLD_BYTES: usize = 4 * 1024;
+const MAX_ADVERTISED_BYTES: usize = 4 * 1024;
 
 /// Records from one neighbour, a second: each node's come to us through one neighbour, so this
 /// lets the records of 1500 nodes, each published every 30 s, pass through a single one.
@@ -76,7 +76,7 @@ pub(super) fn seal(
     addresses: impl IntoIterator<Item = Multiaddr>,
     seq: u64,
 ) -> Result<Vec<u8>, SigningError> {
-    let mut room = MAX_TOLD_BYTES;
+    let mut room = MAX_ADVERTISED_BYTES;
     let told = addresses.into_iter().map(|address| addr::without_peer_id(&address).to_vec());
     let told = told.filter(|address| {
         let fits = (1..=MAX_ADDRESS_BYTES.min(room)).contains(&address.len());

@@ -40,15 +40,15 @@ fn envelope(key: &Keypair, peer: &[u8], addresses: &[&[u8]], domain: &str, kind:
 
 /// A node with neighbours and a clock.
 struct Node {
-    announcements: PeerRecords,
+    records: PeerRecords,
     neighbour: PeerId,
     now: Instant,
 }
 
 impl Node {
     fn new() -> Self {
-        let announcements = PeerRecords::new(PeerId::random());
-        Node { announcements, neighbour: PeerId::random(), now: Instant::now() }
+        let records = PeerRecords::new(PeerId::random());
+        Node { records, neighbour: PeerId::random(), now: Instant::now() }
     }
 
     fn hear(&mut self, bytes: &[u8]) -> Result<Received, Refused> {
@@ -56,7 +56,7 @@ impl Node {
     }
 
     fn hear_from(&mut self, from: PeerId, bytes: &[u8]) -> Result<Received, Refused> {
-        self.announcements.receive(bytes, &from, &address(NEIGHBOUR), self.now)
+        self.records.receive(bytes, &from, &address(NEIGHBOUR), self.now)
     }
 
     fn after(&mut self, seconds: f64) -> &mut Self {
@@ -178,7 +178,7 @@ fn sequence_numbers_rise_whatever_the_clock_does() {
 fn our_own_come_back_and_are_no_news() {
     let key = key();
     let mut node = Node::new();
-    node.announcements = PeerRecords::new(key.public().to_peer_id());
+    node.records = PeerRecords::new(key.public().to_peer_id());
     assert_eq!(node.hear(&sealed(&key, 1)), Err(Refused::OwnId));
 }
 
@@ -256,17 +256,17 @@ fn memory_stays_bounded_and_the_least_recent_is_forgotten() {
     let first = PeerId::random();
     let now = node.now;
     for peer in [first].into_iter().chain((0..MAX_REMEMBERED).map(|_| PeerId::random())) {
-        node.announcements.note(peer, 5, now).unwrap();
-        node.announcements.admit(&peer, now).ok();
+        node.records.note(peer, 5, now).unwrap();
+        node.records.admit(&peer, now).ok();
     }
-    assert_eq!(node.announcements.last.len(), MAX_REMEMBERED);
-    assert_eq!(node.announcements.neighbours.len(), MAX_PEERS);
-    assert_eq!(node.announcements.note(first, 4, now), Ok(()));
+    assert_eq!(node.records.last.len(), MAX_REMEMBERED);
+    assert_eq!(node.records.neighbours.len(), MAX_PEERS);
+    assert_eq!(node.records.note(first, 4, now), Ok(()));
 
     let neighbour = node.neighbour;
     node.hear(b"?").unwrap_err();
-    node.announcements.forget(&neighbour);
-    assert_eq!(node.announcements.neighbours.len(), MAX_PEERS - 1);
+    node.records.forget(&neighbour);
+    assert_eq!(node.records.neighbours.len(), MAX_PEERS - 1);
 }
 
 proptest! {

@@ -52,7 +52,7 @@ impl Bench {
 
     fn dials_end(&mut self, dials: &[ListedDial]) {
         for dial in dials {
-            let end = ListedDialEnd { ticket: dial.ticket, answered: None, landed: false };
+            let end = ListedDialEnd { ticket: dial.ticket, answered: None, connected: false };
             self.discovery.listed_dial_ended(&mut self.core, &end);
         }
     }

@@ -1,4 +1,4 @@
-// Who may do what, and what the page says when the node or the way to it is gone.
+// Checks who may do what, and what the page says when the node or the way to it is gone.
 import assert from "node:assert/strict";
 import { createServer } from "node:net";
 import { once } from "node:events";

@@ -9,7 +9,7 @@ const ARGS = [
   "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 ];
 
-/** Where pictures of the page are kept. */
+/** The directory for pictures of the page. */
 export const artifacts = process.env.CI_ARTIFACTS ?? process.env.E2E_ARTIFACTS ?? "target/e2e";
 mkdirSync(artifacts, { recursive: true });
 
@@ -62,7 +62,7 @@ export class Tab {
     await this.page.locator(`#rows tr[data-id="${id}"][data-connected="${connected}"]`).waitFor({ timeout });
   }
 
-  /** What an element says, once it says it. */
+  /** Returns an element's text, once it has it. */
   async says(selector, pattern, timeout = 20_000) {
     await this.page.waitForFunction(
       ([selector, source]) => new RegExp(source).test(document.querySelector(selector)?.textContent ?? ""),

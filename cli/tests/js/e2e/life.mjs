@@ -92,7 +92,7 @@ export async function a_failed_connect_tells_what_became_of_each_address(browser
   assert.equal(await report.count(), 1);
   assert.match(await report.first().textContent(), /\/ip4\/127\.0\.0\.1\/tcp\/\d+.*transport.*refused/);
   await tab.picture("failed-connect");
-  // What is no address is told as such, and typing on takes the report away.
+  // Tells that a text is no address; typing on takes the report away.
   await page.fill("#connect-to", "/ip4/nowhere");
   await page.locator("#connect-outcome .message").waitFor({ state: "detached" });
   await page.press("#connect-to", "Enter");

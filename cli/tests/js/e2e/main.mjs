@@ -29,7 +29,7 @@ for (const [name, story] of Object.entries(stories)) {
   } catch (error) {
     failed++;
     console.log(`FAILS ${name}: ${error.stack ?? error}`);
-    // What the page looked like says more than any message.
+    // Shows more than any message says.
     for (const [i, context] of browser.contexts().entries()) {
       for (const page of context.pages()) {
         const { artifacts } = await import("./browser.mjs");

@@ -166,7 +166,7 @@ export async function it_is_readable_light_dark_and_small(browser) {
   }
 }
 
-/** What axe finds: contrast, names, roles, order. */
+/** Returns what axe finds: contrast, names, roles, order. */
 async function accessible(page, what) {
   await page.evaluate(axe);
   const { violations } = await page.evaluate(() => window.axe.run(document, { runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"] }));

@@ -86,7 +86,7 @@ const BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 export function inventedId(n) {
   const seed = Buffer.alloc(32);
   seed.writeUInt32BE(n + 1, 28);
-  // What stands before the seed in an Ed25519 key of PKCS #8.
+  // Stands before the seed in an Ed25519 key of PKCS #8.
   const der = Buffer.concat([Buffer.from("302e020100300506032b657004220420", "hex"), seed]);
   const key = createPublicKey(createPrivateKey({ key: der, format: "der", type: "pkcs8" })).export({ format: "jwk" });
   // An identity multihash of the key as libp2p writes it.

@@ -208,9 +208,9 @@ impl Dht {
             }
             FromHandler::GetProvidersRes { closer_peers, provider_peers, .. } => {
                 self.take_closer(connection, closer_peers);
-                self.sift(connection, provider_peers, MAX_PROVIDERS);
+                self.filter_peers(connection, provider_peers, MAX_PROVIDERS);
             }
-            FromHandler::AddProvider { provider, .. } => self.sift_one(connection, provider),
+            FromHandler::AddProvider { provider, .. } => self.filter_peer(connection, provider),
             // Nothing here can tell whether a value is valid, so none is stored.
             FromHandler::PutRecord { .. } => self.log.dropped(Source::Dht, "value", 1),
             _ => {}
@@ -219,7 +219,7 @@ impl Dht {
 
     /// Takes peers without a usable address out of an answer, and notes wanted ones.
     fn take_closer(&mut self, connection: ConnectionId, told: &mut Vec<KadPeer>) {
-        self.sift(connection, told, MAX_CLOSER);
+        self.filter_peers(connection, told, MAX_CLOSER);
         let before = told.len();
         told.retain(|peer| !peer.multiaddrs.is_empty());
         self.log.dropped(Source::Dht, "no_address", (before - told.len()) as u64);
@@ -231,18 +231,18 @@ impl Dht {
         }
     }
 
-    fn sift(&self, connection: ConnectionId, told: &mut Vec<KadPeer>, most: usize) {
+    fn filter_peers(&self, connection: ConnectionId, told: &mut Vec<KadPeer>, most: usize) {
         let before = told.len();
         told.retain(|peer| peer.node_id != self.local);
         self.log.dropped(Source::Dht, "own_id", (before - told.len()) as u64);
         self.log.dropped(Source::Dht, "too_many", told.len().saturating_sub(most) as u64);
         told.truncate(most);
-        told.iter_mut().for_each(|peer| self.sift_one(connection, peer));
+        told.iter_mut().for_each(|peer| self.filter_peer(connection, peer));
     }
 
     /// Keeps those addresses of a peer that may be dialled automatically, and whose scope is no smaller
     /// than that of the address at which the remote that gave them is seen.
-    fn sift_one(&self, connection: ConnectionId, told: &mut KadPeer) {
+    fn filter_peer(&self, connection: ConnectionId, told: &mut KadPeer) {
         let seen_at = self.open.get(&connection).map(|(_, address)| address);
         let peer = told.node_id;
         let (mut kept, dropped) =
@@ -258,7 +258,7 @@ impl Dht {
 
     /// Takes the addresses out of our answer whose scope is smaller than that of the address at which the
     /// asking remote is seen.
-    fn tell_filter_addresses(&self, connection: ConnectionId, event: &mut ToHandler) {
+    fn filter_answer(&self, connection: ConnectionId, event: &mut ToHandler) {
         let Some((_, seen_at)) = self.open.get(&connection) else { return };
         let least = least_scope(seen_at);
         let cut = |told: &mut Vec<KadPeer>| {
@@ -302,9 +302,9 @@ impl Dht {
 
     /// Tells whether to advertise a listen address as our own, which libp2p-kad does by itself only with
     /// addresses that were confirmed. Without any, js-libp2p ignores a provider of content.
-    fn is_told(&self, address: &Multiaddr) -> bool {
+    fn is_advertised(&self, address: &Multiaddr) -> bool {
         self.settings.discovery.dht != DhtMode::Auto
-            && addr::scope(address) >= self.settings.least_told()
+            && addr::scope(address) >= self.settings.least_advertised()
             && !self.settings.no_announce.contains(address)
     }
 
@@ -373,11 +373,11 @@ impl NetworkBehaviour for Dht {
             }
             FromSwarm::ConnectionClosed(event) => drop(self.open.remove(&event.connection_id)),
             FromSwarm::ExternalAddrConfirmed(event) if !self.is_reachable_at(event.addr) => return,
-            FromSwarm::NewListenAddr(event) if self.is_told(event.addr) => {
+            FromSwarm::NewListenAddr(event) if self.is_advertised(event.addr) => {
                 let told = ExternalAddrConfirmed { addr: event.addr };
                 self.kad.on_swarm_event(FromSwarm::ExternalAddrConfirmed(told));
             }
-            FromSwarm::ExpiredListenAddr(event) if self.is_told(event.addr) => {
+            FromSwarm::ExpiredListenAddr(event) if self.is_advertised(event.addr) => {
                 let told = ExternalAddrExpired { addr: event.addr };
                 self.kad.on_swarm_event(FromSwarm::ExternalAddrExpired(told));
             }
@@ -416,7 +416,7 @@ impl NetworkBehaviour for Dht {
                 self.terms.register_query(opts.connection_id());
             }
             ToSwarm::NotifyHandler { handler: NotifyHandler::One(connection), event, .. } => {
-                self.tell_filter_addresses(*connection, event);
+                self.filter_answer(*connection, event);
             }
             _ => {}
         }

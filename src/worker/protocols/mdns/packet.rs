@@ -34,7 +34,7 @@ pub(crate) const MAX_ADDRESSES: usize = 16;
 /// The longest string of a TXT record (RFC 1035 section 3.3).
 const MAX_STRING_BYTES: usize = 255;
 /// Bytes of our own strings together, so that an answer fits an Ethernet frame: ten addresses or so.
-const MAX_TOLD_BYTES: usize = 1100;
+const MAX_ADVERTISED_BYTES: usize = 1100;
 /// Time that others may remember us, in seconds (RFC 6762 section 10, for records that name a host).
 const TTL: u32 = 120;
 
@@ -221,7 +221,7 @@ impl Instance {
 
 /// Returns the strings of our TXT record: as many addresses as fit, the first ones.
 fn strings(local: &PeerId, addresses: &[Multiaddr]) -> Vec<String> {
-    let mut left = MAX_TOLD_BYTES;
+    let mut left = MAX_ADVERTISED_BYTES;
     let strings = addresses.iter().map(|addr| format!("{PREFIX}{addr}/p2p/{local}"));
     let strings = strings.filter(|string| string.len() <= MAX_STRING_BYTES);
     let fitting = strings.take_while(|string| {
