@@ -54,14 +54,15 @@ impl PeerManager {
         let deadline = self.act(timeout)?;
         let target = self.target(params.peer_id, params.multiaddr)?;
         let address = target.address.clone();
-        // The user wants the peer again however the dial ends, so that goes to disk meanwhile.
         let disabled = target.peer.filter(|peer| self.is_dial_disabled(peer));
-        let enabling = disabled.map(|peer| self.begin_dial_change(peer, false)).transpose()?;
-        let connected = self.ask(deadline, params.cancel_token, |terms| {
+        let answer = self.begin_ask(deadline, params.cancel_token, |terms| {
             DialingCommand::Connect { target, terms }
         })?;
+        // The user wants the peer again however the dial ends, so that goes to disk meanwhile.
+        let enabling = disabled.map(|peer| self.begin_dial_change(peer, false));
+        let connected = self.answered(&answer, deadline)?;
         if let Some(enabling) = enabling {
-            enabling.wait(commit_deadline(deadline))?;
+            enabling?.wait(commit_deadline(deadline))?;
         }
         if let Some(address) = address.filter(|address| led_there(&connected, address)) {
             let peer = addr::parse_peer_id(&connected.peer_id)?;

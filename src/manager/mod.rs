@@ -333,10 +333,20 @@ impl PeerManager {
         cancel_token: Option<u64>,
         command: impl FnOnce(Terms<T>) -> C,
     ) -> Result<T> {
+        self.answered(&self.begin_ask(deadline, cancel_token, command)?, deadline)
+    }
+
+    /// Hands the worker a command, for a caller that has something else to do until the answer comes.
+    fn begin_ask<T, C: Into<Command>>(
+        &self,
+        deadline: Instant,
+        cancel_token: Option<u64>,
+        command: impl FnOnce(Terms<T>) -> C,
+    ) -> Result<Receiver<Result<T>>> {
         let (reply, answer) = Reply::channel();
         let terms = Terms { deadline, cancel_token, reply };
         self.run.commands.send(command(terms).into()).map_err(|error| self.why_gone(error))?;
-        self.answered(&answer, deadline)
+        Ok(answer)
     }
 
     /// Waits for the answer to a command.
