@@ -27,6 +27,7 @@ use super::discovery::Discovery;
 use super::lookup::Lookups;
 #[cfg(feature = "dht")]
 use super::protocols::kad::DhtEvent;
+use super::protocols::perf;
 #[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
@@ -299,6 +300,10 @@ impl Worker {
                 self.connections.on_ping(core, event);
             }
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
+            BehaviourEvent::Perf(event) => {
+                let outcome = perf::take(&mut core.swarm.behaviour_mut().perf, event);
+                tracing::debug!(?outcome, "perf");
+            }
             #[cfg(feature = "dht")]
             BehaviourEvent::Dht(event) => self.on_dht(event),
             #[cfg(feature = "gossip")]
