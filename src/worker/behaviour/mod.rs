@@ -79,7 +79,7 @@ pub(crate) fn swarm(
         #[cfg(feature = "gossip")]
         gossipsub: gossipsub(shared, keypair, clock)?,
         find_peer: find_peer::behaviour(settings)?,
-        perf: perf::behaviour(false, clock.clone()),
+        perf: perf::behaviour(settings.serve_perf, clock.clone()),
         autonat: reachability.then(Autonat::default).into(),
     };
     let executor = move |task: BoxFuture<'static, ()>| {
