@@ -301,8 +301,9 @@ impl Worker {
             }
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
             BehaviourEvent::Perf(event) => {
-                let outcome = perf::take(&mut core.swarm.behaviour_mut().perf, event);
-                tracing::debug!(?outcome, "perf");
+                if let Some(outcome) = perf::take(&mut core.swarm.behaviour_mut().perf, event) {
+                    self.connections.on_perf(core, &outcome);
+                }
             }
             #[cfg(feature = "dht")]
             BehaviourEvent::Dht(event) => self.on_dht(event),

@@ -8,6 +8,5 @@ pub(crate) mod gossipsub;
 pub(crate) mod kad;
 #[cfg(feature = "mdns")]
 pub(crate) mod mdns;
-#[expect(dead_code, reason = "no call makes a run yet")]
 pub(crate) mod perf;
 pub(crate) mod ping;
