@@ -48,7 +48,7 @@ extern "C" {
 // bootstrap_from_cluster, limits {max_connections, max_per_peer, max_pending, max_inbound_per_s,
 // low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
 // default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
-// they find by data_dir), log {level, file}.
+// they find by data_dir), serve_perf (peers may measure the bandwidth to this node), log {level, file}.
 // Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
@@ -235,6 +235,10 @@ char *peerkit_get_peer_stats(peerkit_t h, const char *options_json);
 //   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
 //     protocols {name: count}, recent_events[], stats
 //   get_metrics* {}: metrics (OpenMetrics text), content_type
+// How fast bytes go to a connected peer and come from it, where it serves the perf protocol:
+//   measure_bandwidth {peer_id, upload_bytes?, download_bytes? each 0..268435456 (10485760)}:
+//     peer_id, upload, download {bytes, duration_ms, bytes_per_s, transport}, null where the bytes
+//     are 0; protocol where it doesn't serve it
 // The bootstrap list; `changed` is true where the call changed it:
 //   list_bootstrap_peers* {}, add_bootstrap_peer {multiaddr}, remove_bootstrap_peer {multiaddr}:
 //     bootstrap_peers[], changed

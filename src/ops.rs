@@ -247,6 +247,8 @@ operations! {
         "Closes all connections to a peer.";
     Acts(idempotent, open_world) ping_peer [](PingPeer) -> Pinged,
         "Measures the round trip time to a connected peer.";
+    Acts(idempotent, open_world) measure_bandwidth [](MeasureBandwidth) -> Bandwidth,
+        "Measures how fast bytes go to a connected peer that serves it, and come from it.";
     Acts(idempotent) add_peer [](AddPeer) -> PeerReply,
         "Makes a peer known, or adds addresses to one.";
     Acts(destructive, idempotent, open_world) remove_peer [](RemovePeer) -> Removed,

@@ -171,6 +171,7 @@ fn a_script_gets_the_reply_of_the_operation_that_the_command_serves() {
         vec!["call", "get_peers"],
         vec!["call", "search_peers", "{\"query\":\"x\"}"],
         vec!["call", "network_changed"],
+        vec!["call", "measure_bandwidth"],
     ]);
     for words in lines {
         let ran = stage.one.run(&[&words[..], &["--json"]].concat());

@@ -75,6 +75,10 @@ keys! {
         /// True to serve other processes of the same user, such as `peerkit` commands, through a Unix socket; needs
         /// data_dir. Default: false.
         exact control_socket: bool, needs "control";
+        /// Serve libp2p's perf protocol, by which peers measure how fast bytes go to this node and come from it. It
+        /// spends this node's bandwidth on whoever is connected and asks: 256 MiB each way at a time, four at once.
+        /// Default: false.
+        exact serve_perf: bool;
         /// The agent version that identify tells peers, at most 256 bytes. Default: "peerkit/" and the version.
         into agent_version: String;
         /// The beginning of the names of peerkit's own protocols and of the DHT's, like "/name", at most 128 bytes.

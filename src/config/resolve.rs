@@ -47,6 +47,7 @@ impl Settings {
             discovery: discovery::resolve(&config, profile)?,
             limits: check::limits(&config.limits.clone().unwrap_or_default())?,
             swarm_key,
+            serve_perf: config.serve_perf.unwrap_or(false),
             agent_version: check::agent_version(config.agent_version.clone())?,
             idle_timeout: (idle_timeout_s > 0).then(|| Duration::from_secs(idle_timeout_s)),
             default_timeout: Duration::from_millis(default_timeout_ms),

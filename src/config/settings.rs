@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub limits: LimitsInForce,
     /// The key of the private network; with it, TCP only.
     pub swarm_key: Option<SwarmKey>,
+    /// True where peers may measure the bandwidth to this node, at its cost.
+    pub serve_perf: bool,
     /// The agent version that identify tells peers.
     pub agent_version: String,
     /// The time after which an unused connection is closed; None: never.

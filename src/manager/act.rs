@@ -17,6 +17,8 @@ use crate::{Multiaddr, PeerId, addr, clock};
 
 /// Addresses taken by one `add_peer`.
 const MAX_ADDED_ADDRESSES: usize = 16;
+/// Bytes that `measure_bandwidth` moves each way where the caller doesn't say: a tenth of a second of a gigabit.
+const MEASURED_BYTES: u64 = 10 << 20;
 /// The least time that a commit gets.
 const COMMIT_GRACE: Duration = Duration::from_secs(2);
 
@@ -187,6 +189,48 @@ impl PeerManager {
         })
     }
 
+    /// Measures how fast bytes go to a connected peer, then how fast they come from it, by libp2p's perf
+    /// protocol; it never dials. The peer must serve that, which nodes don't unless they are told to: those
+    /// of peerkit by `serve_perf`.
+    ///
+    /// # Errors
+    /// `peer_not_found`, `not_connected`; `protocol` where the peer doesn't serve it, or broke off; `busy`
+    /// where the peer is measured already; `timeout`, with `detail.upload` where that was done by then.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use peerkit::params::MeasureBandwidth;
+    /// # let manager = peerkit::PeerManager::current()?;
+    ///
+    /// let id = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
+    /// let measure = MeasureBandwidth::new(id).upload_bytes(0).download_bytes(100 << 20);
+    /// let measured = manager.measure_bandwidth(measure, Duration::from_secs(60))?;
+    /// if let Some(download) = measured.download {
+    ///     println!("{:.1} MB/s over {:?}", download.bytes_per_s / 1e6, download.transport);
+    /// }
+    /// # Ok::<(), peerkit::Error>(())
+    /// ```
+    pub fn measure_bandwidth(
+        &self,
+        params: MeasureBandwidth,
+        timeout: impl Into<Option<Duration>>,
+    ) -> Result<Bandwidth> {
+        let deadline = self.act(timeout)?;
+        let peer = required_peer(params.peer_id)?;
+        let upload_bytes = measured_bytes("upload_bytes", params.upload_bytes)?;
+        let download_bytes = measured_bytes("download_bytes", params.download_bytes)?;
+        if upload_bytes == 0 && download_bytes == 0 {
+            return Err(invalid_argument("`upload_bytes` and `download_bytes` can't both be 0"));
+        }
+        self.known(&peer)?;
+        self.ask(deadline, params.cancel_token, |terms| ConnectionsCommand::MeasureBandwidth {
+            peer,
+            upload_bytes,
+            download_bytes,
+            terms,
+        })
+    }
+
     /// Adds a peer to the book, or addresses to a known one. On disk when this returns.
     ///
     /// # Errors
@@ -291,6 +335,15 @@ impl PeerManager {
         // It may have connected anew between the two; no connection stays without a record.
         self.disconnect(peer, true, params.cancel_token, deadline)?;
         Ok(Removed { peer_id, removed: true })
+    }
+}
+
+fn measured_bytes(name: &str, given: Option<u64>) -> Result<u64> {
+    match given.unwrap_or(MEASURED_BYTES) {
+        bytes if bytes <= MAX_MEASURED_BYTES => Ok(bytes),
+        bytes => Err(invalid_argument(format!(
+            "`{name}` is {bytes}; it must be 0 to {MAX_MEASURED_BYTES}"
+        ))),
     }
 }
 

@@ -38,7 +38,7 @@ fn state(node: &Peer) -> BTreeSet<String> {
 #[test]
 fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() {
     let sources = json!({ "dht": "server", "gossip": true, "interval_s": 3600 });
-    let config = json!({ "discovery": sources, "limits": { "low_water": 0 } });
+    let config = json!({ "discovery": sources, "limits": { "low_water": 0 }, "serve_perf": true });
     let (a, b, closed) = (Peer::with(config.clone()), Peer::with(config), ClosedPort::new());
     let (stranger, other) = (some_peer_id(), some_peer_id());
     let dead = format!("{}/p2p/{other}", closed.address());
@@ -52,6 +52,7 @@ fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() 
         ("add_peer", json!({ "peer_id": stranger, "multiaddrs": [closed.address()] })),
         ("connect_peer", json!({ "multiaddr": b.at("tcp") })),
         ("ping_peer", json!({ "peer_id": b.id() })),
+        ("measure_bandwidth", json!({ "peer_id": b.id() })),
         ("bootstrap_from_ipfs", json!({ "api": api.url() })),
         ("bootstrap_from_cluster", json!({ "api": api.url() })),
         ("add_bootstrap_peer", json!({ "multiaddr": dead })),

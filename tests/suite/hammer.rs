@@ -47,13 +47,16 @@ impl Crowd {
             _dirs: Vec::new(),
         };
         for (number, dir) in dirs.iter().enumerate() {
-            let peer = Peer::with(json!({ "data_dir": dir.path(), "discovery": sources() }));
+            let peer = Peer::with(json!({
+                "data_dir": dir.path(), "discovery": sources(), "serve_perf": true,
+            }));
             peer.ok("subscribe", json!({ "topic": TOPIC }));
             let part = if number % 2 == 0 { "tcp" } else { "quic-v1" };
             crowd.ids.push(peer.id().to_owned());
             crowd.addresses.push(peer.at(part));
             crowd.configs.push(json!({
                 "data_dir": dir.path(), "listen": [peer.bare(part)], "discovery": sources(),
+                "serve_perf": true,
             }));
             crowd.peers.push(Mutex::new(Some(peer)));
         }
@@ -92,7 +95,7 @@ impl Crowd {
         let token = n % 64;
         let listed = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", self.strangers[n as usize % 5]);
         let api = json!({ "api": self.daemon.url(), "cancel_token": token });
-        match n % 44 {
+        match n % 45 {
             0..=3 => (
                 "connect_peer",
                 json!({ "multiaddr": pick(&self.addresses, 5), "cancel_token": token }),
@@ -144,6 +147,13 @@ impl Crowd {
             40 => ("unsubscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
             41 => ("get_metrics", json!({})),
             42 => ("network_changed", json!({ "cancel_token": token })),
+            43 => (
+                "measure_bandwidth",
+                json!({
+                    "peer_id": id, "upload_bytes": n % 100_000, "download_bytes": 100_000,
+                    "cancel_token": token,
+                }),
+            ),
             _ => ("ping_peer", json!({ "peer_id": "11" })),
         }
     }

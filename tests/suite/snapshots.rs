@@ -164,7 +164,9 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     let config = json!({
         "discovery": sources, "advertise": ["/ip4/127.0.0.1/tcp/9"], "limits": { "low_water": 0 },
     });
-    let (a, b, closed) = (Peer::with(config.clone()), Peer::with(config), ClosedPort::new());
+    let mut serving = config.clone();
+    serving["serve_perf"] = json!(true);
+    let (a, b, closed) = (Peer::with(config), Peer::with(serving), ClosedPort::new());
     let first_events = a.ok("get_peers_summary", json!({}))["recent_events"].clone();
     let stranger = some_peer_id();
     let api = ApiServer::start();
@@ -183,6 +185,7 @@ fn replies() -> (Map<String, Value>, BTreeMap<String, Value>) {
     note("remove_peer", "remove_peer", json!({ "peer_id": stranger }));
     note("connect_peer", "connect_peer", json!({ "multiaddr": b.at("tcp") }));
     note("ping_peer", "ping_peer", json!({ "peer_id": b.id() }));
+    note("measure_bandwidth", "measure_bandwidth", json!({ "peer_id": b.id() }));
     note("status", "status", json!({}));
     note("get_peers", "get_peers", json!({}));
     note("list_peers", "list_peers", json!({ "limit": 1 }));

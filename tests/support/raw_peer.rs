@@ -10,7 +10,8 @@
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
 //! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` has its calls then.
 //! - `seed`: the same number makes the same identity;
-//! - `kad`: an object, for one of the DHT: `raw_kad` has its options.
+//! - `kad`: an object, for one of the DHT: `raw_kad` has its options;
+//! - `perf`: an object, for one that speaks perf: `raw_perf` has its option and its call.
 //!
 //! It prints `{"peer_id": .., "listen_addrs": [..]}` and lives until its input ends.
 
@@ -43,6 +44,7 @@ use serde_json::{Value, json};
 
 use super::raw_gossip::{self, Gossip};
 use super::raw_kad::RawKad;
+use super::raw_perf::{self, RawPerf};
 use super::record::{field, varint};
 
 #[derive(NetworkBehaviour)]
@@ -53,6 +55,7 @@ struct Behaviour {
     gossipsub: Toggle<gossipsub::Behaviour>,
     kad: Toggle<RawKad>,
     autonat: Toggle<autonat::v2::server::Behaviour>,
+    perf: Toggle<RawPerf>,
 }
 
 /// Runs until the input ends.
@@ -80,7 +83,7 @@ async fn serve(
     options: &Value,
     mut requests: tokio::sync::mpsc::UnboundedReceiver<Value>,
 ) {
-    let mut gossip = Gossip::default();
+    let (mut gossip, mut runs) = (Gossip::default(), raw_perf::Runs::default());
     let mut ticks = tokio::time::interval(Duration::from_millis(5));
     let patience = options["close_after_ms"].as_u64().map(Duration::from_millis);
     let calls: Option<Multiaddr> =
@@ -107,11 +110,18 @@ async fn serve(
                     call(swarm);
                 }
                 SwarmEvent::Behaviour(BehaviourEvent::Gossipsub(event)) => gossip.on_event(event),
+                SwarmEvent::Behaviour(BehaviourEvent::Perf(event)) => {
+                    let perf = swarm.behaviour_mut().perf.as_mut().unwrap();
+                    runs.on_event(perf, event).iter().for_each(|answer| println!("{answer}"));
+                }
                 _ => {}
             },
             request = requests.recv() => {
                 let Some(request) = request else { return };
-                if let Some(reply) = gossip.on_request(&request) {
+                if request["call"] == "perf" {
+                    let perf = swarm.behaviour_mut().perf.as_mut().unwrap();
+                    runs.on_request(perf, &request).iter().for_each(|answer| println!("{answer}"));
+                } else if let Some(reply) = gossip.on_request(&request) {
                     println!("{}", json!({ "id": request["id"], "reply": reply }));
                 }
             }
@@ -148,6 +158,7 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
         autonat: Toggle::from(
             (options["autonat"] == true).then(autonat::v2::server::Behaviour::default),
         ),
+        perf: raw_perf::behaviour(&options["perf"]).into(),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());

@@ -15,6 +15,7 @@ mod http_server;
 mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
+mod raw_perf;
 mod record;
 
 use std::io::{BufRead, Write};

@@ -72,6 +72,7 @@ mod tests {
         }
         let by_name: Vec<_> = ops::catalogue().iter().map(|operation| operation.name).collect();
         let called = by_name.into_iter().filter(|name| of_operation(name).starts_with("call "));
-        assert_eq!(called.collect::<Vec<_>>(), ["get_peers", "search_peers", "network_changed"]);
+        let known = ["get_peers", "search_peers", "measure_bandwidth", "network_changed"];
+        assert_eq!(called.collect::<Vec<_>>(), known);
     }
 }

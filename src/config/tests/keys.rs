@@ -169,6 +169,7 @@ fn the_json_schema_tells_the_defaults_and_bounds_in_force() {
     for (object, key, value) in [
         ("", "profile", json!(defaults.profile)),
         ("", "control_socket", json!(defaults.control_socket)),
+        ("", "serve_perf", json!(defaults.serve_perf)),
         ("", "protocol_prefix", json!("/peerkit")),
         ("", "idle_timeout_s", json!(0)),
         ("", "default_timeout_ms", json!(defaults.default_timeout.as_millis() as u64)),

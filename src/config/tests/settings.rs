@@ -215,6 +215,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
         "discovery": {"mdns": false, "dht": "off", "gossip": false, "gossip_topic": "u", "interval_s": 8},
         "bootstrap": [], "bootstrap_from_ipfs": false, "bootstrap_from_cluster": "http://u:other@h:1",
         "protocol_prefix": "/theirs", "control_socket": true,
+        "serve_perf": true,
     }));
     assert_eq!(
         all,
@@ -247,6 +248,7 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
             "no_announce",
             "profile",
             "protocol_prefix",
+            "serve_perf",
             "swarm_key",
         ]
     );

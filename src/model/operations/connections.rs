@@ -9,13 +9,17 @@ use crate::model::{Attempt, Text, TransportKind};
 
 /// Sent by callers.
 pub mod params {
-    pub use super::{ConnectPeer, DisconnectPeer, PingPeer};
+    pub(crate) use super::MAX_MEASURED_BYTES;
+    pub use super::{ConnectPeer, DisconnectPeer, MeasureBandwidth, PingPeer};
 }
 
 /// Answered to callers.
 pub mod reply {
-    pub use super::{Connected, Disconnected, Pinged};
+    pub use super::{Bandwidth, Connected, Disconnected, Pinged, Throughput};
 }
+
+/// Bytes that `measure_bandwidth` moves each way at most: what a node of peerkit serves in one go.
+pub(crate) const MAX_MEASURED_BYTES: u64 = 256 << 20;
 
 params! {
     /// Parameters of `connect_peer`. At least one of `peer_id` and `multiaddr` is needed.
@@ -61,6 +65,21 @@ params! {
     ) {
         /// The number of pings, sent one after the other, 1 to 100; 3 where not given.
         pub count: u32 [schemars(range(min = 1, max = 100))],
+        /// A number of the caller's own, by which `cancel` ends this call.
+        pub cancel_token: u64,
+    }
+}
+
+params! {
+    /// Parameters of `measure_bandwidth`.
+    MeasureBandwidth(
+        /// The peer, in any form of a peer id.
+        peer_id: String = peer,
+    ) {
+        /// How many bytes to send it, 0 to 268435456 (10485760). 0: the way there isn't measured.
+        pub upload_bytes: u64 [schemars(range(max = MAX_MEASURED_BYTES))],
+        /// How many bytes it is to send, 0 to 268435456 (10485760). 0: the way back isn't measured.
+        pub download_bytes: u64 [schemars(range(max = MAX_MEASURED_BYTES))],
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
     }
@@ -112,4 +131,30 @@ pub struct Pinged {
     pub sent: u32,
     /// The number of pings answered.
     pub received: u32,
+}
+
+/// Reply of `measure_bandwidth`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Bandwidth {
+    /// The peer.
+    pub peer_id: Text,
+    /// The way to the peer; null where nothing was sent.
+    pub upload: Option<Throughput>,
+    /// The way from the peer; null where nothing was asked for.
+    pub download: Option<Throughput>,
+}
+
+/// How fast bytes went through a stream, one way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[non_exhaustive]
+pub struct Throughput {
+    /// How many went through.
+    pub bytes: u64,
+    /// The time from the first byte written to the end of the answer, one round trip among it.
+    pub duration_ms: f64,
+    /// Bytes in a second of that time.
+    pub bytes_per_s: f64,
+    /// What the connection runs over; null where it has closed since.
+    pub transport: Option<TransportKind>,
 }

@@ -3,8 +3,9 @@
 //! `peer_disconnected` at its last.
 //!
 //! `identify` takes what peers say of themselves, `closed` tells why a connection ended, `trim` closes
-//! what is too many; `disconnect` and `ping` are the calls about a connected peer.
+//! what is too many; `disconnect`, `ping` and `bandwidth` are the calls about a connected peer.
 
+mod bandwidth;
 mod closed;
 mod disconnect;
 mod identify;
@@ -14,17 +15,19 @@ mod trim;
 use libp2p::core::ConnectedPoint;
 use libp2p::swarm::{ConnectionError, ConnectionId};
 
+use self::bandwidth::Measurements;
 use self::disconnect::Disconnects;
 use self::ping::Pings;
 use super::core::Core;
 use super::core::calls::{CallId, Ending};
 use super::core::notes::{Closed, DialOutcome, Note, Opened};
 use super::core::peers::{Connection, Identity};
+use super::protocols::perf::Outcome;
 use super::protocols::ping::Event as PingEvent;
 use super::reply::Terms;
 use crate::book::{Discovered, Origin};
 use crate::model::event::EventKind;
-use crate::model::reply::Pinged;
+use crate::model::reply::{Bandwidth, Pinged};
 use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
 use crate::{Multiaddr, PeerId, addr};
 
@@ -47,12 +50,19 @@ pub(crate) enum ConnectionsCommand {
         count: u32,
         terms: Terms<Pinged>,
     },
+    MeasureBandwidth {
+        peer: PeerId,
+        upload_bytes: u64,
+        download_bytes: u64,
+        terms: Terms<Bandwidth>,
+    },
 }
 
 /// The calls that wait for something of a connected peer. The connections stand in the core.
 #[derive(Default)]
 pub(crate) struct Connections {
     disconnects: Disconnects,
+    measurements: Measurements,
     pings: Pings,
 }
 
@@ -68,12 +78,16 @@ impl Connections {
             ConnectionsCommand::Ping { peer, count, terms } => {
                 self.pings.begin(core, peer, count, terms);
             }
+            ConnectionsCommand::MeasureBandwidth { peer, upload_bytes, download_bytes, terms } => {
+                self.measurements.begin(core, peer, (upload_bytes, download_bytes), terms);
+            }
         }
     }
 
     /// Ends a call of this part before its work is done.
     pub(crate) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
         self.disconnects.ended(core, call, why);
+        self.measurements.ended(core, call, why);
         self.pings.ended(core, call, why);
     }
 
@@ -134,6 +148,10 @@ impl Connections {
 
     pub(crate) fn on_ping(&mut self, core: &mut Core, event: PingEvent) {
         self.pings.on_event(core, event);
+    }
+
+    pub(crate) fn on_perf(&mut self, core: &mut Core, outcome: &Outcome) {
+        self.measurements.on_outcome(core, outcome);
     }
 }
 

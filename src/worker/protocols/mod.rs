@@ -8,4 +8,5 @@ pub(crate) mod gossipsub;
 pub(crate) mod kad;
 #[cfg(feature = "mdns")]
 pub(crate) mod mdns;
+pub(crate) mod perf;
 pub(crate) mod ping;

@@ -1,0 +1,160 @@
+//! `measure_bandwidth`: a run of the perf protocol that uploads, then one that downloads. Each is timed by
+//! itself, from its first byte to the end of the answer, as the protocol's specification measures
+//! throughput: what waits in a buffer here doesn't count as sent.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::PeerId;
+use crate::error::{Error, ErrorKind};
+use crate::model::params::MAX_MEASURED_BYTES;
+use crate::model::reply::{Bandwidth, Throughput};
+use crate::worker::core::Core;
+use crate::worker::core::calls::{CallId, Ending, Owner};
+use crate::worker::protocols::perf::{
+    self, OutboundFailure, OutboundRequestId, Outcome, Run, Wanted,
+};
+use crate::worker::reply::{Reply, Terms};
+use crate::worker::util::millis;
+
+// A server of ours gives whatever a call may ask for.
+const _: () = assert!(MAX_MEASURED_BYTES <= perf::MAX_BYTES);
+
+/// The calls that measure: one of a peer at a time, for two would measure each other.
+#[derive(Default)]
+pub(super) struct Measurements(HashMap<CallId, Measurement>);
+
+struct Measurement {
+    peer: PeerId,
+    /// The runs to be made, with their bytes; the last one is under way.
+    runs: Vec<(Way, u64)>,
+    under_way: Option<(OutboundRequestId, Wanted)>,
+    measured: Bandwidth,
+    reply: Reply<Bandwidth>,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+impl Measurements {
+    pub(super) fn begin(
+        &mut self,
+        core: &mut Core,
+        peer: PeerId,
+        (upload_bytes, download_bytes): (u64, u64),
+        terms: Terms<Bandwidth>,
+    ) {
+        let Some(state) = core.peers.get(&peer) else {
+            let error = Error::new(ErrorKind::NotConnected, format!("{peer} is not connected"));
+            return terms.reply.send(Err(error));
+        };
+        if self.0.values().any(|measurement| measurement.peer == peer) {
+            let message = "a measurement of this peer is under way already";
+            return terms.reply.send(Err(Error::new(ErrorKind::Busy, message)));
+        }
+        let measured = Bandwidth { peer_id: state.text.clone(), upload: None, download: None };
+        let Some((call, _, reply)) = core.register(Owner::Connections, terms) else { return };
+        core.calls.needs_peer(call, peer);
+        let runs = [(Way::Down, download_bytes), (Way::Up, upload_bytes)];
+        let runs = runs.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
+        self.0.insert(call, Measurement { peer, runs, under_way: None, measured, reply });
+        self.next_run(core, call);
+    }
+
+    /// Begins the next run, or answers where there is none.
+    fn next_run(&mut self, core: &mut Core, call: CallId) {
+        let Some(measurement) = self.0.get_mut(&call) else { return };
+        let Some((way, bytes)) = measurement.runs.last().copied() else {
+            if let Some(Measurement { measured, reply, .. }) = self.0.remove(&call) {
+                core.finish(call);
+                reply.send(Ok(measured));
+            }
+            return;
+        };
+        let perf = &mut core.swarm.behaviour_mut().perf;
+        if !perf.is_connected(&measurement.peer) {
+            return self.fail(core, call, failed(&OutboundFailure::ConnectionClosed));
+        }
+        let (run, wanted) = match way {
+            Way::Up => Run::new(bytes, 0),
+            Way::Down => Run::new(0, bytes),
+        };
+        measurement.under_way = Some((perf.send_request(&measurement.peer, run), wanted));
+    }
+
+    /// Takes the outcome of one run.
+    pub(super) fn on_outcome(&mut self, core: &mut Core, outcome: &Outcome) {
+        let is_its = |measurement: &Measurement| match &measurement.under_way {
+            Some((request, _)) => *request == outcome.request,
+            None => false,
+        };
+        let found = self.0.iter_mut().find(|(_, measurement)| is_its(measurement));
+        let Some((&call, measurement)) = found else { return };
+        let took = match &outcome.took {
+            Ok(took) => (*took).max(Duration::from_nanos(1)),
+            Err(failure) => return self.fail(core, call, failed(failure)),
+        };
+        let Some((way, bytes)) = measurement.runs.pop() else { return };
+        let over = core.peers.get_mut(&measurement.peer);
+        let over = over.and_then(|state| state.connection(outcome.connection));
+        let throughput = Throughput {
+            bytes,
+            duration_ms: millis(took),
+            bytes_per_s: bytes as f64 / took.as_secs_f64(),
+            transport: over.map(|connection| connection.transport),
+        };
+        match way {
+            Way::Up => measurement.measured.upload = Some(throughput),
+            Way::Down => measurement.measured.download = Some(throughput),
+        }
+        self.next_run(core, call);
+    }
+
+    pub(super) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
+        let Some(measurement) = self.0.get(&call) else { return };
+        let mut error = why.error("the bytes did not go through in time");
+        if why == Ending::Deadline {
+            error = error
+                .with("upload", json!(measurement.measured.upload))
+                .with_hint("give it more time, or fewer bytes");
+        }
+        self.fail(core, call, error);
+    }
+
+    /// Answers a call, and ends the run under way.
+    fn fail(&mut self, core: &mut Core, call: CallId, error: Error) {
+        if let Some(measurement) = self.0.remove(&call) {
+            core.finish(call);
+            measurement.reply.send(Err(error));
+        }
+    }
+}
+
+/// Returns the error for a run that failed.
+fn failed(failure: &OutboundFailure) -> Error {
+    match failure {
+        OutboundFailure::UnsupportedProtocols => {
+            let message = format!("the peer does not serve {}", perf::PROTOCOL);
+            Error::new(ErrorKind::Protocol, message)
+                .with_hint("the peer must be configured for it; one of peerkit has `serve_perf`")
+        }
+        OutboundFailure::DialFailure | OutboundFailure::ConnectionClosed => {
+            let message = "the connection closed during the measurement";
+            Error::new(ErrorKind::NotConnected, message)
+        }
+        OutboundFailure::Timeout => {
+            Error::new(ErrorKind::Timeout, "the peer took too long for the bytes")
+        }
+        OutboundFailure::Io(error) => {
+            let message = format!("the peer broke the measurement off: {error}");
+            Error::new(ErrorKind::Protocol, message).with_hint(
+                "it may serve others just now, or not so many bytes; try again, or with fewer",
+            )
+        }
+    }
+}
