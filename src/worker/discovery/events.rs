@@ -11,7 +11,6 @@ use libp2p::kad::{self, QueryId};
 #[cfg(feature = "daemons")]
 use super::daemons::Answered;
 use super::passes::Pending;
-use super::source::DiscoverySource;
 use super::{Arrived, Discovery};
 use crate::book::Origin;
 use crate::worker::core::Core;

@@ -9,7 +9,7 @@ use super::passes::WINDOW;
 use super::*;
 use crate::Multiaddr;
 use crate::error::Result;
-use crate::worker::core::notes::ListedDial;
+use crate::worker::core::notes::{ListedDial, ListedDialEnd, Opened};
 use crate::worker::core::testing::{core, terms};
 use crate::worker::util::clock::Clock;
 
