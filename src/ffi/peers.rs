@@ -199,7 +199,7 @@ pub unsafe extern "C" fn peerkit_get_peer_stats(
 ///   get_peers_summary* {}: total_peers, connected_peers, bootstrap_peers, discovery_active,
 ///     protocols {name: count}, recent_events[], stats
 ///   get_metrics* {}: metrics (OpenMetrics text), content_type
-/// How fast bytes go to a connected peer and come from it, where it serves the perf protocol:
+/// Bandwidth to a connected peer and back, where it serves the perf protocol:
 ///   measure_bandwidth {peer_id, upload_bytes?, download_bytes? each 0..268435456 (10485760)}:
 ///     peer_id, upload, download {bytes, duration_ms, bytes_per_s, transport}, null where the bytes
 ///     are 0; protocol where it doesn't serve it

@@ -76,9 +76,9 @@ params! {
         /// The peer, in any form of a peer id.
         peer_id: String = peer,
     ) {
-        /// How many bytes to send it, 0 to 268435456 (10485760). 0: the way there isn't measured.
+        /// The number of bytes to send it, 0 to 268435456; 10485760 where not given. 0: the way there isn't measured.
         pub upload_bytes: u64 [schemars(range(max = MAX_MEASURED_BYTES))],
-        /// How many bytes it is to send, 0 to 268435456 (10485760). 0: the way back isn't measured.
+        /// The number of bytes that it sends, 0 to 268435456; 10485760 where not given. 0: the way back isn't measured.
         pub download_bytes: u64 [schemars(range(max = MAX_MEASURED_BYTES))],
         /// A number of the caller's own, by which `cancel` ends this call.
         pub cancel_token: u64,
@@ -145,16 +145,16 @@ pub struct Bandwidth {
     pub download: Option<Throughput>,
 }
 
-/// How fast bytes went through a stream, one way.
+/// The bytes that went through a stream one way, and the time they took.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[non_exhaustive]
 pub struct Throughput {
-    /// How many went through.
+    /// The number of bytes.
     pub bytes: u64,
-    /// The time from the first byte written to the end of the answer, one round trip among it.
+    /// The time from the first byte written to the end of the answer, one round trip included, in milliseconds.
     pub duration_ms: f64,
     /// Bytes in a second of that time.
     pub bytes_per_s: f64,
-    /// What the connection runs over; null where it has closed since.
+    /// The transport of the connection; null where it has closed since.
     pub transport: Option<TransportKind>,
 }

@@ -2,7 +2,7 @@
 //! those it uploads; the server reads to the end, then sends what was asked for.
 //!
 //! A server works for whoever asks, so a node is one only where its user says so, and each run has bounds.
-//! What is beyond them ends the stream: the protocol has no word for a refusal.
+//! A run beyond them ends the stream: the protocol has no word for a refusal.
 //!
 //! Spec: <https://github.com/libp2p/specs/blob/master/perf/perf.md>
 
