@@ -95,7 +95,8 @@ impl Crowd {
         let token = n % 64;
         let listed = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", self.strangers[n as usize % 5]);
         let api = json!({ "api": self.daemon.url(), "cancel_token": token });
-        match n % 45 {
+        // Shares no factor with what `pick` divides by, or an operation would meet the same few peers only.
+        match n % 46 {
             0..=3 => (
                 "connect_peer",
                 json!({ "multiaddr": pick(&self.addresses, 5), "cancel_token": token }),
@@ -147,7 +148,7 @@ impl Crowd {
             40 => ("unsubscribe", json!({ "topic": format!("{TOPIC}{}", n % 3) })),
             41 => ("get_metrics", json!({})),
             42 => ("network_changed", json!({ "cancel_token": token })),
-            43 => (
+            43 | 44 => (
                 "measure_bandwidth",
                 json!({
                     "peer_id": id, "upload_bytes": n % 100_000, "download_bytes": 100_000,
