@@ -1,5 +1,5 @@
 //! Tests of peerkit's promises, one module for each kind of promise. Every peer is a process of its own
-//! (`tests/support`), so the tests run at once; only `hammer` uses this process's manager.
+//! (`tests/support`), so the tests run at once; `hammer` runs in one of its own too.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "../support/mod.rs"]
