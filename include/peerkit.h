@@ -55,7 +55,9 @@ extern "C" {
 // storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, limit_reached
 // (no thread or descriptor is left), timeout, dead, forked, reentrant, invalid_argument.
 // Blocks until the node listens. Safe from any thread.
-char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
+char *peerkit_start(const char *config_json,
+                    uint32_t timeout_ms,
+                    peerkit_t *out);
 
 // Gives the manager that runs in this process.
 //

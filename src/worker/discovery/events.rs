@@ -10,8 +10,9 @@ use libp2p::kad::{self, QueryId};
 
 #[cfg(feature = "daemons")]
 use super::daemons::Answered;
+use super::driver::Discovery;
 use super::passes::Pending;
-use super::{Arrived, Discovery};
+use super::sources::Arrived;
 use crate::book::Origin;
 use crate::worker::core::Core;
 use crate::worker::core::notes::{AddressChange, Closed, ListedDialEnd, Opened};

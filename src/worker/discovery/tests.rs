@@ -2,15 +2,24 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+use std::time::Duration;
+
 use crossbeam_channel::Receiver;
+use libp2p::identity::Keypair;
 use serde_json::{Value, json};
 
 use super::passes::WINDOW;
-use super::*;
+use super::{Discovery, DiscoveryCommand};
 use crate::Multiaddr;
+use crate::PeerId;
+use crate::discovery_log::Snapshot;
 use crate::error::Result;
-use crate::worker::core::notes::{ListedDial, ListedDialEnd, Opened};
+use crate::model::Source;
+use crate::worker::core::Core;
+use crate::worker::core::calls::Ending;
+use crate::worker::core::notes::{ListedDial, ListedDialEnd, Note, Opened};
 use crate::worker::core::testing::{core, terms};
+use crate::worker::core::timers::Timer;
 use crate::worker::util::clock::Clock;
 
 struct Bench {
