@@ -28,6 +28,7 @@ mod lan;
 mod lifecycle;
 mod limits;
 mod metrics;
+mod names;
 mod namespaces;
 mod passes;
 mod private_network;
