@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::metrics::Recorder;
 use super::transport::counted::Traffic;
+use super::transport::listening::Watch;
 use super::transport::names::Names;
 use crate::book::Book;
 use crate::bootstrap::BootstrapList;
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub metrics: Arc<Recorder>,
     pub traffic: Arc<Traffic>,
     pub names: Arc<Names>,
+    pub watch: Arc<Watch>,
     listening: RwLock<Vec<Multiaddr>>,
     dead: AtomicBool,
 }
@@ -54,6 +56,7 @@ impl Shared {
             metrics: Arc::default(),
             traffic: Arc::default(),
             names: Arc::default(),
+            watch: Arc::default(),
             listening: RwLock::default(),
             dead: AtomicBool::new(false),
         }
@@ -91,7 +94,7 @@ impl Shared {
 
     /// Says what of this machine is wrong now.
     pub(crate) fn warnings(&self) -> Vec<String> {
-        self.names.warnings()
+        self.names.warnings().into_iter().chain(self.watch.warning()).collect()
     }
 
     /// Notes that the worker has panicked, or that a call in the run has.

@@ -27,6 +27,7 @@ mod js;
 mod lan;
 mod lifecycle;
 mod limits;
+mod listening;
 mod metrics;
 mod names;
 mod namespaces;

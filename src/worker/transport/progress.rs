@@ -138,7 +138,7 @@ impl Progress {
 
 /// Returns the text of the innermost error: the outer errors of a transport stack say only that
 /// something inside failed.
-fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

@@ -16,6 +16,7 @@ use libp2p::quic;
 use libp2p::{noise, tcp, tls, yamux};
 
 use super::counted::{Counted, Traffic};
+use super::listening::{Listening, Watch};
 use super::names::Names;
 #[cfg(feature = "quic")]
 use super::quic::config as quic_config;
@@ -33,6 +34,7 @@ pub(crate) fn build(
     terms: DialTerms,
     traffic: Arc<Traffic>,
     names: Arc<Names>,
+    watch: &Arc<Watch>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let local_only = settings.local_only();
     let psk = settings.swarm_key.as_ref().map(|key| PreSharedKey::new(key.bytes()));
@@ -42,7 +44,7 @@ pub(crate) fn build(
         noise: noise::Config::new(keypair).map_err(unusable_key)?,
     };
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
-    let tcp = Reach::tcp(tcp, local_only)
+    let tcp = Reach::tcp(Listening::new(tcp, Arc::clone(watch)), local_only)
         .and_then(move |socket, _| async move {
             match psk {
                 Some(key) => PnetConfig::new(key).handshake(socket).await.map(Either::Left),
@@ -63,7 +65,7 @@ pub(crate) fn build(
             None => {
                 let quic = quic::tokio::Transport::new(quic_config(keypair));
                 OptionalTransport::some(
-                    Reach::quic(quic, local_only)
+                    Reach::quic(Listening::new(quic, Arc::clone(watch)), local_only)
                         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
                 )
             }
