@@ -159,3 +159,26 @@ fn a_port_that_another_program_has_for_ipv4_is_free_for_ipv6() {
     // The port that peerkit has by now isn't free.
     failed(Peer::try_with(json!({ "listen": listen })).err().unwrap(), "listen_failed");
 }
+
+#[test]
+fn an_ipv4_address_in_an_ipv6_one_is_the_ipv4_address_wherever_it_comes_in() {
+    let mapped = |address: &str| address.replace("/ip4/127.0.0.1/", "/ip6/::ffff:127.0.0.1/");
+    let b = Peer::with(
+        json!({ "listen": [mapped("/ip4/127.0.0.1/tcp/0"), mapped("/ip4/127.0.0.1/udp/0/quic-v1")] }),
+    );
+    let a = Peer::start();
+    for transport in ["tcp", "quic-v1"] {
+        assert!(b.at(transport).starts_with("/ip4/127.0.0.1/"));
+        let connected = a.connect(&mapped(&b.at(transport)));
+        assert_eq!(connected["address"], b.bare(transport));
+        a.ok("disconnect_peer", json!({ "peer_id": b.id() }));
+    }
+    let multiaddrs = [mapped(&b.bare("tcp"))];
+    let c = Peer::start();
+    c.ok("add_peer", json!({ "peer_id": b.id(), "multiaddrs": multiaddrs }));
+    assert_eq!(c.info(b.id())["multiaddrs"], json!([b.bare("tcp")]));
+    c.ok("connect_peer", json!({ "peer_id": b.id() }));
+
+    let d = Peer::with(json!({ "bootstrap": [mapped(&b.at("tcp"))] }));
+    d.wait_for("peer_connected", b.id());
+}

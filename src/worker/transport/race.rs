@@ -211,6 +211,7 @@ where
 
     /// Takes an address to which a name leads.
     fn take(&mut self, address: Multiaddr) {
+        let address = addr::canonical(address);
         if self.found.iter().any(|(other, _)| *other == address) {
             return;
         }

@@ -131,7 +131,8 @@ where
     let progress = Progress::at(DialStage::Transport, clock.clone());
     terms.begins(&address, None, &progress);
     let expected = addr::peer_id_of(&address);
-    let dial = straight(inner, address, opts);
+    // The book may have it from an earlier version.
+    let dial = straight(inner, addr::canonical(address), opts);
     attempt(dial, progress, expected, terms.deadline, clock).await
 }
 
