@@ -157,8 +157,8 @@ char *peerkit_get_peer(peerkit_t h, const char *peer_id, const char *options_jso
 // By id alone: at the addresses in the book; where none is known or works, the DHT is asked where
 // the peer is, and then the connected peers.
 // Reply: `peer_id`, `message`, `address`, `transport`, `already_connected`, `duration_ms`,
-// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`}, `lookups[]`
-// {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
+// `attempts[]` {`address`, `source`, `stage`, `code`, `error`, `hint`, `duration_ms`, and `resolved_from`
+// where a name led there}, `lookups[]` {`source`, `found`, `duration_ms`, `error`}: who was asked where it is.
 // Errors: dial_failed, dial_timeout, wrong_peer_id (all with `detail.attempts`), no_addresses (with
 // `detail.lookups`), self_dial, blocked, limit_reached, unsupported, cancelled, busy, storage,
 // timeout (of the disk), closed, invalid_argument, invalid_peer_id, invalid_multiaddr,

@@ -106,6 +106,17 @@ pub(crate) fn peer_id_of(addr: &Multiaddr) -> Option<PeerId> {
     }
 }
 
+/// Returns the address with an IPv4 address in the place of an IPv6 one that only stands for it
+/// (`::ffff:192.0.2.1`, RFC 4291 section 2.5.5.2). Such an address can't be dialled or listened on as it is:
+/// libp2p's IPv6 sockets are IPv6 only. Whatever way an address comes in by, it is made this one.
+pub(crate) fn canonical(addr: Multiaddr) -> Multiaddr {
+    let mapped = match addr.iter().next() {
+        Some(Protocol::Ip6(ip)) => ip.to_ipv4_mapped(),
+        _ => None,
+    };
+    mapped.and_then(|ip| addr.replace(0, |_| Some(Protocol::Ip4(ip)))).unwrap_or(addr)
+}
+
 /// Returns the IP address a resolved multiaddr begins with.
 pub(crate) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
     match addr.iter().next()? {
@@ -179,7 +190,7 @@ fn read_address(text: &str) -> Result<Address, String> {
     if parts.is_empty() {
         return Err("it names a peer, but no transport such as /ip4/192.0.2.1/tcp/4001".to_owned());
     }
-    let addr = parts.into_iter().collect();
+    let addr = canonical(parts.into_iter().collect());
     Ok(Address { addr, peer_id })
 }
 

@@ -111,6 +111,7 @@ impl Run {
         let listening = self.shared.listen_addresses();
         let text = |address: &Multiaddr| addr::with_peer_id(address, peer_id).to_string();
         let mut warnings = self.warnings.clone();
+        warnings.extend(self.shared.warnings());
         warnings.extend(
             self.store
                 .last_error()

@@ -277,3 +277,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn an_ipv4_address_in_an_ipv6_one_is_read_as_itself() {
+    let read = |text: &str| parse_address(text).unwrap().addr.to_string();
+    assert_eq!(read("/ip6/::ffff:192.0.2.1/tcp/4001"), "/ip4/192.0.2.1/tcp/4001");
+    assert_eq!(read("/ip6/::ffff:c000:201/udp/1/quic-v1"), "/ip4/192.0.2.1/udp/1/quic-v1");
+    for other in ["/ip6/::1/tcp/1", "/ip6/64:ff9b::c000:201/tcp/1", "/ip6/::192.0.2.1/tcp/1"] {
+        assert!(read(other).starts_with("/ip6/"), "{other}");
+    }
+}

@@ -355,5 +355,8 @@ fn commit_deadline(deadline: Instant) -> Instant {
 /// Tells whether a dial to this address made the connection.
 fn led_there(connected: &Connected, address: &Multiaddr) -> bool {
     let text = address.to_string();
-    connected.attempts.iter().any(|attempt| *attempt.address == *text && attempt.stage.is_none())
+    connected
+        .attempts
+        .iter()
+        .any(|attempt| **attempt.known_by() == *text && attempt.stage.is_none())
 }

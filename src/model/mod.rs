@@ -248,4 +248,14 @@ pub struct Attempt {
     pub hint: Option<String>,
     /// The time it took, in milliseconds; null where it was skipped.
     pub duration_ms: Option<f64>,
+    /// The address with a name that led to this one; left out where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolved_from: Option<Text>,
+}
+
+impl Attempt {
+    /// Returns the address that was known: the one with the name, where a name led to this one.
+    pub(crate) fn known_by(&self) -> &Text {
+        self.resolved_from.as_ref().unwrap_or(&self.address)
+    }
 }

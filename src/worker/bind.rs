@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,8 +21,11 @@ use super::core::{Core, advertise};
 use super::dispatch::{SHUTDOWN_PATIENCE, Worker};
 use super::metrics::Recorder;
 use super::shared::Shared;
+use super::transport::progress::innermost_text;
 use super::transport::terms::DialTerms;
 use super::util::clock::Clock;
+use super::util::interfaces;
+use super::util::sockets::try_listen;
 use crate::error::{Error, ErrorKind, Result};
 use crate::{Multiaddr, addr};
 
@@ -108,17 +111,27 @@ async fn listen(
     for address in &settings.advertise {
         swarm.add_external_address(address.clone());
     }
-    for address in &settings.listen {
-        check_free(address)?;
-    }
     let mut pending = HashMap::new();
     let mut failures = Vec::new();
+    // libp2p's TCP sets SO_REUSEPORT, so two nodes of one user would share a port in silence. All are tried
+    // before the first is taken: two of them may share a port.
+    let mut to_take = Vec::new();
     for address in &settings.listen {
+        match has_port(address).then(|| try_listen(address)) {
+            Some(Err(error)) => failures.push(refused(address, &error)),
+            _ => to_take.push(address),
+        }
+    }
+    for address in to_take {
         match swarm.listen_on(address.clone()) {
             Ok(id) => {
                 pending.insert(id, address.clone());
             }
-            Err(error) => failures.push(failed(address, &error)),
+            // What a plain socket is told says more than the transport's error.
+            Err(error) => failures.push(match try_listen(address) {
+                Err(refusal) => refused(address, &refusal),
+                Ok(_) => failed(address, &innermost_text(&error)),
+            }),
         }
     }
     let mut addresses = Vec::new();
@@ -142,22 +155,20 @@ async fn listen(
         advertise(swarm, settings, address);
     }
     let must_have_all = settings.listen_explicit || addresses.is_empty();
-    match failures.pop() {
-        Some(failure) if must_have_all => Err(failure),
-        last => {
-            addresses.into_iter().for_each(|address| shared.listen_addr(address, true));
-            Ok(failures.iter().chain(&last).map(Error::to_string).collect())
-        }
+    if must_have_all && !failures.is_empty() {
+        return Err(failures.swap_remove(0));
     }
+    addresses.into_iter().for_each(|address| shared.listen_addr(address, true));
+    Ok(failures.iter().map(Error::to_string).collect())
 }
 
 /// Returns the test of whether a listener will tell an address now. A machine with IPv6 off has none for
 /// `::`, which can be listened at all the same; the listener tells of one when it comes.
 fn expected() -> impl Fn(&Multiaddr) -> bool {
-    let interfaces = if_addrs::get_if_addrs();
+    let interfaces = interfaces::addresses();
     move |address| match (addr::ip_of(address), &interfaces) {
         (Some(any), Ok(interfaces)) if any.is_unspecified() => {
-            interfaces.iter().any(|interface| interface.ip().is_ipv4() == any.is_ipv4())
+            interfaces.iter().any(|interface| interface.ip.is_ipv4() == any.is_ipv4())
         }
         _ => true,
     }
@@ -188,26 +199,100 @@ fn take_event(
     None
 }
 
-/// Makes sure with a plain socket that a port is free: libp2p's TCP sets SO_REUSEPORT, so two nodes of
-/// one user would share a port in silence. A port of 0 is always free.
-fn check_free(address: &Multiaddr) -> Result<()> {
-    let port = address.iter().find_map(|part| match part {
+/// Tells whether an address names its port: the system finds a free one for 0.
+fn has_port(address: &Multiaddr) -> bool {
+    port_of(address).is_some_and(|port| port > 0)
+}
+
+fn port_of(address: &Multiaddr) -> Option<u16> {
+    address.iter().find_map(|part| match part {
         Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
         _ => None,
-    });
-    let (Some(ip), Some(port @ 1..)) = (addr::ip_of(address), port) else {
-        return Ok(());
-    };
-    let socket = SocketAddr::new(ip, port);
-    let taken = if address.iter().any(|part| matches!(part, Protocol::Tcp(_))) {
-        TcpListener::bind(socket).map(drop)
-    } else {
-        UdpSocket::bind(socket).map(drop)
-    };
-    taken.map_err(|error| match error.kind() {
-        io::ErrorKind::AddrInUse => failed(address, &"another process has that port"),
-        _ => failed(address, &error),
     })
+}
+
+/// Says why the system refuses an address, and what can be done about it.
+fn refused(address: &Multiaddr, error: &io::Error) -> Error {
+    /// The ports that systems keep for privileged programs.
+    const PRIVILEGED: std::ops::Range<u16> = 1..1024;
+
+    let ip = addr::ip_of(address);
+    let version = if ip.is_some_and(|ip| ip.is_ipv6()) { "IPv6" } else { "IPv4" };
+    let privileged = port_of(address).is_some_and(|port| PRIVILEGED.contains(&port));
+    let link_local = matches!(ip, Some(IpAddr::V6(ip)) if ip.is_unicast_link_local());
+    let (why, hint) = match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            return failed(address, &"another process has that port").caused_by(error);
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            ("this machine has no such address".to_owned(), own_addresses(ip))
+        }
+        io::ErrorKind::PermissionDenied if privileged => (
+            "the system keeps ports below 1024 for privileged programs".to_owned(),
+            "choose a port from 1024 on, or give the program the right (CAP_NET_BIND_SERVICE)"
+                .to_owned(),
+        ),
+        io::ErrorKind::PermissionDenied => (
+            format!("the system doesn't permit it: {error}"),
+            "a sandbox or a security module of this machine forbids it; its rules have to allow it"
+                .to_owned(),
+        ),
+        io::ErrorKind::InvalidInput if link_local => (
+            "a link-local address means nothing without its interface".to_owned(),
+            "listen at ::, which has all of this machine's IPv6 addresses".to_owned(),
+        ),
+        _ if is_no_family(error) => (
+            format!("there is no {version} here: {error}"),
+            format!(
+                "switch {version} on, or have the sandbox allow it \
+                 (`RestrictAddressFamilies=` of a systemd unit); or leave the address out"
+            ),
+        ),
+        _ if is_no_descriptor(error) => (
+            format!("no file descriptor is left: {error}"),
+            "raise the limit on open files, or close what isn't needed".to_owned(),
+        ),
+        _ => (
+            innermost_text(error),
+            "the reason is the system's own; try another address".to_owned(),
+        ),
+    };
+    failed(address, &why).with_hint(hint).caused_by(error)
+}
+
+/// Suggests addresses that this machine does have.
+fn own_addresses(like: Option<IpAddr>) -> String {
+    const MOST: usize = 4;
+
+    let ipv4 = like.is_some_and(|ip| ip.is_ipv4());
+    let own = interfaces::addresses().unwrap_or_default();
+    let own = own.iter().map(|own| own.ip).filter(|ip| ip.is_ipv4() == ipv4);
+    let own: Vec<_> = own.map(|ip| ip.to_string()).take(MOST).collect();
+    let all = if ipv4 { "0.0.0.0" } else { "::" };
+    match own.is_empty() {
+        true => format!("listen at {all} for all addresses this machine has"),
+        false => format!("it has {}; {all} stands for all it has", own.join(", ")),
+    }
+}
+
+#[cfg(unix)]
+fn is_no_family(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EAFNOSUPPORT | libc::EPROTONOSUPPORT))
+}
+
+#[cfg(not(unix))]
+fn is_no_family(_: &io::Error) -> bool {
+    false
+}
+
+#[cfg(unix)]
+fn is_no_descriptor(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+}
+
+#[cfg(not(unix))]
+fn is_no_descriptor(_: &io::Error) -> bool {
+    false
 }
 
 fn failed(address: &Multiaddr, why: &dyn std::fmt::Display) -> Error {

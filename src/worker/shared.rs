@@ -9,6 +9,8 @@ use parking_lot::RwLock;
 
 use super::metrics::Recorder;
 use super::transport::counted::Traffic;
+use super::transport::listening::Watch;
+use super::transport::names::Names;
 use crate::book::Book;
 use crate::bootstrap::BootstrapList;
 use crate::config::Settings;
@@ -30,6 +32,8 @@ pub(crate) struct Shared {
     pub discovery: Arc<DiscoveryLog>,
     pub metrics: Arc<Recorder>,
     pub traffic: Arc<Traffic>,
+    pub names: Arc<Names>,
+    pub watch: Arc<Watch>,
     listening: RwLock<Vec<Multiaddr>>,
     dead: AtomicBool,
 }
@@ -51,6 +55,8 @@ impl Shared {
             discovery: Arc::default(),
             metrics: Arc::default(),
             traffic: Arc::default(),
+            names: Arc::default(),
+            watch: Arc::default(),
             listening: RwLock::default(),
             dead: AtomicBool::new(false),
         }
@@ -84,6 +90,11 @@ impl Shared {
     /// Tells whether this node listens on the address.
     pub(crate) fn listens_on(&self, address: &Multiaddr) -> bool {
         self.listening.read().contains(address)
+    }
+
+    /// Says what of this machine is wrong now.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.names.warnings().into_iter().chain(self.watch.warning()).collect()
     }
 
     /// Notes that the worker has panicked, or that a call in the run has.

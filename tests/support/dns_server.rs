@@ -2,7 +2,7 @@
 //!
 //! - `listen`: the address and port, as `127.0.0.1:53`;
 //! - `records`: the answers, as `{"peer.test": {"A": ["10.77.0.2"], "TXT": ["a", "b"]}}`. Other names
-//!   don't exist.
+//!   don't exist. A text record of several strings is an array of them: `{"TXT": [["half", "half"]]}`.
 //!
 //! It prints `{"listen": ..}` and answers requests in the manner of a peer:
 //!
@@ -97,7 +97,7 @@ impl Zone {
                 answer.metadata.response_code = ResponseCode::NXDomain;
             }
             let values = self.records[&name][kind.to_string()].as_array().into_iter().flatten();
-            for value in values.map(|value| value.as_str().expect("a record is text")) {
+            for value in values {
                 answer.add_answer(record(query.name(), kind, value));
             }
             answer.add_query(query.clone());
@@ -106,12 +106,16 @@ impl Zone {
     }
 }
 
-fn record(name: &Name, kind: RecordType, value: &str) -> Record {
-    let data = match kind {
-        RecordType::A => RData::A(A(value.parse().unwrap())),
-        RecordType::AAAA => RData::AAAA(AAAA(value.parse().unwrap())),
-        RecordType::TXT => RData::TXT(TXT::new(vec![value.to_owned()])),
-        _ => panic!("this server has no {kind} records"),
+fn record(name: &Name, kind: RecordType, value: &Value) -> Record {
+    let text = |value: &Value| value.as_str().expect("a record is text").to_owned();
+    let data = match (kind, value) {
+        (RecordType::A, ip) => RData::A(A(text(ip).parse().unwrap())),
+        (RecordType::AAAA, ip) => RData::AAAA(AAAA(text(ip).parse().unwrap())),
+        (RecordType::TXT, Value::Array(strings)) => {
+            RData::TXT(TXT::new(strings.iter().map(text).collect()))
+        }
+        (RecordType::TXT, string) => RData::TXT(TXT::new(vec![text(string)])),
+        (kind, _) => panic!("this server has no {kind} records"),
     };
     const REMEMBER_S: u32 = 0;
     Record::from_rdata(name.clone(), REMEMBER_S, data)

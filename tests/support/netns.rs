@@ -9,7 +9,7 @@
 
 use std::ffi::OsStr;
 use std::io::Write;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -134,12 +134,36 @@ impl Host {
     #[track_caller]
     pub fn with_dns(mut self, records: Value) -> Host {
         self.dns = Some(self.dns(json!({ "listen": "127.0.0.1:53", "records": records })));
-        let mut resolv_conf = tempfile::NamedTempFile::new().unwrap();
-        resolv_conf.write_all(b"nameserver 127.0.0.1\n").unwrap();
-        let mut mount = self.command("mount");
-        mount.arg("--bind").arg(resolv_conf.path()).arg("/etc/resolv.conf");
-        assert!(mount.status().unwrap().success(), "{mount:?}");
+        self.mount("/etc/resolv.conf", b"nameserver 127.0.0.1\n");
         self
+    }
+
+    /// Puts another file in the place of one, for this host alone.
+    #[track_caller]
+    pub fn mount(&self, over: &str, content: &[u8]) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        let mut mount = self.command("mount");
+        mount.arg("--bind").arg(file.path()).arg(over);
+        assert!(mount.status().unwrap().success(), "{mount:?}");
+    }
+
+    /// Writes into a file that [`mount`](Self::mount) put there.
+    #[track_caller]
+    pub fn rewrite(&self, file: &str, content: &[u8]) {
+        let mut shell = self.command("sh");
+        shell.args(["-c", &format!("exec cat > {file}")]).stdin(Stdio::piped());
+        let mut shell = shell.spawn().unwrap();
+        shell.stdin.take().unwrap().write_all(content).unwrap();
+        assert!(shell.wait().unwrap().success());
+    }
+
+    /// Makes an address of the switch's network one that swallows what it is sent.
+    #[track_caller]
+    pub fn swallow(&self, ip: &str) {
+        let commands =
+            format!("neighbour add {ip} lladdr 02:00:00:00:00:99 dev eth0 nud permanent\n");
+        self.holder.ip(&commands).unwrap();
     }
 
     /// Returns the host's own name server, to change its records or to see the questions it got.

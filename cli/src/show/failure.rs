@@ -63,7 +63,10 @@ pub fn attempt_lines(attempts: &[Attempt]) -> Vec<String> {
             Some(stage) => (name(&stage), style::WARN),
         };
         table.row([
-            Cell::new(&attempt.address),
+            Cell::new(match &attempt.resolved_from {
+                Some(name) => format!("{} of {name}", attempt.address),
+                None => attempt.address.to_string(),
+            }),
             Cell::new(stage).styled(stage_style),
             Cell::of(attempt.code.map(ErrorKind::as_str)),
             Cell::of(attempt.duration_ms.map(time::ms)),

@@ -34,8 +34,9 @@ use crate::error::Result;
 
 /// The protocol family that identify advertises, as Kubo and go-libp2p do.
 const PROTOCOL_VERSION: &str = "ipfs/0.1.0";
-/// Addresses dialled at once for one peer.
-const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(8) {
+/// Addresses of one peer that the transport is given at once, as many as a dial has. It lets those over
+/// its own number wait for their turn, but not for ever.
+const DIAL_CONCURRENCY: NonZeroU8 = match NonZeroU8::new(16) {
     Some(most) => most,
     None => NonZeroU8::MIN,
 };
@@ -67,8 +68,9 @@ pub(crate) fn swarm(
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
     let settings = &shared.settings;
+    let (traffic, names) = (Arc::clone(&shared.traffic), Arc::clone(&shared.names));
     let transport =
-        transport::build(keypair, settings, terms.clone(), Arc::clone(&shared.traffic))?;
+        transport::build(keypair, settings, terms.clone(), traffic, names, &shared.watch)?;
     let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),

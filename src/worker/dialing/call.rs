@@ -70,7 +70,7 @@ impl Connect {
 
     /// Tells whether an address was tried by now.
     pub(super) fn has_tried(&self, text: &Text) -> bool {
-        self.attempts.iter().any(|attempt| attempt.address == *text)
+        self.attempts.iter().any(|attempt| attempt.known_by() == text)
     }
 }
 

@@ -114,7 +114,7 @@ impl Connects {
         };
         connect.lookups = Some(Vec::new());
         connect.state = State::LookingUp { failure, asked: Source::Dht, since: core.now };
-        let tried = connect.attempts.iter().map(|attempt| attempt.address.clone()).collect();
+        let tried = connect.attempts.iter().map(|attempt| attempt.known_by().clone()).collect();
         core.note(Note::LookUp(LookUp { call, peer, tried, deadline: connect.deadline }));
     }
 
@@ -180,7 +180,9 @@ impl Connects {
     pub(super) fn dial_failed(&mut self, core: &mut Core, dials: &mut Dials, ended: &FailedDial) {
         let FailedDial { dial, error, report } = ended;
         let failed = report.iter().filter(|attempt| attempt.code.is_some());
-        let failed: Vec<_> = failed.map(|attempt| attempt.address.clone()).collect();
+        let mut failed: Vec<_> = failed.map(|attempt| attempt.known_by().clone()).collect();
+        // A name may have led to several.
+        failed.dedup();
         tell_failure(core, dial.peer, &failed, error, dial.origin.source());
         for call in &dial.waiters {
             self.retry_or_fail(core, dials, *call, ended);

@@ -10,8 +10,8 @@ use crate::book::Origin;
 use crate::error::ErrorKind;
 use crate::model::{Attempt, DialStage, Source, Text, TransportKind};
 use crate::worker::core::calls::CallId;
-use crate::worker::transport::progress::DialFailure;
-use crate::worker::transport::terms::Begun;
+use crate::worker::transport::progress::{DialFailure, Outcome};
+use crate::worker::transport::terms::AllBegun;
 use crate::worker::util::millis;
 use crate::{Multiaddr, PeerId, addr, features};
 
@@ -26,6 +26,13 @@ pub(super) struct DialAddress {
     pub source: Source,
 }
 
+impl DialAddress {
+    /// Tells whether it is this one, as the swarm has it.
+    fn is(&self, other: &Multiaddr) -> bool {
+        addr::without_peer_id(other) == self.address
+    }
+}
+
 /// A dial under way.
 pub(super) struct Dial {
     pub peer: Option<PeerId>,
@@ -36,7 +43,7 @@ pub(super) struct Dial {
     /// True where the book has counted it as an attempt; it can't for a peer it doesn't know yet.
     pub counted: bool,
     /// The progress of its addresses.
-    pub begun: Begun,
+    pub begun: AllBegun,
     /// The calls that wait for it.
     pub waiters: Vec<CallId>,
     /// The reason why it is made.
@@ -128,16 +135,38 @@ impl Dial {
 
     /// Reports on a dial that goes on, for a caller that can't wait for its end.
     pub(super) fn so_far(&self) -> Vec<Attempt> {
-        let begun = self.begun.lock();
-        let tried = self.addresses.iter().map(|dialled| {
-            let (text, source) = (dialled.text.clone(), dialled.source);
-            let is_this = |address| addr::without_peer_id(address) == dialled.address;
-            match begun.iter().find(|(address, _)| is_this(address)) {
-                Some((_, progress)) => failed(text, source, &progress.so_far()),
-                None => skipped(text, source),
+        let tried = self.addresses.iter().flat_map(|dialled| {
+            let by_name = self.led_to(dialled, false, true);
+            if !by_name.is_empty() {
+                return by_name;
             }
+            let (text, source) = (dialled.text.clone(), dialled.source);
+            let begun = self.begun.lock();
+            vec![match begun.iter().find(|begun| dialled.is(&begun.address)) {
+                Some(begun) => failed(text, source, &begun.progress.so_far()),
+                None => skipped(text, source),
+            }]
         });
         tried.chain(self.untried.iter().cloned()).collect()
+    }
+
+    /// Reports on each address that the name in one led to; on none where it has no name, or the name led
+    /// nowhere. `won`: one of them connected; `over`: those under way haven't connected in time.
+    fn led_to(&self, dialled: &DialAddress, won: bool, over: bool) -> Vec<Attempt> {
+        let begun = self.begun.lock();
+        let its = begun.iter().filter(|begun| dialled.is(&begun.address));
+        let led_to = its.filter_map(|begun| Some((begun.led_to.as_ref()?, &begun.progress)));
+        let report = led_to.map(|(address, progress)| {
+            let (text, source) = (Text::from(address.to_string()), dialled.source);
+            let attempt = match progress.outcome() {
+                Outcome::Landed(took) if won => succeeded(text, source, took),
+                Outcome::Failed(failure) => failed(text, source, &failure),
+                Outcome::Running if over => failed(text, source, &progress.so_far()),
+                Outcome::Landed(_) | Outcome::Running => skipped(text, source),
+            };
+            Attempt { resolved_from: Some(dialled.text.clone()), ..attempt }
+        });
+        report.collect()
     }
 
     /// Tells whether the dial has this address, tried or not.
@@ -155,19 +184,22 @@ impl Dial {
         errors: &[(Multiaddr, TransportError<io::Error>)],
         winner: Option<(&Multiaddr, Duration)>,
     ) -> Vec<Attempt> {
-        let tried = self.addresses.iter().map(|dialled| {
-            let is_this = |other: &Multiaddr| addr::without_peer_id(other) == dialled.address;
+        let tried = self.addresses.iter().flat_map(|dialled| {
             let (text, source) = (dialled.text.clone(), dialled.source);
-            if let Some((_, took)) = winner.filter(|(address, _)| is_this(address)) {
-                return succeeded(text, source, took);
+            let won = winner.filter(|(address, _)| dialled.is(address));
+            let error = errors.iter().find(|(address, _)| dialled.is(address));
+            let by_name = self.led_to(dialled, won.is_some(), error.is_some());
+            if !by_name.is_empty() {
+                return by_name;
             }
-            match errors.iter().find(|(address, _)| is_this(address)) {
-                Some((_, error)) => match DialFailure::of(error) {
+            vec![match (won, error) {
+                (Some((_, took)), _) => succeeded(text, source, took),
+                (None, Some((_, error))) => match DialFailure::of(error) {
                     Some(failure) => failed(text, source, failure),
                     None => unsupported(&dialled.address, text, source),
                 },
-                None => skipped(text, source),
-            }
+                (None, None) => skipped(text, source),
+            }]
         });
         tried.chain(self.untried.iter().cloned()).collect()
     }
@@ -213,5 +245,14 @@ fn failed(address: Text, source: Source, failure: &DialFailure) -> Attempt {
 }
 
 fn untold(address: Text, source: Source) -> Attempt {
-    Attempt { address, source, stage: None, code: None, error: None, hint: None, duration_ms: None }
+    Attempt {
+        address,
+        source,
+        stage: None,
+        code: None,
+        error: None,
+        hint: None,
+        duration_ms: None,
+        resolved_from: None,
+    }
 }

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::model::Attempt;
 use crate::worker::core::Core;
 use crate::worker::core::calls::CallId;
-use crate::worker::transport::terms::{Begun, Terms};
+use crate::worker::transport::terms::{AllBegun, Terms};
 use crate::{Multiaddr, PeerId};
 
 #[derive(Default)]
@@ -56,7 +56,7 @@ impl Dials {
             untried: plan.untried,
             deadline,
             counted,
-            begun: Begun::default(),
+            begun: AllBegun::default(),
             waiters: waiter.into_iter().collect(),
             origin,
             ticket,

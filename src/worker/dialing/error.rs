@@ -29,13 +29,21 @@ pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
     };
     let worst = report.iter().filter(|attempt| attempt.code == Some(kind));
     let first =
-        worst.chain(report).find_map(|attempt| Some((attempt.error.as_ref()?, &attempt.address)));
+        worst.chain(report).find_map(|attempt| Some((attempt.error.as_ref()?, named(attempt))));
     match (first, failed().count()) {
         (Some((error, address)), 1) => Error::new(kind, format!("{error} ({address})")),
         (Some((error, address)), n) => {
             Error::new(kind, format!("none of {n} addresses connected; {address}: {error}"))
         }
         (None, _) => Error::new(kind, "the deadline passed before an address could be tried"),
+    }
+}
+
+/// Returns an attempt's address, and the one with a name that led there.
+fn named(attempt: &Attempt) -> String {
+    match &attempt.resolved_from {
+        Some(name) => format!("{} of {name}", attempt.address),
+        None => attempt.address.to_string(),
     }
 }
 

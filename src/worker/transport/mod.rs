@@ -1,11 +1,16 @@
 //! Below the swarm: the transport stack (`stack`), the wrappers that note how far each dial comes
-//! (`wrappers`, `security`, `progress`), the terms that dials go under (`terms`), and the bytes of
-//! connections (`counted`).
+//! (`wrappers`, `security`, `attempt`, `progress`), the names in addresses (`names`) and all they lead to
+//! (`race`), listening where interfaces can't be watched (`listening`), the terms that dials go under (`terms`), and the bytes of connections (`counted`).
 
+mod attempt;
 pub(crate) mod counted;
+pub(crate) mod listening;
+#[cfg_attr(not(feature = "dns"), path = "names/absent.rs")]
+pub(crate) mod names;
 pub(crate) mod progress;
 #[cfg_attr(not(feature = "quic"), path = "quic/absent.rs")]
 pub(crate) mod quic;
+mod race;
 mod security;
 mod stack;
 pub(crate) mod terms;

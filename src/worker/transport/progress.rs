@@ -30,10 +30,30 @@ tokio::task_local! {
 /// The progress of the dial of one address: its stage, and the cause for which it is about to fail.
 pub(crate) struct Progress {
     clock: Clock,
-    since: Instant,
     /// True where a remote gave the DNS name that is dialled, and the dial is automatic.
     remote_name: bool,
-    now: Mutex<(DialStage, Option<Cause>)>,
+    now: Mutex<Now>,
+}
+
+struct Now {
+    since: Instant,
+    stage: DialStage,
+    cause: Option<Cause>,
+    end: Option<End>,
+}
+
+/// The end of a dial: the time it took, and what came of it.
+#[derive(Clone, Copy)]
+enum End {
+    Landed(Duration),
+    Failed(Duration),
+}
+
+/// What has come of a dial by now.
+pub(crate) enum Outcome {
+    Running,
+    Landed(Duration),
+    Failed(DialFailure),
 }
 
 impl Progress {
@@ -45,12 +65,18 @@ impl Progress {
     /// Begins the progress of a dial at `stage`; with `remote_name` the dial may lead to public
     /// addresses only.
     pub(crate) fn towards(stage: DialStage, remote_name: bool, clock: Clock) -> Arc<Self> {
-        let (since, now) = (clock.now(), Mutex::new((stage, None)));
-        Arc::new(Progress { clock, since, remote_name, now })
+        let now = Now { since: clock.now(), stage, cause: None, end: None };
+        Arc::new(Progress { clock, remote_name, now: Mutex::new(now) })
     }
 
-    fn took(&self) -> Duration {
-        self.clock.now().saturating_duration_since(self.since)
+    /// Begins what had to wait for its turn.
+    pub(crate) fn begin(&self, stage: DialStage) {
+        let mut now = self.now.lock();
+        (now.since, now.stage) = (self.clock.now(), stage);
+    }
+
+    fn took(&self, now: &Now) -> Duration {
+        self.clock.now().saturating_duration_since(now.since)
     }
 
     /// Runs the dial's future with this as its progress.
@@ -61,27 +87,58 @@ impl Progress {
     /// Returns the failure in which the dial ends: its cause is the one that a layer noted, or else
     /// the text of the error.
     pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> DialFailure {
-        let (stage, noted) = self.now.lock().clone();
+        let (stage, noted) = {
+            let now = self.now.lock();
+            (now.stage, now.cause.clone())
+        };
         self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(innermost_text(error))))
     }
 
     /// Returns the failure in which the dial ends at `stage`, for `cause`.
     pub(crate) fn failed_at(&self, stage: DialStage, cause: Cause) -> DialFailure {
-        *self.now.lock() = (stage, Some(cause.clone()));
-        DialFailure { stage, cause, took: self.took() }
+        let mut now = self.now.lock();
+        let took = self.took(&now);
+        (now.stage, now.cause, now.end) = (stage, Some(cause.clone()), Some(End::Failed(took)));
+        DialFailure { stage, cause, took }
+    }
+
+    /// Returns the failure in which the dial ends because its time is over.
+    pub(crate) fn timed_out(&self) -> DialFailure {
+        let DialFailure { stage, cause, .. } = self.so_far();
+        self.failed_at(stage, cause)
+    }
+
+    /// Notes that the dial has ended in a connection.
+    pub(crate) fn landed(&self) {
+        let mut now = self.now.lock();
+        now.end = Some(End::Landed(self.took(&now)));
     }
 
     /// Returns the failure that the dial would be if it ended now: for its deadline, and for a caller
     /// that can't wait.
     pub(crate) fn so_far(&self) -> DialFailure {
-        let (stage, noted) = self.now.lock().clone();
-        DialFailure { stage, cause: noted.unwrap_or(Cause::TimedOut), took: self.took() }
+        let now = self.now.lock();
+        let cause = now.cause.clone().unwrap_or(Cause::TimedOut);
+        DialFailure { stage: now.stage, cause, took: self.took(&now) }
+    }
+
+    /// Returns what has come of the dial by now.
+    pub(crate) fn outcome(&self) -> Outcome {
+        let now = self.now.lock();
+        match now.end {
+            None => Outcome::Running,
+            Some(End::Landed(took)) => Outcome::Landed(took),
+            Some(End::Failed(took)) => {
+                let cause = now.cause.clone().unwrap_or(Cause::TimedOut);
+                Outcome::Failed(DialFailure { stage: now.stage, cause, took })
+            }
+        }
     }
 }
 
 /// Returns the text of the innermost error: the outer errors of a transport stack say only that
 /// something inside failed.
-fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;
@@ -100,18 +157,26 @@ pub(crate) enum Cause {
     /// A DNS name that a remote gave leads into a private network, or to this machine.
     NotPublic,
     WrongPeer(PeerId),
+    /// This build has no transport for the address.
+    Unsupported,
+    /// The name exists nowhere, or leads nowhere.
+    NoSuchName(String),
+    /// This machine's name servers gave no answer.
+    Resolver(String),
     Other(String),
 }
 
-/// Notes that the dial being polled has reached `stage`, and clears its cause: one noted before is of
-/// another address of the same name, which failed. Does nothing outside a dial.
+/// Notes that the dial being polled has reached `stage`. Does nothing outside a dial.
 pub(crate) fn reached(stage: DialStage) {
-    let _ = ATTEMPT.try_with(|progress| *progress.now.lock() = (stage, None));
+    let _ = ATTEMPT.try_with(|progress| {
+        let mut now = progress.now.lock();
+        (now.stage, now.cause) = (stage, None);
+    });
 }
 
 /// Notes why the dial being polled is about to fail.
 pub(crate) fn failing(cause: Cause) {
-    let _ = ATTEMPT.try_with(|progress| progress.now.lock().1 = Some(cause));
+    let _ = ATTEMPT.try_with(|progress| progress.now.lock().cause = Some(cause));
 }
 
 /// Tells whether the dial being polled goes to a DNS name that a remote gave.
@@ -141,7 +206,12 @@ impl DialFailure {
             Cause::TimedOut => ErrorKind::DialTimeout,
             Cause::NotAllowed | Cause::NotPublic => ErrorKind::Blocked,
             Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
-            Cause::Refused | Cause::Unreachable | Cause::Other(_) => ErrorKind::DialFailed,
+            Cause::Unsupported => ErrorKind::Unsupported,
+            Cause::Refused
+            | Cause::Unreachable
+            | Cause::NoSuchName(_)
+            | Cause::Resolver(_)
+            | Cause::Other(_) => ErrorKind::DialFailed,
         }
     }
 
@@ -157,6 +227,11 @@ impl DialFailure {
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
+            }
+            (Cause::Unsupported, _) => "peerkit dials TCP and QUIC v1",
+            (Cause::NoSuchName(_), _) => "check the name; its owner may have taken it away",
+            (Cause::Resolver(_), _) | (Cause::TimedOut, DialStage::Resolve) => {
+                "it isn't the peer: check this machine's network and its name servers (/etc/resolv.conf)"
             }
             (_, DialStage::Resolve) => "check the name and this machine's DNS servers",
             (_, DialStage::Security) => {
@@ -182,9 +257,12 @@ impl fmt::Display for DialFailure {
                 f.write_str("a name that a remote told leads to an address that isn't public")
             }
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
-            Cause::Other(text) => f.write_str(text),
+            Cause::Unsupported => f.write_str("this build has no transport for the address"),
+            Cause::NoSuchName(text) | Cause::Resolver(text) | Cause::Other(text) => {
+                f.write_str(text)
+            }
             Cause::TimedOut => f.write_str(match self.stage {
-                DialStage::Resolve => "the name server did not answer in time",
+                DialStage::Resolve => "this machine's name server did not answer in time",
                 DialStage::Security => "the remote accepted the connection, then stayed silent",
                 DialStage::Muxer => "the remote stayed silent after the security handshake",
                 _ => "no answer in time",

@@ -1,5 +1,5 @@
-//! The transport stack: TCP with Noise or TLS and yamux, QUIC beside it, DNS before both; with a private
-//! network's key in front of TCP's handshakes where one is configured.
+//! The transport stack: TCP with Noise or TLS and yamux, QUIC beside it; with a private network's key in
+//! front of TCP's handshakes where one is configured.
 
 use std::sync::Arc;
 
@@ -7,12 +7,8 @@ use futures::future::Either;
 use libp2p::core::muxing::StreamMuxerBox;
 #[cfg(feature = "quic")]
 use libp2p::core::transport::OptionalTransport;
-#[cfg(feature = "dns")]
-use libp2p::core::transport::dummy::DummyTransport;
 use libp2p::core::transport::{Boxed, Transport};
 use libp2p::core::upgrade::Version;
-#[cfg(feature = "dns")]
-use libp2p::dns;
 use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 #[cfg(feature = "quic")]
@@ -20,6 +16,8 @@ use libp2p::quic;
 use libp2p::{noise, tcp, tls, yamux};
 
 use super::counted::{Counted, Traffic};
+use super::listening::{Listening, Watch};
+use super::names::Names;
 #[cfg(feature = "quic")]
 use super::quic::config as quic_config;
 use super::security::Security;
@@ -35,6 +33,8 @@ pub(crate) fn build(
     settings: &Settings,
     terms: DialTerms,
     traffic: Arc<Traffic>,
+    names: Arc<Names>,
+    watch: &Arc<Watch>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let local_only = settings.local_only();
     let psk = settings.swarm_key.as_ref().map(|key| PreSharedKey::new(key.bytes()));
@@ -43,7 +43,8 @@ pub(crate) fn build(
         tls: tls::Config::new(keypair).map_err(unusable_key)?,
         noise: noise::Config::new(keypair).map_err(unusable_key)?,
     };
-    let tcp = Reach::tcp(tcp::tokio::Transport::new(tcp::Config::default()), local_only)
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default());
+    let tcp = Reach::tcp(Listening::new(tcp, Arc::clone(watch)), local_only)
         .and_then(move |socket, _| async move {
             match psk {
                 Some(key) => PnetConfig::new(key).handshake(socket).await.map(Either::Left),
@@ -61,32 +62,20 @@ pub(crate) fn build(
         // QUIC has no pre-shared key, so a private network has no QUIC.
         let quic = match psk {
             Some(_) => OptionalTransport::none(),
-            None => OptionalTransport::some(
-                Reach::quic(quic::tokio::Transport::new(quic_config(keypair)), local_only)
-                    .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
-            ),
+            None => {
+                let quic = quic::tokio::Transport::new(quic_config(keypair));
+                OptionalTransport::some(
+                    Reach::quic(Listening::new(quic, Arc::clone(watch)), local_only)
+                        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+                )
+            }
         };
         quic.or_transport(connected).map(|connection, _| connection.into_inner())
     };
-    #[cfg(feature = "dns")]
-    let connected = with_dns(connected)?;
     let counted = connected.map(move |(peer, muxer), _| {
         (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
     });
-    Ok(Attempted::new(counted, terms).boxed())
-}
-
-/// With the system's name servers. A machine that has none configured can still run a node; only
-/// its DNS addresses fail.
-#[cfg(feature = "dns")]
-fn with_dns<T>(inner: T) -> Result<dns::tokio::Transport<T>> {
-    let configured = dns::tokio::Transport::system(DummyTransport::<()>::new()).is_ok();
-    if configured {
-        return dns::tokio::Transport::system(inner)
-            .map_err(|error| Error::new(ErrorKind::Unsupported, format!("no resolver: {error}")));
-    }
-    let (config, options) = (dns::ResolverConfig::default(), dns::ResolverOpts::default());
-    Ok(dns::tokio::Transport::custom(inner, config, options))
+    Ok(Attempted::new(counted, terms, names).boxed())
 }
 
 fn unusable_key(error: impl std::fmt::Display) -> Error {

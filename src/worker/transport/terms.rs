@@ -10,20 +10,32 @@ use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
 use parking_lot::Mutex;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::progress::Progress;
 use crate::book::Origin;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, addr};
 
-/// Time that a dial's other addresses wait for the one the user gave.
+/// Time that a dial's other addresses wait for the one the user gave; and that those over [`AT_ONCE`] wait
+/// for one of the first to fail. Silent ones fail at the deadline only.
 const HEAD_START: Duration = Duration::from_secs(1);
+/// Addresses of a dial tried at once, in the beginning.
+const AT_ONCE: usize = 8;
 /// Time that a query's dial may take: the query has to get past peers that are gone.
 const QUERY_DIAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The addresses of a dial that have had their turn, and how far each has come.
-pub(crate) type Begun = Arc<Mutex<Vec<(Multiaddr, Arc<Progress>)>>>;
+/// An address of a dial that has had its turn, and how far it has come.
+pub(crate) struct Begun {
+    /// The address, as the swarm passed it to the transport.
+    pub address: Multiaddr,
+    /// The address to which a name in it led, without `/p2p/`; such a one may still wait for its turn.
+    pub led_to: Option<Multiaddr>,
+    pub progress: Arc<Progress>,
+}
+
+/// What has begun of a dial.
+pub(crate) type AllBegun = Arc<Mutex<Vec<Begun>>>;
 
 /// The terms of all dials under way.
 #[derive(Clone)]
@@ -46,9 +58,10 @@ pub(crate) struct Terms {
     given: Vec<Multiaddr>,
     /// The address that goes first, and a watch that becomes true when it has failed.
     first: Option<(Multiaddr, watch::Sender<bool>)>,
+    room: Arc<Semaphore>,
     /// Becomes true when nobody waits for the dial any more.
     aborted: watch::Sender<bool>,
-    pub(super) begun: Begun,
+    pub(super) begun: AllBegun,
 }
 
 impl DialTerms {
@@ -62,7 +75,7 @@ impl DialTerms {
     }
 
     /// Registers the terms of a dial that is about to be made. Returns where its progress can be read.
-    pub(crate) fn register(&self, connection: ConnectionId, terms: Terms) -> Begun {
+    pub(crate) fn register(&self, connection: ConnectionId, terms: Terms) -> AllBegun {
         let begun = Arc::clone(&terms.begun);
         self.0.registered.lock().insert(connection, terms);
         begun
@@ -121,7 +134,8 @@ impl Terms {
     pub(crate) fn new(origin: Origin, deadline: Instant) -> Self {
         let (given, first) = (Vec::new(), None);
         let aborted = watch::Sender::new(false);
-        Terms { deadline, origin, given, first, aborted, begun: Begun::default() }
+        let room = Arc::new(Semaphore::new(AT_ONCE));
+        Terms { deadline, origin, given, first, room, aborted, begun: AllBegun::default() }
     }
 
     /// Says which of the addresses the user gave.
@@ -141,14 +155,26 @@ impl Terms {
         !self.origin.is_automatic() || self.given.contains(&addr::without_peer_id(address))
     }
 
-    /// Waits for the turn of an address.
-    pub(super) async fn turn(&self, address: &Multiaddr) {
+    /// Notes that an address has its turn; `led_to` is what its name led to, where it is that.
+    pub(super) fn begins(
+        &self,
+        address: &Multiaddr,
+        led_to: Option<Multiaddr>,
+        progress: &Arc<Progress>,
+    ) {
+        let (address, progress) = (address.clone(), Arc::clone(progress));
+        self.begun.lock().push(Begun { address, led_to, progress });
+    }
+
+    /// Waits for the turn of an address. It takes up room until what this returns is dropped.
+    pub(super) async fn turn(&self, address: &Multiaddr) -> Option<SemaphorePermit<'_>> {
         if let Some((first, failed)) = &self.first
             && first != address
         {
             let mut failed = failed.subscribe();
             let _ = tokio::time::timeout(HEAD_START, failed.wait_for(|failed| *failed)).await;
         }
+        tokio::time::timeout(HEAD_START, self.room.acquire()).await.ok()?.ok()
     }
 
     /// Waits until the dial is aborted.

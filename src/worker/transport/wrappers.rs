@@ -1,52 +1,52 @@
 //! The wrappers around libp2p's transports that note the progress of each dial: see `progress`.
 //!
-//! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
-//! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`
-//! inside TCP's upgrade.
+//! From the outside in: [`Attempted`] (deadline, names, identity), then [`Reach`] around TCP and QUIC
+//! (which addresses are allowed, what the socket said), then `security` inside TCP's upgrade.
 
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
-use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
-use libp2p::multiaddr::Protocol;
+use parking_lot::Mutex;
 
+use super::attempt::{Connection, attempt, straight};
+use super::names::Names;
 use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, reached};
 use super::quic;
+use super::race::{self, Goal};
 use super::terms::DialTerms;
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, addr};
 
 /// Time that an inbound connection may take over its handshakes.
 const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The outermost layer: bounds each dial by its deadline, checks the identity of the peer that answers
-/// (so that a dial goes on to its other addresses when one belongs to another peer), and turns every
-/// failure into a [`DialFailure`].
+/// The outermost layer: bounds each dial by its deadline, looks up names, checks the identity of the peer
+/// that answers (so that a dial goes on to its other addresses when one belongs to another peer), and turns
+/// every failure into a [`DialFailure`].
 pub(crate) struct Attempted<T> {
-    inner: T,
+    inner: Arc<Mutex<T>>,
     terms: DialTerms,
+    names: Arc<Names>,
 }
 
 impl<T> Attempted<T> {
-    pub(crate) fn new(inner: T, terms: DialTerms) -> Self {
-        Attempted { inner, terms }
+    pub(crate) fn new(inner: T, terms: DialTerms, names: Arc<Names>) -> Self {
+        Attempted { inner: Arc::new(Mutex::new(inner)), terms, names }
     }
 }
 
-type Connection = (PeerId, StreamMuxerBox);
-
 impl<T> Transport for Attempted<T>
 where
-    T: Transport<Output = Connection> + Unpin,
+    T: Transport<Output = Connection> + Send + Unpin + 'static,
     T::Error: 'static,
     T::Dial: Send + 'static,
     T::ListenerUpgrade: Send + 'static,
@@ -62,12 +62,12 @@ where
         address: Multiaddr,
     ) -> Result<(), TransportError<DialFailure>> {
         let clock = self.terms.clock();
-        let listening = self.inner.listen_on(id, address);
+        let listening = self.inner.lock().listen_on(id, address);
         listening.map_err(|error| error.map(|error| listening_failed(error, clock)))
     }
 
     fn remove_listener(&mut self, id: ListenerId) -> bool {
-        self.inner.remove_listener(id)
+        self.inner.lock().remove_listener(id)
     }
 
     fn dial(
@@ -79,21 +79,15 @@ where
             return Err(TransportError::MultiaddrNotSupported(address));
         };
         let clock = self.terms.clock().clone();
-        let remote_name = has_name(&address) && !terms.trusts(&address);
-        let expected = addr::peer_id_of(&address);
-        let first_stage =
-            if has_name(&address) { DialStage::Resolve } else { DialStage::Transport };
-        let dial = self.inner.dial(address.clone(), opts);
-        let dial = dial.map_err(|error| error.map(|error| listening_failed(error, &clock)))?;
+        let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
         Ok(async move {
-            tokio::select! {
-                () = terms.turn(&address) => {}
+            let _room = tokio::select! {
+                room = terms.turn(&address) => room,
                 () = terms.aborted() => return Err(aborted(&clock)),
-            }
-            let progress = Progress::towards(first_stage, remote_name, clock.clone());
-            terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
+            };
+            let goal = Goal { address: address.clone(), opts, terms: terms.clone() };
             let outcome = tokio::select! {
-                outcome = attempt(dial, progress, expected, terms.deadline, &clock) => outcome,
+                outcome = dial(inner, names, goal, &clock) => outcome,
                 () = terms.aborted() => Err(aborted(&clock)),
             };
             if outcome.is_err() {
@@ -105,10 +99,10 @@ where
     }
 
     fn poll(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, DialFailure>> {
-        let polled = Pin::new(&mut self.inner).poll(cx);
+        let polled = Pin::new(&mut *self.inner.lock()).poll(cx);
         let clock = self.terms.clock();
         polled.map(|event| {
             event
@@ -116,6 +110,30 @@ where
                 .map_err(|error| listening_failed(error, clock))
         })
     }
+}
+
+/// Dials an address, or all that its name leads to.
+async fn dial<T>(
+    inner: Arc<Mutex<T>>,
+    names: Arc<Names>,
+    goal: Goal,
+    clock: &Clock,
+) -> Result<Connection, DialFailure>
+where
+    T: Transport<Output = Connection> + Send + Unpin + 'static,
+    T::Error: 'static,
+    T::Dial: Send + 'static,
+{
+    if race::has_name(&goal.address) {
+        return race::dial(inner, names, goal, clock.clone()).await;
+    }
+    let Goal { address, opts, terms } = goal;
+    let progress = Progress::at(DialStage::Transport, clock.clone());
+    terms.begins(&address, None, &progress);
+    let expected = addr::peer_id_of(&address);
+    // The book may have it from an earlier version.
+    let dial = straight(inner, addr::canonical(address), opts);
+    attempt(dial, progress, expected, terms.deadline, clock).await
 }
 
 /// Follows an inbound connection through its handshakes.
@@ -128,28 +146,6 @@ async fn inbound<E: std::error::Error + 'static>(
     attempt(upgrade, progress, None, deadline, &clock).await
 }
 
-/// Follows one connection from its first byte to a checked identity.
-async fn attempt<E: std::error::Error + 'static>(
-    connecting: impl Future<Output = Result<Connection, E>>,
-    progress: Arc<Progress>,
-    expected: Option<PeerId>,
-    deadline: Instant,
-    clock: &Clock,
-) -> Result<Connection, DialFailure> {
-    if clock.now() >= deadline {
-        return Err(progress.failed_at(DialStage::Skipped, Cause::TimedOut));
-    }
-    let following = Arc::clone(&progress).follow(connecting);
-    match tokio::time::timeout_at(deadline.into(), following).await {
-        Err(_elapsed) => Err(progress.so_far()),
-        Ok(Err(error)) => Err(progress.failed(&error)),
-        Ok(Ok((found, _))) if expected.is_some_and(|expected| expected != found) => {
-            Err(progress.failed_at(DialStage::Identity, Cause::WrongPeer(found)))
-        }
-        Ok(Ok(connection)) => Ok(connection),
-    }
-}
-
 /// The end of a dial that nobody waits for any more; nobody reads it.
 fn aborted(clock: &Clock) -> DialFailure {
     Progress::at(DialStage::Skipped, clock.clone()).so_far()
@@ -159,16 +155,7 @@ fn listening_failed(error: impl std::error::Error + 'static, clock: &Clock) -> D
     Progress::at(DialStage::Transport, clock.clone()).failed(&error)
 }
 
-fn has_name(address: &Multiaddr) -> bool {
-    address.iter().any(|part| {
-        matches!(
-            part,
-            Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
-        )
-    })
-}
-
-/// The layer below DNS, around TCP and around QUIC: sees resolved addresses only.
+/// The layer around TCP and around QUIC: sees IP addresses only.
 pub(crate) struct Reach<T> {
     inner: T,
     /// True where addresses outside the local networks are refused (profile "lan").

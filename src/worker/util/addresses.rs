@@ -9,7 +9,7 @@ use std::ops::AddAssign;
 use multiaddr::Protocol;
 
 use crate::addr::ip_of;
-use crate::addr::{Scope, is_dialable, peer_id_of, scope, without_peer_id};
+use crate::addr::{Scope, canonical, is_dialable, peer_id_of, scope, without_peer_id};
 use crate::{Multiaddr, PeerId};
 
 /// The longest address that is kept.
@@ -85,7 +85,7 @@ pub(crate) fn filter_addresses(
     let least = seen_at.map(least_scope);
     let mut kept = Vec::new();
     let mut dropped = Dropped::default();
-    for address in addresses {
+    for address in addresses.into_iter().map(canonical) {
         match judge(&address, peer, least) {
             Ok(address) if kept.contains(&address) => {}
             Ok(_) if kept.len() == MAX_ADDRESSES => dropped.count(Useless::TooMany),
@@ -184,6 +184,13 @@ mod tests {
         ];
         let (kept, dropped) = filter_addresses(told(&texts), PeerId::random(), None);
         assert_eq!((kept.len(), dropped.undialable), (0, 8));
+    }
+
+    #[test]
+    fn an_ipv4_address_in_an_ipv6_one_is_kept_as_itself_and_once() {
+        let texts =
+            ["/ip6/::ffff:8.8.8.8/tcp/1", "/ip4/8.8.8.8/tcp/1", "/ip6/::ffff:10.0.0.1/tcp/1"];
+        assert_eq!(kept(&texts, Some("/ip4/1.1.1.1/tcp/9")), ["/ip4/8.8.8.8/tcp/1"]);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub(crate) mod addresses;
 pub(crate) mod clock;
+pub(crate) mod interfaces;
 pub(crate) mod lru;
 pub(crate) mod rate;
+pub(crate) mod sockets;
 
 use std::time::Duration;
 

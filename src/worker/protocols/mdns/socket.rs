@@ -8,13 +8,13 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::task::{Context, Poll};
 
-use if_addrs::IfAddr;
 use socket2::{Domain, SockRef, Type};
 use tokio::io::ReadBuf;
 use tokio::net::UdpSocket;
 
 use crate::Multiaddr;
 use crate::addr::ip_of;
+use crate::worker::util::interfaces;
 
 pub(crate) const GROUP: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 251);
 pub(crate) const PORT: u16 = 5353;
@@ -87,21 +87,18 @@ impl Subnet {
 }
 
 /// Returns the interfaces to speak on, in the system's order. Point-to-point ones are left out: a tunnel
-/// has no neighbours to ask, and its far end need not learn who we are. The rest are tried: if-addrs
-/// doesn't tell which can multicast.
+/// has no neighbours to ask, and its far end need not learn who we are. The rest are tried: which
+/// can multicast isn't told.
 pub(crate) fn interfaces() -> io::Result<Vec<Interface>> {
-    let all = if_addrs::get_if_addrs()?;
+    let all = interfaces::addresses()?;
     let loopback: HashSet<_> =
-        all.iter().filter(|each| each.is_loopback()).map(|each| each.name.clone()).collect();
+        all.iter().filter(|each| each.loopback).map(|each| each.name.clone()).collect();
     let mut found: Vec<(String, Option<u32>, Vec<Subnet>)> = Vec::new();
     for each in all {
-        if loopback.contains(&each.name) || each.is_p2p() || !each.is_oper_up() {
+        if loopback.contains(&each.name) || each.point_to_point || !each.up {
             continue;
         }
-        let subnet = match &each.addr {
-            IfAddr::V4(addr) => Subnet { ip: addr.ip.into(), prefix: addr.prefixlen },
-            IfAddr::V6(addr) => Subnet { ip: addr.ip.into(), prefix: addr.prefixlen },
-        };
+        let subnet = Subnet { ip: each.ip, prefix: each.prefix };
         // By index where there is one: Linux names a second address of eth0 `eth0:1`.
         let same = |(name, index, _): &&mut (String, Option<u32>, _)| {
             if each.index.is_some() { *index == each.index } else { *name == each.name }
