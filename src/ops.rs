@@ -23,10 +23,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
 use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
+pub use crate::model::given::{whole_numbers, wrong_value};
 use crate::model::params::*;
 use crate::model::reply::*;
 
@@ -339,16 +341,22 @@ fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
 }
 
 /// Reads a parameter struct; names an unknown key together with the nearest known one.
-pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>) -> Result<P> {
-    let keys: Vec<String> = params.keys().cloned().collect();
-    serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
-        let known = property_names(&schema(P::json_schema));
-        let (place, message) = (error.path().to_string(), error.inner().to_string());
+pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(mut params: Map<String, Value>) -> Result<P> {
+    whole_numbers(&mut params);
+    let params = Value::Object(params);
+    serde_path_to_error::deserialize(&params).map_err(|error| {
+        let schema = schema(P::json_schema);
+        let known = property_names(&schema);
+        let message = error.inner().to_string();
+        let keys = params.as_object().into_iter().flat_map(Map::keys);
         let unknown =
-            keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+            keys.into_iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
         let Some(unknown) = unknown else {
-            let place: String = place.chars().take(MAX_NAME).collect();
-            return invalid_argument(format!("the parameters are not right: `{place}`: {message}"));
+            let name = match error.path().iter().next() {
+                Some(Segment::Map { key }) => key.as_str(),
+                _ => "",
+            };
+            return wrong_value(name, &schema.as_value()["properties"][name], &params[name]);
         };
         let unknown_key =
             format!("unknown parameter `{}`", unknown.chars().take(MAX_NAME).collect::<String>());
@@ -495,5 +503,14 @@ mod tests {
         let error = parse::<ListPeers>(params.as_object().unwrap().clone()).unwrap_err();
         assert_eq!(error.detail()["key"], "limti");
         assert_eq!(error.detail()["nearest"], "limit");
+    }
+
+    #[test]
+    fn options_of_subscriptions_are_read_like_parameters() {
+        let options = |json: &str| parse::<EventsOptions>(serde_json::from_str(json).unwrap());
+        assert_eq!(options(r#"{"since": 2e2}"#).unwrap().since, Some(200));
+        let error = options(r#"{"since": "200"}"#).unwrap_err();
+        assert_eq!(error.message(), "`since` must be a whole number, 0 or more, not \"200\"");
+        assert_eq!(error.hint(), Some("write it without quotes: 200"));
     }
 }

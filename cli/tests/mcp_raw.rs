@@ -183,6 +183,44 @@ fn nor_do_others_that_nobody_asked_for() {
     raw.still_serves("after it");
 }
 
+#[test]
+fn agents_may_write_whole_numbers_as_floats() {
+    let mut raw = Raw::begun();
+    let mut call = |tool: &str, arguments: Value| {
+        let params = json!({"name": tool, "arguments": arguments});
+        raw.send(
+            json!({"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params})
+                .to_string(),
+        );
+        raw.next()["result"]["structuredContent"].clone()
+    };
+    for (tool, arguments) in [
+        ("list_peers", json!({"limit": 10.0, "offset": 0.0})),
+        ("get_events", json!({"limit": 10.0, "cursor": 0.0, "wait_ms": 1.0})),
+        ("discover_peers", json!({"timeout_ms": 1e4, "limit": 1e1, "timeout": 1.0})),
+        ("call", json!({"method": "list_peers", "params": {"limit": 10.0}})),
+    ] {
+        let reply = call(tool, arguments);
+        assert_eq!(reply["success"], true, "{tool}: {reply}");
+    }
+    for (tool, name, given, hint) in [
+        ("list_peers", "limit", json!("10"), json!("write it without quotes: 10")),
+        ("get_events", "cursor", json!("7"), json!("write it without quotes: 7")),
+        ("discover_peers", "timeout_ms", json!("10"), json!("write it without quotes: 10")),
+        ("get_peers", "detail", json!("true"), json!("write it without quotes: true")),
+        ("get_events", "limit", json!(1.5), Value::Null),
+        ("get_events", "limit", json!(1e4), Value::Null),
+    ] {
+        let reply = call(tool, json!({ name: given }));
+        assert_eq!(reply["code"], "invalid_argument", "{reply}");
+        assert!(
+            reply["error"].as_str().unwrap().starts_with(&format!("`{name}` must be")),
+            "{reply}"
+        );
+        assert_eq!(reply["hint"], hint, "{reply}");
+    }
+}
+
 /// Sends a body to `/mcp` with these headers.
 fn post(server: &Server, headers: &[&str], body: &str) -> Answer {
     let mut client = server.client();
