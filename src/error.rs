@@ -8,6 +8,7 @@
 //! terminal, by an agent and over HTTP. Each of these doors says the general hint of a kind in its own
 //! words (`ffi/hints.rs` those of C).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::{error, fmt, io};
 
@@ -195,6 +196,13 @@ impl Error {
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
         self
+    }
+
+    /// Says which file of the user's it is about.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        let path = path.display().to_string();
+        self.0.message = format!("{path}: {}", self.0.message);
+        self.with("path", path)
     }
 
     /// Keeps the error that caused this one as its [`source`](error::Error::source). The message says

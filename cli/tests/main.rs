@@ -11,6 +11,7 @@ mod http_node_down;
 mod http_openapi;
 mod http_routes;
 mod http_security;
+mod inputs;
 mod mcp;
 mod mcp_raw;
 mod output;

@@ -59,11 +59,15 @@ pub(crate) fn open(config: &Config) -> Result<Opened> {
     check::control_socket(&settings)?;
     let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;
     if let Some(file) = data_dir.as_ref().map(DataDir::read_config).transpose()?.flatten() {
-        let path = file.path.display().to_string();
+        let path = file.path.clone();
         settings = Settings::resolve(config, Some(file)).map_err(|error| {
-            error
-                .with("path", path)
-                .with_hint("the config.json in the data directory is part of this configuration")
+            let error = error.in_file(&path);
+            match error.hint() {
+                Some(_) => error,
+                None => error.with_hint(
+                    "the config.json in the data directory is part of this configuration",
+                ),
+            }
         })?;
     }
     let Identity { keypair, warning } = load_identity(&settings, data_dir.as_ref())?;

@@ -30,7 +30,8 @@ impl Config {
     /// [`ErrorKind::ConfigInvalid`](crate::ErrorKind::ConfigInvalid) for what is no JSON object, for an unknown key (`detail.key`, and
     /// the nearest known one in `detail.nearest`) and for a value of the wrong type (`detail.key`).
     pub fn from_json(text: &str) -> Result<Config> {
-        let Read { config, unknown } = read_object(text.as_bytes())?;
+        // A program that hands on the text of a file has its byte order mark at the front.
+        let Read { config, unknown } = read_object(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         match unknown.into_iter().next() {
             None => config,
             Some(UnknownKey { shown, nearest, message }) => {
@@ -65,8 +66,8 @@ pub(crate) struct FileConfig {
 
 impl FileConfig {
     /// Reads the text of the file.
-    pub(super) fn parse(path: PathBuf, text: &[u8]) -> Result<FileConfig> {
-        let at_path = |error: Error| error.with("path", path.display().to_string());
+    pub(super) fn parse(path: PathBuf, text: &str) -> Result<FileConfig> {
+        let at_path = |error: Error| error.in_file(&path);
         let Read { config, unknown } = read_object(text).map_err(at_path)?;
         let mut config = config.map_err(at_path)?;
         let mut warnings: Vec<String> =
@@ -88,9 +89,9 @@ struct Read {
     unknown: Vec<UnknownKey>,
 }
 
-fn read_object(text: &[u8]) -> Result<Read> {
+fn read_object(text: &str) -> Result<Read> {
     let refused = |why: String| Error::new(ErrorKind::ConfigInvalid, why);
-    let mut object = match serde_json::from_slice(text) {
+    let mut object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err(refused("the configuration must be a JSON object".to_owned())),
         Err(error) => return Err(refused(format!("the configuration is no JSON: {error}"))),

@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use futures::StreamExt;
 use peerkit::ops::{Effect, Operation};
+use peerkit::text::decode;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
@@ -164,10 +165,10 @@ async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, R
             .with_hint("send `Content-Type: application/json`");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let message = format!("the body is no JSON object: {error}");
-        Error::new(ErrorKind::InvalidArgument, message).into()
-    })
+    let invalid = |message| Error::new(ErrorKind::InvalidArgument, message);
+    let text = decode(bytes).map_err(|why| invalid(format!("the body {why}")))?;
+    let object = serde_json::from_str(&text);
+    object.map_err(|error| invalid(format!("the body is no JSON object: {error}")).into())
 }
 
 /// Tells whether the body is said to be JSON.
