@@ -3,17 +3,21 @@
 // `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
 // `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
 // `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
-// with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
+// with `lock_file`, and `identity` are what start finds on disk; `private_key`, `key_protobuf` and `der`
+// read keys. `open` runs them in order, for `run`.
 // Nothing here knows the network.
 
 mod check;
 mod conflicts;
 mod data_dir;
+mod der;
 mod discovery;
 mod error;
 mod identity;
+mod key_protobuf;
 mod keys;
 mod lock_file;
+mod private_key;
 mod read;
 mod resolve;
 mod secret;

@@ -6,15 +6,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 use super::error::invalid;
+use super::private_key::decode_base64;
 use crate::disk;
 use crate::error::{Error, Result};
 
@@ -141,12 +139,4 @@ fn parse_swarm_key(text: &str) -> Result<SwarmKey, &'static str> {
     };
     let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
     bytes.map(SwarmKey).ok_or("its third line must be a key of 32 bytes: 64 characters in base16")
-}
-
-/// Decodes base64 with or without padding: both are met in the wild.
-pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    const ANY_PADDING: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-
-    GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING).decode(text).ok()
 }

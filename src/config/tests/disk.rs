@@ -234,7 +234,7 @@ fn a_bad_config_json_is_refused_by_its_path() {
 fn a_key_is_read_in_each_form_it_is_exported_in() {
     let scratch = scratch();
     let file = scratch.path().join("key");
-    let raw = Keypair::from_protobuf_encoding(&secret::decode_base64(KEY).unwrap()).unwrap();
+    let raw = Keypair::from_protobuf_encoding(&private_key::decode_base64(KEY).unwrap()).unwrap();
     let raw = raw.to_protobuf_encoding().unwrap();
     let unpadded = KEY.trim_end_matches('=').to_owned();
     for bytes in [
