@@ -7,6 +7,7 @@ mod commands;
 mod dashboard;
 mod http_events;
 mod http_load;
+mod http_metrics;
 mod http_node_down;
 mod http_openapi;
 mod http_routes;
