@@ -252,6 +252,8 @@ fn who_takes_anything_need_not_name_what_is_answered() {
         assert_eq!(answer.status, 200, "{headers:?}: {answer:?}");
         assert_eq!(answer.header("content-type"), Some("text/event-stream"), "{headers:?}");
     }
+    let marked = post(&server, &[BOTH], &format!("\u{feff}{body}"));
+    assert_eq!(marked.status, 200, "{marked:?}");
     for accept in ["accept: application/json", "accept: */*, text/event-stream;q=0"] {
         let refused = post(&server, &[accept], &body).with_status(406);
         assert_refused(&refused, &json!(1), INVALID_REQUEST);

@@ -64,7 +64,7 @@ async fn speak_json(request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     name_what_is_accepted(&parts.method, &mut parts.headers);
     let body = match calls::read_body(body).await {
-        Ok(body) => Bytes::from(body),
+        Ok(body) => without_mark(Bytes::from(body)),
         Err(refusal) => return refusal.into_response(""),
     };
     let said_json = calls::says_json(&parts.headers);
@@ -73,6 +73,12 @@ async fn speak_json(request: Request, next: Next) -> Response {
         return response;
     }
     in_json(response, &body, said_json).await
+}
+
+/// Drops a byte order mark, which some shells put before the text of a file.
+fn without_mark(body: Bytes) -> Bytes {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body }
 }
 
 /// Names the types of answers for a caller that takes them without naming them.
