@@ -11,7 +11,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, MORE_DESCRIPTORS, Result, lacks_descriptors};
 use crate::text::{self, NotText};
 
 /// Ends the name of a file that isn't whole yet.
@@ -207,6 +207,15 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
         }
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             ("it, or something above it, is a file instead of a directory", "use another data_dir")
+        }
+        io::ErrorKind::IsADirectory => {
+            ("a directory is in its place", "move it away, or use another data_dir")
+        }
+        io::ErrorKind::InvalidFilename => {
+            ("its path is too long", "use a data_dir with a shorter path")
+        }
+        _ if lacks_descriptors(error) => {
+            ("this process has no file descriptor left", MORE_DESCRIPTORS)
         }
         _ => ("", "use another data_dir if this one can't be mended"),
     };

@@ -25,7 +25,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 
-use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
+use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, may_be_meant, nearest};
 use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
 pub use crate::model::given::{whole_numbers, wrong_value};
@@ -303,7 +303,10 @@ pub fn find(name: &str) -> Result<&'static Operation> {
         let error =
             Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
         match nearest(name, CATALOGUE.iter().map(|op| op.name)) {
-            Some(near) => error.with("nearest", near).with_hint(format!("did you mean `{near}`?")),
+            Some(near) if may_be_meant(name, near) => {
+                error.with("nearest", near).with_hint(format!("did you mean `{near}`?"))
+            }
+            Some(near) => error.with("nearest", near),
             None => error,
         }
     })
@@ -360,11 +363,15 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(mut params: Map<String, Va
         };
         let unknown_key =
             format!("unknown parameter `{}`", unknown.chars().take(MAX_NAME).collect::<String>());
-        match nearest(unknown, known.iter().map(String::as_str)) {
-            Some(near) => invalid_argument(format!("{unknown_key}; did you mean `{near}`?"))
-                .with("key", unknown.as_str())
-                .with("nearest", near),
-            None => invalid_argument(unknown_key).with("key", unknown.as_str()),
+        let near = nearest(unknown, known.iter().map(String::as_str));
+        let message = match near.filter(|near| may_be_meant(unknown, near)) {
+            Some(near) => format!("{unknown_key}; did you mean `{near}`?"),
+            None => unknown_key,
+        };
+        let error = invalid_argument(message).with("key", unknown.as_str());
+        match near {
+            Some(near) => error.with("nearest", near),
+            None => error,
         }
     })
 }

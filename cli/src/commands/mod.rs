@@ -130,8 +130,12 @@ fn read_config(path: &Path) -> Result<Config, Error> {
     let text = text.map_err(|message| Error::new(ErrorKind::ConfigInvalid, message))?;
     Config::from_json(&text).map_err(|error| {
         let message = format!("{}: {error}", path.display());
-        let hint = error.hint().unwrap_or("a configuration is a JSON object").to_owned();
-        Error::new(error.kind(), message).with_hint(hint)
+        let named = Error::new(error.kind(), message);
+        match (error.hint(), error.detail().contains_key("key")) {
+            (Some(hint), _) => named.with_hint(hint),
+            (None, true) => named,
+            (None, false) => named.with_hint("a configuration is a JSON object"),
+        }
     })
 }
 

@@ -1,5 +1,5 @@
 //! Below the swarm: the transport stack (`stack`), the wrappers that note how far each dial comes
-//! (`wrappers`, `security`, `progress`), the terms that dials go under (`terms`), and the bytes of
+//! (`wrappers`, `security`, `progress`, with the words of `words`), the terms that dials go under (`terms`), and the bytes of
 //! connections (`counted`).
 
 pub(crate) mod counted;
@@ -9,6 +9,7 @@ pub(crate) mod quic;
 mod security;
 mod stack;
 pub(crate) mod terms;
+mod words;
 mod wrappers;
 
 pub(crate) use self::stack::build;

@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 use libp2p::core::transport::TransportError;
 use parking_lot::Mutex;
 
+use super::words;
 use crate::PeerId;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, MORE_DESCRIPTORS};
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
-
-/// Characters kept of an error text, which may come from a remote or a library.
-const MAX_ERROR_TEXT: usize = 300;
 
 tokio::task_local! {
     static ATTEMPT: Arc<Progress>;
@@ -62,7 +60,7 @@ impl Progress {
     /// the text of the error.
     pub(crate) fn failed(&self, error: &(dyn std::error::Error + 'static)) -> DialFailure {
         let (stage, noted) = self.now.lock().clone();
-        self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(innermost_text(error))))
+        self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(words::innermost(error))))
     }
 
     /// Returns the failure in which the dial ends at `stage`, for `cause`.
@@ -79,16 +77,6 @@ impl Progress {
     }
 }
 
-/// Returns the text of the innermost error: the outer errors of a transport stack say only that
-/// something inside failed.
-fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string().chars().take(MAX_ERROR_TEXT).collect()
-}
-
 /// The cause for which the dial of one address failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -97,6 +85,12 @@ pub(crate) enum Cause {
     TimedOut,
     /// The profile doesn't allow the address.
     NotAllowed,
+    /// The address names no machine, or no port there.
+    NoTarget,
+    /// The address is good only on one link, and doesn't say by which interface.
+    NoInterface,
+    /// This process may open no more files.
+    NoDescriptor,
     /// A DNS name that a remote gave leads into a private network, or to this machine.
     NotPublic,
     WrongPeer(PeerId),
@@ -141,6 +135,8 @@ impl DialFailure {
             Cause::TimedOut => ErrorKind::DialTimeout,
             Cause::NotAllowed | Cause::NotPublic => ErrorKind::Blocked,
             Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
+            Cause::NoDescriptor => ErrorKind::LimitReached,
+            Cause::NoTarget | Cause::NoInterface => ErrorKind::DialFailed,
             Cause::Refused | Cause::Unreachable | Cause::Other(_) => ErrorKind::DialFailed,
         }
     }
@@ -154,6 +150,9 @@ impl DialFailure {
                 "profile \"lan\" refuses public addresses; \"internet\" allows them"
             }
             (Cause::NotPublic, _) => "connect by this very address to dial it all the same",
+            (Cause::NoTarget, _) => "give the address and the port at which the remote listens",
+            (Cause::NoInterface, _) => "use another address of the remote",
+            (Cause::NoDescriptor, _) => MORE_DESCRIPTORS,
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
@@ -181,6 +180,13 @@ impl fmt::Display for DialFailure {
             Cause::NotPublic => {
                 f.write_str("a name that a remote told leads to an address that isn't public")
             }
+            Cause::NoTarget => f.write_str(
+                "0.0.0.0, :: and port 0 are for listening; nothing can be dialled there",
+            ),
+            Cause::NoInterface => {
+                f.write_str("a link-local address, which doesn't say by which interface")
+            }
+            Cause::NoDescriptor => f.write_str("this process has no file descriptor left"),
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
             Cause::Other(text) => f.write_str(text),
             Cause::TimedOut => f.write_str(match self.stage {
