@@ -12,6 +12,7 @@ use parking_lot::{Mutex, RwLock};
 
 use crate::disk::{self, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::text::NotText;
 use crate::{Multiaddr, PeerId};
 
 mod entry;
@@ -216,16 +217,22 @@ fn warnings(path: &Path, refused: Vec<Refused>) -> Vec<String> {
 /// Reads the file; one that isn't there is empty.
 fn read_file(path: &Path) -> Result<Vec<u8>> {
     match disk::read(path, MAX_FILE_BYTES as u64) {
+        Ok(text) if crate::text::is_utf16(&text) => {
+            Err(no_text(path, &Unread::NotText(NotText::Utf16)))
+        }
+        // A comment may be in an older encoding; a line says so where it matters.
         Ok(text) => Ok(text),
         Err(why) if why.is_missing() => Ok(Vec::new()),
         Err(Unread::Failed(error)) => {
             Err(storage_error(path, "the bootstrap list can't be read", &error))
         }
-        Err(why) => {
-            let path = path.display();
-            Err(Error::new(ErrorKind::Storage, format!("the bootstrap list {path} {why}"))
-                .with("path", path.to_string())
-                .with_hint("put a text of at most 1 MiB in its place, then start again"))
-        }
+        Err(why) => Err(no_text(path, &why)),
     }
+}
+
+fn no_text(path: &Path, why: &Unread) -> Error {
+    let path = path.display();
+    Error::new(ErrorKind::Storage, format!("the bootstrap list {path} {why}"))
+        .with("path", path.to_string())
+        .with_hint("put a text of at most 1 MiB in its place, then start again")
 }

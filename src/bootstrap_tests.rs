@@ -291,3 +291,20 @@ proptest! {
         prop_assert_eq!(again.entries(), scratch.list.entries());
     }
 }
+
+#[test]
+fn a_list_in_utf16_is_called_that_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("bootstrap_peers.txt");
+    let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    for text in [units(&format!("\u{feff}{A}\r\n")), units(&format!("{A}\n"))] {
+        fs::write(&path, &text).unwrap();
+        let error = BootstrapList::open(Some(path.clone()), Vec::new()).err().unwrap();
+        let message = error.message();
+        assert!(
+            message.ends_with("bootstrap_peers.txt is text in UTF-16: save it as UTF-8"),
+            "{message}"
+        );
+        assert_eq!(fs::read(&path).unwrap(), text);
+    }
+}

@@ -11,7 +11,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, MORE_DESCRIPTORS, Result, lacks_descriptors};
+use crate::text::{self, NotText};
 
 /// Ends the name of a file that isn't whole yet.
 const UNFINISHED: &str = ".new";
@@ -84,6 +85,8 @@ pub(crate) enum Unread {
     NotRegular,
     /// A file of more bytes than this.
     TooLong(u64),
+    /// A file that holds something else than text.
+    NotText(NotText),
     /// An error of the system.
     Failed(io::Error),
 }
@@ -100,6 +103,7 @@ impl fmt::Display for Unread {
         match self {
             Unread::NotRegular => f.write_str("is no regular file"),
             Unread::TooLong(most) => write!(f, "is longer than {} KiB", most / 1024),
+            Unread::NotText(why) => why.fmt(f),
             Unread::Failed(error) => write!(f, "can't be read: {error}"),
         }
     }
@@ -118,6 +122,11 @@ pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
         return Err(Unread::TooLong(most));
     }
     Ok(bytes)
+}
+
+/// Reads a text of at most `most` bytes, without a byte order mark.
+pub(crate) fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
+    text::decode(read(path, most)?).map_err(Unread::NotText)
 }
 
 /// Refuses a data directory in which others may put what they like.
@@ -198,6 +207,15 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
         }
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
             ("it, or something above it, is a file instead of a directory", "use another data_dir")
+        }
+        io::ErrorKind::IsADirectory => {
+            ("a directory is in its place", "move it away, or use another data_dir")
+        }
+        io::ErrorKind::InvalidFilename => {
+            ("its path is too long", "use a data_dir with a shorter path")
+        }
+        _ if lacks_descriptors(error) => {
+            ("this process has no file descriptor left", MORE_DESCRIPTORS)
         }
         _ => ("", "use another data_dir if this one can't be mended"),
     };

@@ -8,6 +8,7 @@
 //! terminal, by an agent and over HTTP. Each of these doors says the general hint of a kind in its own
 //! words (`ffi/hints.rs` those of C).
 
+use std::path::Path;
 use std::sync::Arc;
 use std::{error, fmt, io};
 
@@ -210,6 +211,13 @@ impl Error {
         self
     }
 
+    /// Says which file of the user's it is about.
+    pub(crate) fn in_file(mut self, path: &Path) -> Self {
+        let path = path.display().to_string();
+        self.0.message = format!("{path}: {}", self.0.message);
+        self.with("path", path)
+    }
+
     /// Keeps the error that caused this one as its [`source`](error::Error::source). The message should say
     /// it too: in JSON there is no source.
     ///
@@ -331,6 +339,22 @@ impl ErrorKind {
     }
 }
 
+/// Helps where there are no more file descriptors.
+pub(crate) const MORE_DESCRIPTORS: &str =
+    "raise this process's limit of open files, or lower limits.max_connections";
+
+/// Tells whether this process, or the whole system, has no file descriptor left.
+pub(crate) fn lacks_descriptors(error: &io::Error) -> bool {
+    // They have these numbers on Linux, macOS and the BSDs: of the system, of the process.
+    cfg!(unix) && matches!(error.raw_os_error(), Some(23 | 24))
+}
+
+/// Makes the error for a thread, a descriptor or the like that the system doesn't give.
+pub(crate) fn shortage(what: &str, error: &io::Error) -> Error {
+    let short = Error::new(ErrorKind::LimitReached, format!("{what}: {error}")).caused_by(error);
+    if lacks_descriptors(error) { short.with_hint(MORE_DESCRIPTORS) } else { short }
+}
+
 /// Makes an error of the most frequent kind.
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
@@ -339,10 +363,15 @@ pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
 /// The longest name compared, in bytes: the cost is the product of both lengths.
 pub(crate) const MAX_NAME: usize = 64;
 
-/// Finds the known name that is most like the one given, to suggest it.
+/// Finds the known name that is most like the one given.
 pub(crate) fn nearest<'a>(given: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let known = known.filter(|_| given.len() <= MAX_NAME);
     known.min_by_key(|name| strsim::damerau_levenshtein(given, name))
+}
+
+/// Tells whether a name is so like the one given that it may have been meant.
+pub(crate) fn may_be_meant(given: &str, near: &str) -> bool {
+    strsim::damerau_levenshtein(given, near) <= (given.len() / 3).clamp(1, 4)
 }
 
 #[cfg(test)]

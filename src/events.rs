@@ -20,7 +20,7 @@ use parking_lot::{Condvar, Mutex};
 use self::backlog::{Backlog, Bounds, Kept};
 use self::kinds::Kinds;
 use crate::clock::{self, Timestamp};
-use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::error::{Error, ErrorKind, Result, invalid_argument, shortage};
 use crate::model::Text;
 use crate::model::event::{Event, EventBatch, EventKind};
 use crate::model::params::EventsOptions;
@@ -103,13 +103,8 @@ impl Hub {
             )
             .with_hint("close the subscriptions nobody reads"));
         }
-        let flag = Flag::new().map_err(|error| {
-            Error::new(
-                ErrorKind::LimitReached,
-                format!("no descriptor for the subscription: {error}"),
-            )
-            .caused_by(&error)
-        })?;
+        let flag =
+            Flag::new().map_err(|error| shortage("no descriptor for the subscription", &error))?;
         let subscription = Arc::new(Subscription::new(flag, kinds, queue, inner.last_seq));
         inner.subscriptions.push(Arc::downgrade(&subscription));
         Ok(subscription)

@@ -85,6 +85,7 @@ pub mod ops;
 mod os;
 mod process;
 mod run;
+pub mod text;
 mod worker;
 
 pub use self::addr::parse_peer_id;

@@ -22,10 +22,13 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
             BoxMakeWriter::new(Mutex::new(file.map_err(|error| {
-                Error::new(ErrorKind::ConfigInvalid, format!("can't write the log file: {error}"))
+                let path = path.display().to_string();
+                let message = format!("`log.file`: {path} can't be written: {error}");
+                Error::new(ErrorKind::ConfigInvalid, message)
                     .caused_by(&error)
                     .with("key", "log.file")
-                    .with("path", path.display().to_string())
+                    .with("path", path)
+                    .with_hint("name a file in a directory that is there and can be written")
             })?))
         }
     };

@@ -25,10 +25,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use serde_path_to_error::Segment;
 
-use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
+use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, may_be_meant, nearest};
 use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
+pub use crate::model::given::{whole_numbers, wrong_value};
 use crate::model::params::*;
 use crate::model::reply::*;
 
@@ -318,7 +320,10 @@ pub fn find(name: &str) -> Result<&'static Operation> {
         let error =
             Error::new(ErrorKind::UnknownMethod, format!("there is no operation `{quoted}`"));
         match nearest(name, CATALOGUE.iter().map(|op| op.name)) {
-            Some(near) => error.with("nearest", near).with_hint(format!("did you mean `{near}`?")),
+            Some(near) if may_be_meant(name, near) => {
+                error.with("nearest", near).with_hint(format!("did you mean `{near}`?"))
+            }
+            Some(near) => error.with("nearest", near),
             None => error,
         }
     })
@@ -357,24 +362,34 @@ fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
 }
 
 /// Reads a parameter struct; names an unknown key together with the nearest known one.
-pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(params: Map<String, Value>) -> Result<P> {
-    let keys: Vec<String> = params.keys().cloned().collect();
-    serde_path_to_error::deserialize(Value::Object(params)).map_err(|error| {
-        let known = property_names(&schema(P::json_schema));
-        let (place, message) = (error.path().to_string(), error.inner().to_string());
+pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(mut params: Map<String, Value>) -> Result<P> {
+    whole_numbers(&mut params);
+    let params = Value::Object(params);
+    serde_path_to_error::deserialize(&params).map_err(|error| {
+        let schema = schema(P::json_schema);
+        let known = property_names(&schema);
+        let message = error.inner().to_string();
+        let keys = params.as_object().into_iter().flat_map(Map::keys);
         let unknown =
-            keys.iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
+            keys.into_iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
         let Some(unknown) = unknown else {
-            let place: String = place.chars().take(MAX_NAME).collect();
-            return invalid_argument(format!("the parameters are not right: `{place}`: {message}"));
+            let name = match error.path().iter().next() {
+                Some(Segment::Map { key }) => key.as_str(),
+                _ => "",
+            };
+            return wrong_value(name, &schema.as_value()["properties"][name], &params[name]);
         };
         let unknown_key =
             format!("unknown parameter `{}`", unknown.chars().take(MAX_NAME).collect::<String>());
-        match nearest(unknown, known.iter().map(String::as_str)) {
-            Some(near) => invalid_argument(format!("{unknown_key}; did you mean `{near}`?"))
-                .with("key", unknown.as_str())
-                .with("nearest", near),
-            None => invalid_argument(unknown_key).with("key", unknown.as_str()),
+        let near = nearest(unknown, known.iter().map(String::as_str));
+        let message = match near.filter(|near| may_be_meant(unknown, near)) {
+            Some(near) => format!("{unknown_key}; did you mean `{near}`?"),
+            None => unknown_key,
+        };
+        let error = invalid_argument(message).with("key", unknown.as_str());
+        match near {
+            Some(near) => error.with("nearest", near),
+            None => error,
         }
     })
 }
@@ -513,5 +528,14 @@ mod tests {
         let error = parse::<ListPeers>(params.as_object().unwrap().clone()).unwrap_err();
         assert_eq!(error.detail()["key"], "limti");
         assert_eq!(error.detail()["nearest"], "limit");
+    }
+
+    #[test]
+    fn options_of_subscriptions_are_read_like_parameters() {
+        let options = |json: &str| parse::<EventsOptions>(serde_json::from_str(json).unwrap());
+        assert_eq!(options(r#"{"since": 2e2}"#).unwrap().since, Some(200));
+        let error = options(r#"{"since": "200"}"#).unwrap_err();
+        assert_eq!(error.message(), "`since` must be a whole number, 0 or more, not \"200\"");
+        assert_eq!(error.hint(), Some("write it without quotes: 200"));
     }
 }

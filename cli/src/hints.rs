@@ -118,6 +118,25 @@ mod tests {
         }
     }
 
+    /// The hints that each door gives for a whole kind stand side by side in a snapshot. `PEERKIT_UPDATE=1` writes it.
+    #[test]
+    fn the_hints_of_all_doors_stand_side_by_side() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/snapshots/hints.txt");
+        let mut actual = String::new();
+        for kind in ErrorKind::ALL {
+            actual += &format!("{kind}\n    library: {}\n", kind.hint().unwrap_or("-"));
+            for door in [Door::Command, Door::Tool, Door::Route] {
+                if let Some(own) = words(*kind, door) {
+                    actual += &format!("    {door:?}: {own}\n");
+                }
+            }
+        }
+        if std::env::var_os("PEERKIT_UPDATE").is_some() {
+            std::fs::write(path, &actual).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap_or_default(), actual);
+    }
+
     #[test]
     fn no_door_speaks_anothers_words() {
         let words = ["peerkit_", "`peerkit ", "--", "/api/", "connect_peer", "add_peer"];

@@ -2,7 +2,7 @@
 //! would; what it adds is how operations are typed, shown and served.
 //!
 //! `args` is what can be typed, `commands` what that does, `node` where operations go, `show` what a person sees;
-//! `mcp` and `http` serve the operations to others; `guard` says what those may do, `hints` what to do about a failure.
+//! `input` is what they read, `mcp` and `http` serve the operations to others; `guard` says what those may do, `hints` what to do about a failure.
 
 mod args;
 mod commands;
@@ -10,6 +10,7 @@ mod exit;
 mod guard;
 mod hints;
 mod http;
+mod input;
 mod mcp;
 mod node;
 #[cfg(test)]

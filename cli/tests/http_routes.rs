@@ -29,6 +29,25 @@ const PREFIXES: [Prefix; 2] = [
 ];
 
 #[test]
+fn a_whole_number_may_be_written_as_a_float_and_never_as_a_text() {
+    let server = Server::start(&[]);
+    let list = "/api/call/list_peers";
+    let page = server.post(list, r#"{"limit": 10.0, "offset": 1e1}"#).with_status(200);
+    assert_eq!(
+        (&page["pagination"]["limit"], &page["pagination"]["offset"]),
+        (&json!(10), &json!(10))
+    );
+    let page = server.get("/api/peers/list?limit=1e1").data();
+    assert_eq!(page["pagination"]["limit"], 10);
+    for (bad, hint) in [("10.5", Value::Null), ("\"10\"", json!("write it without quotes: 10"))] {
+        let refused = server.post(list, &format!(r#"{{"limit": {bad}}}"#)).with_status(400);
+        let error = refused["error"].as_str().unwrap();
+        assert_eq!(error, format!("`limit` must be a whole number from 1 to 500, not {bad}"));
+        assert_eq!(refused["hint"], hint);
+    }
+}
+
+#[test]
 fn the_thirteen_routes_of_each_prefix_do_what_they_say() {
     for prefix in PREFIXES {
         let server = Server::start(&[]);
@@ -232,6 +251,5 @@ fn the_page_metrics_and_health_are_served_with_their_types() {
     assert_eq!(client.get("/healthz").with_status(200), json!({"status": "ok"}));
     let metrics = client.get("/metrics");
     assert_eq!(metrics.status, 200);
-    assert!(metrics.header("content-type").unwrap().starts_with("application/openmetrics-text"));
-    assert!(metrics.body.ends_with("# EOF\n"), "{}", metrics.body);
+    assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
 }

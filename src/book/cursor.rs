@@ -48,7 +48,7 @@ pub(super) fn decode(cursor: &str, sort: SortBy) -> Result<SortKey> {
 }
 
 fn bad(why: &str) -> Error {
-    invalid_argument(format!("cursor is not usable: {why}"))
+    invalid_argument(format!("`cursor` is not usable: {why}"))
         .with("parameter", "cursor")
         .with_hint("start again without a cursor")
 }

@@ -7,7 +7,7 @@ use std::net::{Ipv4Addr, Ipv6Addr, UdpSocket};
 
 use multiaddr::Protocol;
 
-use super::error::invalid;
+use super::error::{invalid, invalid_by};
 use super::keys::{Config, Limits};
 use super::settings::Settings;
 use super::table::{Key, Keys, Needs, Number};
@@ -173,8 +173,8 @@ fn read_addresses(key: &str, given: &[String]) -> Result<Vec<Multiaddr>> {
 }
 
 fn own_address(key: &str, text: &str) -> Result<Multiaddr> {
-    let read = parse_address(text)
-        .map_err(|error| invalid(key, error.message()).with("multiaddr", text))?;
+    let read =
+        parse_address(text).map_err(|error| invalid_by(key, &error).with("multiaddr", text))?;
     if read.peer_id.is_some() {
         let why = format!("{text} has a /p2p/ part; it is one's own address");
         return Err(invalid(key, why).with("multiaddr", text));

@@ -67,7 +67,7 @@ impl DataDir {
     /// Reads `config.json`; None where there is none.
     pub(crate) fn read_config(&self) -> Result<Option<FileConfig>> {
         let path = self.path.join(CONFIG_FILE);
-        let text = match disk::read(&path, MAX_CONFIG_BYTES) {
+        let text = match disk::read_text(&path, MAX_CONFIG_BYTES) {
             Ok(text) => text,
             Err(why) if why.is_missing() => return Ok(None),
             Err(Unread::Failed(error)) => {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::error::invalid;
+use super::error::{invalid, invalid_by};
 use super::keys::{Config, Discovery};
 use super::settings::DiscoverySettings;
 use super::table::Keys;
@@ -90,7 +90,7 @@ fn bootstrap(given: &[String]) -> Result<Vec<Entry>> {
     let entry = |text: &String| {
         Entry::parse(text).map_err(|error| match error.detail().contains_key("feature") {
             true => error.with("key", "bootstrap"),
-            false => invalid("bootstrap", error.message()).with("multiaddr", text.as_str()),
+            false => invalid_by("bootstrap", &error).with("multiaddr", text.as_str()),
         })
     };
     given.iter().map(entry).collect()
@@ -118,8 +118,14 @@ fn api(key: &str, given: Option<&ApiAddress>, default: fn() -> Api) -> Result<Op
         None | Some(ApiAddress::On(false)) => Ok(None),
         Some(ApiAddress::On(true)) => Ok(Some(default())),
         Some(ApiAddress::At(text)) if text.is_empty() => Ok(None),
-        Some(ApiAddress::At(text)) => {
-            Api::parse(text).map(Some).map_err(|error| invalid(key, error.message()))
-        }
+        Some(ApiAddress::At(text)) => Api::parse(text).map(Some).map_err(|error| {
+            let invalid = invalid_by(key, &error);
+            match text.to_ascii_lowercase().as_str() {
+                truth @ ("true" | "false") => {
+                    invalid.with_hint(format!("write it without quotes: {truth}"))
+                }
+                _ => invalid,
+            }
+        }),
     }
 }

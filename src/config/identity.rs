@@ -12,12 +12,18 @@ use base64::prelude::BASE64_STANDARD;
 use libp2p::identity::Keypair;
 
 use super::data_dir::DataDir;
-use super::secret::{KeySource, MAX_KEY_FILE_BYTES, decode_base64};
+use super::key_protobuf::Unusable;
+use super::private_key::{from_file, from_text};
+use super::secret::{KeySource, MAX_KEY_FILE_BYTES};
 use super::settings::Settings;
 use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 const KEY_FILE: &str = "identity.key";
+
+const GIVE: &str = r#"give the text of Identity.PrivKey in Kubo's config, or {"file": path}"#;
+const PUT_BACK: &str =
+    "put the right key back; peerkit makes a new one only where there is no file";
 
 /// The node's key.
 #[derive(Debug)]
@@ -63,43 +69,22 @@ fn generated(keypair: Keypair) -> Identity {
 pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
     match source {
         KeySource::File { file } => keypair_from_file(file),
-        KeySource::Text(text) => keypair_from_text(text).ok_or_else(|| {
-            Error::new(
-                ErrorKind::Identity,
-                "`identity` is no private key in base64 of its protobuf",
-            )
-            .with("key", "identity")
-            .with_hint("give the text of Identity.PrivKey in Kubo's config, or {\"file\": path}")
+        KeySource::Text(text) => from_text(text).map_err(|Unusable { what, hint }| {
+            Error::new(ErrorKind::Identity, format!("the private key in `identity` {what}"))
+                .with("key", "identity")
+                .with_hint(hint.unwrap_or_else(|| GIVE.to_owned()))
         }),
     }
 }
 
 fn keypair_from_file(path: &Path) -> Result<Keypair> {
-    let refused = |why: String| {
-        Error::new(ErrorKind::Identity, format!("the private key in {} {why}", path.display()))
+    let refused = |Unusable { what, hint }| {
+        Error::new(ErrorKind::Identity, format!("the private key in {} {what}", path.display()))
             .with("path", path.display().to_string())
-            .with_hint(
-                "put the right key back; peerkit makes a new one only where there is no file",
-            )
+            .with_hint(hint.unwrap_or_else(|| PUT_BACK.to_owned()))
     };
-    let bytes = disk::read(path, MAX_KEY_FILE_BYTES).map_err(|why| refused(why.to_string()))?;
-    if bytes.is_empty() {
-        return Err(refused("is an empty file".to_owned()));
-    }
-    if bytes.starts_with(b"-----BEGIN") {
-        let why = "is in PEM; libp2p's protobuf is needed (`ipfs key export --format=libp2p-protobuf-cleartext`)";
-        return Err(refused(why.to_owned()));
-    }
-    let text = str::from_utf8(&bytes).ok();
-    text.and_then(keypair_from_text)
-        .or_else(|| Keypair::from_protobuf_encoding(&bytes).ok())
-        .ok_or_else(|| {
-            refused("is damaged: it holds neither a protobuf nor base64 of one".to_owned())
-        })
-}
-
-fn keypair_from_text(text: &str) -> Option<Keypair> {
-    Keypair::from_protobuf_encoding(&decode_base64(text.trim())?).ok()
+    let bytes = disk::read(path, MAX_KEY_FILE_BYTES);
+    from_file(bytes.map_err(|why| refused(Unusable::damaged(why.to_string())))?).map_err(refused)
 }
 
 /// Writes a new key so that after a crash it is there whole or not at all.

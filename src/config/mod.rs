@@ -22,17 +22,21 @@
 // `keys` is the list of keys, `table` makes structs of it, with `values` and `secret` for what keys hold and
 // `read` for their JSON. `resolve` puts defaults, profile, file and call together to `settings`; `check` and
 // `discovery` hold what it asks of single values, `conflicts` what a second start is compared by. `data_dir`
-// with `lock_file`, and `identity` are what start finds on disk. `open` runs them in order, for `run`.
+// with `lock_file`, and `identity` are what start finds on disk; `private_key`, `key_protobuf` and `der`
+// read keys. `open` runs them in order, for `run`.
 // Nothing here knows the network.
 
 mod check;
 mod conflicts;
 mod data_dir;
+mod der;
 mod discovery;
 mod error;
 mod identity;
+mod key_protobuf;
 mod keys;
 mod lock_file;
+mod private_key;
 mod read;
 mod resolve;
 mod secret;
@@ -79,11 +83,15 @@ pub(crate) fn open(config: &Config) -> Result<Opened> {
     check::control_socket(&settings)?;
     let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;
     if let Some(file) = data_dir.as_ref().map(DataDir::read_config).transpose()?.flatten() {
-        let path = file.path.display().to_string();
+        let path = file.path.clone();
         settings = Settings::resolve(config, Some(file)).map_err(|error| {
-            error
-                .with("path", path)
-                .with_hint("the config.json in the data directory is part of this configuration")
+            let error = error.in_file(&path);
+            match error.hint() {
+                Some(_) => error,
+                None => error.with_hint(
+                    "the config.json in the data directory is part of this configuration",
+                ),
+            }
         })?;
     }
     let Identity { keypair, warning } = load_identity(&settings, data_dir.as_ref())?;

@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use schemars::generate::SchemaSettings;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use serde_path_to_error::{Segment, Track};
@@ -13,8 +14,9 @@ use serde_path_to_error::{Segment, Track};
 use super::error::invalid;
 use super::keys::{Config, every_key};
 use super::secret::KeySource;
-use super::table::{Keys, out_of_bounds};
+use super::table::Keys;
 use crate::error::{Error, ErrorKind, Result};
+use crate::model::given::{Misfit, whole_numbers};
 
 /// The longest known key is shorter; of an unknown one, no more than this is shown.
 const MAX_KEY_CHARS: usize = 64;
@@ -28,7 +30,8 @@ impl Config {
     /// [`ErrorKind::ConfigInvalid`](crate::ErrorKind::ConfigInvalid) for what is no JSON object, for an unknown key (`detail.key`, and
     /// the nearest known one in `detail.nearest`) and for a value of the wrong type (`detail.key`).
     pub fn from_json(text: &str) -> Result<Config> {
-        let Read { config, unknown } = read_object(text.as_bytes())?;
+        // A program that hands on the text of a file has its byte order mark at the front.
+        let Read { config, unknown } = read_object(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         match unknown.into_iter().next() {
             None => config,
             Some(UnknownKey { shown, nearest, message }) => {
@@ -63,8 +66,8 @@ pub(crate) struct FileConfig {
 
 impl FileConfig {
     /// Reads the text of the file.
-    pub(super) fn parse(path: PathBuf, text: &[u8]) -> Result<FileConfig> {
-        let at_path = |error: Error| error.with("path", path.display().to_string());
+    pub(super) fn parse(path: PathBuf, text: &str) -> Result<FileConfig> {
+        let at_path = |error: Error| error.in_file(&path);
         let Read { config, unknown } = read_object(text).map_err(at_path)?;
         let mut config = config.map_err(at_path)?;
         let mut warnings: Vec<String> =
@@ -86,13 +89,14 @@ struct Read {
     unknown: Vec<UnknownKey>,
 }
 
-fn read_object(text: &[u8]) -> Result<Read> {
+fn read_object(text: &str) -> Result<Read> {
     let refused = |why: String| Error::new(ErrorKind::ConfigInvalid, why);
-    let mut object = match serde_json::from_slice(text) {
+    let mut object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err(refused("the configuration must be a JSON object".to_owned())),
         Err(error) => return Err(refused(format!("the configuration is no JSON: {error}"))),
     };
+    whole_numbers(&mut object);
     rename_aliases(&mut object)?;
     refuse_lists_as_objects(&object)?;
     let object = Value::Object(object);
@@ -160,18 +164,50 @@ fn wrong_type(object: &Value, track: Track, error: &serde_json::Error) -> Error 
                 key.extend([dot, inner]);
                 value = value.and_then(|value| value.get(inner));
             }
-            Segment::Seq { index } => at = format!("at [{index}], "),
+            Segment::Seq { index } => {
+                at = format!("at [{index}], ");
+                value = value.and_then(|value| value.get(index));
+            }
             _ => {}
         }
     }
-    let bounds = every_key().find(|known| known.name == key).and_then(|known| known.bounds);
-    let why = match (bounds, value) {
-        (Some((least, most)), Some(value)) => {
-            out_of_bounds(least, most, shorten(&value.to_string(), MAX_SHOWN_CHARS))
+    let said = error.to_string();
+    // What the values of a key say themselves quotes no secret.
+    let of_its_own = said.starts_with("it must be");
+    let (why, hint) = match (value, schema_of(&key)) {
+        (Some(value), Some(mut schema)) if !of_its_own => {
+            if !at.is_empty() {
+                schema = schema["items"].take();
+            }
+            let Misfit { what, hint } = Misfit::of(&schema, value);
+            (format!("{at}it {what}"), hint)
         }
-        _ => at + &shorten(&error.to_string(), MAX_SHOWN_CHARS),
+        _ => (at + &shorten(&said, MAX_SHOWN_CHARS), None),
     };
-    invalid(&key, why)
+    let invalid = invalid(&key, why);
+    match hint {
+        Some(hint) => invalid.with_hint(hint),
+        None => invalid,
+    }
+}
+
+/// Gives the JSON Schema of a key.
+pub(super) fn schema_of(key: &str) -> Option<Value> {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    let mut schema = Value::from(settings.into_generator().into_root_schema_for::<Config>());
+    for name in key.split('.') {
+        // One that may be left out is a choice between null and what it is.
+        let inside = match schema.get_mut("properties") {
+            Some(properties) => properties,
+            None => schema["anyOf"]
+                .as_array_mut()?
+                .iter_mut()
+                .find_map(|of| of.get_mut("properties"))?,
+        };
+        schema = inside.get_mut(name)?.take();
+    }
+    Some(schema)
 }
 
 fn shorten(text: &str, chars: usize) -> String {

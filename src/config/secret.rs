@@ -6,15 +6,13 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::Value;
 
 use super::error::invalid;
+use super::private_key::decode_base64;
 use crate::disk;
 use crate::error::{Error, Result};
 
@@ -103,10 +101,9 @@ impl SwarmKey {
             KeySource::Text(text) => parse_swarm_key(text).map_err(|why| refused(why.to_owned())),
             KeySource::File { file } => {
                 let at_path = |error: Error| error.with("path", file.display().to_string());
-                let bytes = disk::read(file, MAX_KEY_FILE_BYTES)
+                let text = disk::read_text(file, MAX_KEY_FILE_BYTES)
                     .map_err(|why| at_path(refused(format!("{} {why}", file.display()))))?;
-                let text = str::from_utf8(&bytes).map_err(|_| "it is no text");
-                text.and_then(parse_swarm_key)
+                parse_swarm_key(&text)
                     .map_err(|why| at_path(refused(format!("in {}, {why}", file.display()))))
             }
         }
@@ -120,9 +117,15 @@ impl fmt::Debug for SwarmKey {
 }
 
 fn parse_swarm_key(text: &str) -> Result<SwarmKey, &'static str> {
-    let mut lines = text.trim().lines().map(str::trim_end);
+    let text = text.trim_matches(|char: char| char.is_whitespace() || char == '\u{feff}');
+    let is_bare = text.len() == 2 * SWARM_KEY_BYTES && text.bytes().all(|b| b.is_ascii_hexdigit());
+    let mut lines = text.lines().map(str::trim_end);
     if lines.next() != Some("/key/swarm/psk/1.0.0/") {
-        return Err("its first line must be /key/swarm/psk/1.0.0/");
+        return Err(if is_bare {
+            "the two lines /key/swarm/psk/1.0.0/ and /base16/ must stand before its 64 characters"
+        } else {
+            "its first line must be /key/swarm/psk/1.0.0/"
+        });
     }
     let encoding = lines.next();
     let key = lines.next().ok_or("it must have three lines")?;
@@ -136,12 +139,4 @@ fn parse_swarm_key(text: &str) -> Result<SwarmKey, &'static str> {
     };
     let bytes = bytes.and_then(|bytes| bytes.try_into().ok());
     bytes.map(SwarmKey).ok_or("its third line must be a key of 32 bytes: 64 characters in base16")
-}
-
-/// Decodes base64 with or without padding: both are met in the wild.
-pub(super) fn decode_base64(text: &str) -> Option<Vec<u8>> {
-    const ANY_PADDING: GeneralPurposeConfig =
-        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-
-    GeneralPurpose::new(&alphabet::STANDARD, ANY_PADDING).decode(text).ok()
 }

@@ -20,8 +20,6 @@ pub(super) struct Key {
     pub alias: Option<&'static str>,
     /// The keys inside, where it is an object.
     pub inside: &'static [Key],
-    /// The least and the most, where it is a number.
-    pub bounds: Option<(u64, u64)>,
     /// Needed for it to have an effect.
     pub needs: Needs,
 }
@@ -194,7 +192,6 @@ macro_rules! keys {
                     name: concat!($at, stringify!($key)),
                     alias: keys!(@some $(stringify!($alias))?),
                     inside: keys!(@inside $kind $ty),
-                    bounds: keys!(@some $(($least, $most))?),
                     needs: keys!(@needs $kind $($feature)?),
                 }, )* ];
 

@@ -92,6 +92,17 @@ pub(super) struct RequestLine {
     pub cancel: Option<u64>,
 }
 
+impl RequestLine {
+    fn read(line: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(line).or_else(|error| {
+            // Written by a client that has but one kind of number, perhaps.
+            let mut object = serde_json::from_slice(line).map_err(|_| error)?;
+            ops::whole_numbers(&mut object);
+            serde_json::from_value(object.into())
+        })
+    }
+}
+
 /// A client's request.
 #[derive(Debug)]
 pub(super) enum Request {
@@ -109,7 +120,7 @@ pub(super) enum Request {
 
 impl Request {
     pub(super) fn read(line: &[u8]) -> Result<Request> {
-        let line: RequestLine = serde_json::from_slice(line)
+        let line = RequestLine::read(line)
             .map_err(|error| invalid_argument(format!("the request is not right: {error}")))?;
         match (line.call, line.events, line.cancel) {
             (Some(method), None, None) => Ok(Request::Call {
@@ -146,6 +157,9 @@ mod tests {
         let call = Request::read(br#"{"call":"status","later":1}"#).unwrap();
         assert!(matches!(call, Request::Call { method, params, timeout, cancel_on_hangup: false }
             if method == "status" && params.is_empty() && timeout.is_none()));
+        let floats = Request::read(br#"{"call":"status","timeout_ms":5e3}"#).unwrap();
+        let five_seconds = Some(Duration::from_secs(5));
+        assert!(matches!(floats, Request::Call { timeout, .. } if timeout == five_seconds));
         let events = Request::read(br#"{"events":{"since":3}}"#).unwrap();
         assert!(matches!(events, Request::Events(options) if options["since"] == 3));
         for line in ["", "1", "{}", r#"{"call":"status","events":{}}"#, r#"{"call":1}"#, "\u{fffd}"]

@@ -19,7 +19,7 @@ use super::sessions::{MAX_SESSIONS, Sessions};
 use super::socket::{Bound, Stream};
 use super::{session, wire};
 use crate::config::DataDir;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortage};
 use crate::manager::PeerManager;
 use crate::os::{self, Flag, Polled};
 use crate::run::Run;
@@ -81,8 +81,7 @@ impl Drop for Server {
 }
 
 fn none_to_be_had(error: &io::Error) -> Error {
-    let message = format!("no thread or descriptor to be had for the control socket: {error}");
-    Error::new(ErrorKind::LimitReached, message).caused_by(error)
+    shortage("no thread or descriptor to be had for the control socket", error)
 }
 
 fn accept_until_closed(

@@ -131,6 +131,7 @@ impl Session<'_> {
         timeout: Option<Duration>,
         cancel_on_hangup: bool,
     ) -> String {
+        ops::whole_numbers(&mut params);
         let token = operation.takes_cancel_token().then(|| match params.get("cancel_token") {
             None | Some(Value::Null) => Some(self.entry.token()),
             // A token that is no number fails the call.

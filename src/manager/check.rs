@@ -31,6 +31,9 @@ pub(super) fn required_peer(peer_id: Option<String>) -> Result<PeerId> {
 pub(super) fn in_range(name: &str, value: Option<u32>, default: u32, most: u32) -> Result<u32> {
     match value.unwrap_or(default) {
         value if (1..=most).contains(&value) => Ok(value),
-        value => Err(invalid_argument(format!("`{name}` is {value}; it must be 1 to {most}"))),
+        value => {
+            let message = format!("`{name}` must be a whole number from 1 to {most}, not {value}");
+            Err(invalid_argument(message))
+        }
     }
 }

@@ -66,8 +66,9 @@ impl PeerManager {
 /// (libp2p specs, kad-dht, "Content provider advertisement").
 fn content(given: Option<String>) -> Result<(String, Vec<u8>)> {
     let text = required(given, "cid")?;
-    let cid = Cid::try_from(text.as_str())
-        .map_err(|error| invalid_argument(format!("`cid` is no CID: {error}")))?;
+    let cid = Cid::try_from(text.as_str()).map_err(|_| {
+        invalid_argument("`cid` is no CID").with_hint("a CID looks like bafy…, bafk… or Qm…")
+    })?;
     // The parser takes the CID that the text begins with. (A version 0 has a fixed length.)
     let encoded = text.split_once("/ipfs/").map_or(text.as_str(), |(_, cid)| cid);
     let bytes = multibase::decode(encoded).map_or(0, |(_, bytes)| bytes.len());

@@ -36,7 +36,9 @@ impl PeerManager {
         let limit = in_range("limit", params.limit, 100, 1000)?;
         if let Some(seconds) = params.timeout {
             let given = Duration::try_from_secs_f64(seconds).map_err(|_| {
-                invalid_argument(format!("`timeout` is {seconds}; it must be a number of seconds"))
+                let message =
+                    format!("`timeout` must be a number of seconds, 0 or more, not {seconds}");
+                invalid_argument(message)
             })?;
             let until = Instant::now().checked_add(given);
             deadline = until.map_or(deadline, |until| until.min(deadline));

@@ -2,8 +2,8 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use base64::{DecodeError, Engine};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -34,9 +34,15 @@ impl Data {
     pub(crate) fn into_bytes(self, name: &str) -> Result<Vec<u8>> {
         match self {
             Data::Bytes(bytes) => Ok(bytes),
-            Data::NotBase64(text) => BASE64_STANDARD
-                .decode(text)
-                .map_err(|error| invalid_argument(format!("`{name}` is no base64: {error}"))),
+            Data::NotBase64(text) => BASE64_STANDARD.decode(text).map_err(|error| {
+                let why = match error {
+                    DecodeError::InvalidByte(at, _) => {
+                        format!("at {at} it has a character that base64 doesn't use")
+                    }
+                    _ => "its end is cut off or padded otherwise than with =".to_owned(),
+                };
+                invalid_argument(format!("`{name}` is no base64: {why}"))
+            }),
         }
     }
 }

@@ -35,7 +35,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Direction, Source, Text, TransportKind};
 use crate::clock::Timestamp;
-use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, nearest};
+use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, may_be_meant, nearest};
 
 /// The reason why the last connection to a peer ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -277,11 +277,16 @@ impl FromStr for Kind {
 fn unknown(name: &str) -> Error {
     let quoted: String = name.chars().take(MAX_NAME).collect();
     let message = format!("there is no kind of event `{quoted}`");
-    match nearest(name, EventKind::NAMES.iter().copied()) {
-        Some(near) => invalid_argument(format!("{message}; did you mean `{near}`?"))
-            .with("kind", quoted)
-            .with("nearest", near),
-        None => invalid_argument(message).with("kind", quoted),
+    let near = nearest(name, EventKind::NAMES.iter().copied());
+    let error = match near.filter(|near| may_be_meant(name, near)) {
+        Some(near) => invalid_argument(format!("{message}; did you mean `{near}`?")),
+        None => invalid_argument(message)
+            .with_hint(format!("the kinds are {}", EventKind::NAMES.join(", "))),
+    };
+    let error = error.with("kind", quoted);
+    match near {
+        Some(near) => error.with("nearest", near),
+        None => error,
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod bytes;
 pub mod event;
+pub(crate) mod given;
 mod operations;
 
 use std::collections::BTreeMap;

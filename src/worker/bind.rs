@@ -21,12 +21,12 @@ use super::core::{Core, advertise};
 use super::dispatch::{SHUTDOWN_PATIENCE, Worker};
 use super::metrics::Recorder;
 use super::shared::Shared;
-use super::transport::progress::innermost_text;
 use super::transport::terms::DialTerms;
+use super::transport::words::innermost;
 use super::util::clock::Clock;
 use super::util::interfaces;
 use super::util::sockets::try_listen;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, shortage};
 use crate::{Multiaddr, addr};
 
 /// A node that listens.
@@ -46,10 +46,10 @@ pub(crate) struct Bound {
 pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
     // One thread: the swarm's task is the bottleneck, and with a second one a command and its answer
     // took 20.7 µs instead of 7.7 (median on two cores).
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
-            Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))
-        })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| shortage("no event loop to be had", &error))?;
     let clock = Clock::default();
     let terms = DialTerms::new(clock.clone());
     let crashed = Arc::new(Notify::new());
@@ -130,7 +130,7 @@ async fn listen(
             // What a plain socket is told says more than the transport's error.
             Err(error) => failures.push(match try_listen(address) {
                 Err(refusal) => refused(address, &refusal),
-                Ok(_) => failed(address, &innermost_text(&error)),
+                Ok(_) => failed(address, &innermost(&error)),
             }),
         }
     }
@@ -252,10 +252,7 @@ fn refused(address: &Multiaddr, error: &io::Error) -> Error {
             format!("no file descriptor is left: {error}"),
             "raise the limit on open files, or close what isn't needed".to_owned(),
         ),
-        _ => (
-            innermost_text(error),
-            "the reason is the system's own; try another address".to_owned(),
-        ),
+        _ => (innermost(error), "the reason is the system's own; try another address".to_owned()),
     };
     failed(address, &why).with_hint(hint).caused_by(error)
 }

@@ -1,11 +1,12 @@
 //! The catalogue's facts about an operation beside its shapes: whether it takes something away, and
-//! whether calling it again changes anything. Tools tell agents so before they call.
+//! whether calling it again changes anything. Tools tell agents so before they call. And what its schema
+//! allows, which the operation then takes.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use peerkit::ops;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::servers::{ApiServer, ClosedPort};
 use crate::support::{Peer, eventually, some_peer_id};
@@ -96,5 +97,51 @@ fn only_what_is_destructive_takes_away_and_what_is_idempotent_can_be_repeated() 
         );
         let harmless = operation.idempotent && !operation.destructive && !operation.open_world;
         assert!(acts || harmless, "{} only reads", operation.name);
+    }
+}
+
+/// Lists the parameters of operations whose schema names this type.
+fn parameters_of_type(kind: &str) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    for operation in ops::catalogue() {
+        let schema = operation.params_schema();
+        let properties = schema.as_value()["properties"].as_object().cloned().unwrap_or_default();
+        for (name, schema) in properties {
+            if schema["type"].to_string().contains(&format!("\"{kind}\"")) {
+                found.push((operation.name, name));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_float_that_is_a_whole_number_is_taken_wherever_the_schema_asks_for_an_integer() {
+    let node = Peer::start();
+    let integers = parameters_of_type("integer");
+    assert!(integers.len() > 20, "the catalogue was read: {integers:?}");
+    for (method, name) in integers {
+        let call = |text: &str| {
+            let params: Value = serde_json::from_str(&format!("{{\"{name}\": {text}}}")).unwrap();
+            node.call(method, params)
+        };
+        for good in ["10.0", "1e1"] {
+            let reply = call(good);
+            // Without the rest of what it needs a call may fail, but not over this.
+            assert_ne!(reply["detail"]["key"], *name, "{method} {name} {good}: {reply}");
+        }
+        for bad in ["10.5", "-1.0", "1e300", "\"10\"", "true"] {
+            let reply = call(bad);
+            assert_eq!(reply["code"], "invalid_argument", "{method} {name} {bad}: {reply}");
+            assert!(reply["error"].as_str().unwrap().contains(&format!("`{name}`")), "{reply}");
+        }
+        assert_eq!(call("\"10\"")["hint"], "write it without quotes: 10");
+    }
+    let page = node.ok("list_peers", json!({ "limit": 10.0, "offset": 0.0 }));
+    assert_eq!(page["pagination"]["limit"], 10, "{page}");
+    for (method, name) in parameters_of_type("boolean") {
+        let reply = node.call(method, json!({ name.clone(): "true" }));
+        assert!(reply["error"].as_str().unwrap().contains(&format!("`{name}`")), "{reply}");
+        assert_eq!(reply["hint"], "write it without quotes: true", "{method} {name}");
     }
 }

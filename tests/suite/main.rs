@@ -37,4 +37,5 @@ mod private_network;
 mod promises;
 mod reachability;
 mod snapshots;
+mod texts;
 mod trimming;

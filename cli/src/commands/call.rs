@@ -1,6 +1,5 @@
 //! `peerkit call`: any operation of the catalogue by its name.
 
-use std::io::Read;
 use std::process::ExitCode;
 
 use peerkit::ops::{self, Effect};
@@ -13,10 +12,11 @@ use crate::args::Call;
 use crate::hints::{Door, reworded};
 use crate::node::{Needs, Reply};
 use crate::show::table::{Cell, Table, cut, left};
-use crate::{exit, show};
+use crate::{exit, input, show};
 
 /// The most that is read from standard input: what the library takes.
 const MAX_INPUT: u64 = 1 << 20;
+const INPUT: &str = "standard input";
 
 /// Calls the operation and prints its reply, which is JSON in any case, of failure too; indented for a person.
 pub fn run(context: &Context<'_>, args: &Call) -> Outcome {
@@ -61,20 +61,12 @@ fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
     let wrong = |message: String| -> Failure {
         Reply::refused(method, &Error::new(ErrorKind::InvalidArgument, message)).into()
     };
-    let mut read = String::new();
-    let text = if text == "-" {
-        let mut input = std::io::stdin().take(MAX_INPUT + 1);
-        let taken = input.read_to_string(&mut read);
-        taken.map_err(|error| wrong(format!("standard input can't be read: {error}")))?;
-        read.as_str()
-    } else {
-        text
+    let (name, read) = match text {
+        "-" => (INPUT, input::text(INPUT, std::io::stdin(), MAX_INPUT)),
+        text => ("the parameters", input::text("the parameters", text.as_bytes(), MAX_INPUT)),
     };
-    if text.len() as u64 > MAX_INPUT {
-        return Err(wrong(format!("the parameters take more than {MAX_INPUT} bytes")));
-    }
-    serde_json::from_str(text)
-        .map_err(|error| wrong(format!("the parameters are no JSON object: {error}")))
+    serde_json::from_str(&read.map_err(wrong)?)
+        .map_err(|error| wrong(format!("{name}: no JSON object: {error}")))
 }
 
 /// Lists all operations, with what they do and which command does it.

@@ -17,10 +17,11 @@ mod stats;
 mod target;
 mod watch;
 
+use std::env;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::{env, fs};
 
 use peerkit::{Config, Error, ErrorKind};
 
@@ -28,6 +29,7 @@ use self::context::Context;
 pub use self::operations::of_operation;
 use self::outcome::{Failure, Outcome};
 use crate::args::{Cli, Command, Global};
+use crate::input;
 use crate::node::{Reply, Setup};
 use crate::{exit, http, mcp, show};
 
@@ -104,6 +106,9 @@ fn dispatch(cli: &Cli) -> Outcome {
     }
 }
 
+/// The longest file of a configuration.
+const MAX_CONFIG: u64 = 1 << 20;
+
 /// Finds which node is meant, by the options and the environment.
 fn setup(global: &Global) -> Result<Setup, Error> {
     let config = match &global.config {
@@ -119,14 +124,18 @@ fn setup(global: &Global) -> Result<Setup, Error> {
 }
 
 fn read_config(path: &Path) -> Result<Config, Error> {
-    let text = fs::read_to_string(path).map_err(|error| {
-        let message = format!("{} can't be read: {error}", path.display());
-        Error::new(ErrorKind::ConfigInvalid, message)
-    })?;
+    let name = path.display().to_string();
+    let file = File::open(path).map_err(|error| format!("{name} can't be read: {error}"));
+    let text = file.and_then(|file| input::text(&name, file, MAX_CONFIG));
+    let text = text.map_err(|message| Error::new(ErrorKind::ConfigInvalid, message))?;
     Config::from_json(&text).map_err(|error| {
         let message = format!("{}: {error}", path.display());
-        let hint = error.hint().unwrap_or("a configuration is a JSON object").to_owned();
-        Error::new(error.kind(), message).with_hint(hint)
+        let named = Error::new(error.kind(), message);
+        match (error.hint(), error.detail().contains_key("key")) {
+            (Some(hint), _) => named.with_hint(hint),
+            (None, true) => named,
+            (None, false) => named.with_hint("a configuration is a JSON object"),
+        }
     })
 }
 

@@ -18,7 +18,7 @@ use crate::args;
 use crate::node::{Needs, Reply};
 use crate::show::escape::escape;
 use crate::show::ids::Ids;
-use crate::{show, signals};
+use crate::{input, show, signals};
 
 /// The most that is read of a message: more than the library takes, so that it says so.
 const MAX_INPUT: u64 = 1 << 20;
@@ -38,22 +38,25 @@ pub fn publish(context: &Context<'_>, args: &args::Publish) -> Outcome {
 
 /// Reads the message, as base64.
 fn data(args: &args::Publish) -> Result<String, Failure> {
-    let data = match args.data.as_deref() {
-        Some(data) if data != "-" => data.as_bytes().to_vec(),
-        _ => {
-            let mut data = Vec::new();
-            std::io::stdin().take(MAX_INPUT).read_to_end(&mut data).map_err(|error| {
-                let message = format!("standard input can't be read: {error}");
-                Reply::refused("publish", &Error::new(ErrorKind::InvalidArgument, message))
-            })?;
-            data
-        }
+    const INPUT: &str = "standard input";
+    let wrong = |message: String| {
+        Reply::refused("publish", &Error::new(ErrorKind::InvalidArgument, message))
     };
-    Ok(match args.base64 {
+    let given = args.data.as_deref().filter(|data| *data != "-");
+    if args.base64 {
+        let text = match given {
+            Some(text) => text.to_owned(),
+            None => input::text(INPUT, std::io::stdin(), MAX_INPUT).map_err(wrong)?,
+        };
         // Text that was wrapped into lines is base64 all the same; what is wrong with it the library says.
-        true => String::from_utf8_lossy(&data).split_whitespace().collect(),
-        false => BASE64_STANDARD.encode(data),
-    })
+        return Ok(text.split_whitespace().collect());
+    }
+    let mut data = given.unwrap_or_default().as_bytes().to_vec();
+    if given.is_none() {
+        let read = std::io::stdin().take(MAX_INPUT).read_to_end(&mut data);
+        read.map_err(|error| wrong(format!("{INPUT} can't be read: {error}")))?;
+    }
+    Ok(BASE64_STANDARD.encode(data))
 }
 
 /// Runs `peerkit subscribe`: prints messages until a signal comes, then leaves the topics as they were.

@@ -3,19 +3,27 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
-use axum::middleware::{Next, from_fn_with_state};
+use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use peerkit::Error;
 
+use super::accept::Accept;
 use super::app::App;
 use super::caller::Caller;
-use crate::mcp::{self, End, Http};
+use super::calls;
+use super::status::JSON;
+use crate::mcp::{self, End, Http, Refused};
 
 /// The path of MCP.
 pub const PATH: &str = "/mcp";
+/// The longest text of a refusal that is read.
+const MAX_REFUSAL: usize = 16 << 10;
+/// The media types in which the service answers, as it wants to have them named.
+const ANSWERS: HeaderValue = HeaderValue::from_static("application/json, text/event-stream");
 
 /// Makes the route, and what ends its streams.
 pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
@@ -24,6 +32,7 @@ pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
         mcp::http_service(Arc::clone(&app.node), std::slice::from_ref(&host), &[origin(&host)])?;
     let router = Router::new()
         .route_service(PATH, service)
+        .layer(from_fn(speak_json))
         .layer(from_fn_with_state(Arc::clone(app), require_token));
     Ok((router, end))
 }
@@ -47,4 +56,69 @@ async fn require_token(State(app): State<Arc<App>>, mut request: Request, next: 
         }
     }
     next.run(request).await
+}
+
+/// Stands between callers and the service, which knows no wildcards in `Accept` and refuses in plain text. Who reads
+/// JSON-RPC is told in it, with the id where the request has one.
+async fn speak_json(request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    name_what_is_accepted(&parts.method, &mut parts.headers);
+    let body = match calls::read_body(body).await {
+        Ok(body) => without_mark(Bytes::from(body)),
+        Err(refusal) => return refusal.into_response(""),
+    };
+    let said_json = calls::says_json(&parts.headers);
+    let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
+    if !is_plain_refusal(&response) {
+        return response;
+    }
+    in_json(response, &body, said_json).await
+}
+
+/// Drops a byte order mark, which some shells put before the text of a file.
+fn without_mark(body: Bytes) -> Bytes {
+    const MARK: &[u8] = b"\xef\xbb\xbf";
+    if body.starts_with(MARK) { body.slice(MARK.len()..) } else { body }
+}
+
+/// Names the types of answers for a caller that takes them without naming them.
+fn name_what_is_accepted(method: &Method, headers: &mut HeaderMap) {
+    let accept = Accept::of(headers);
+    let takes = |kind, subtype| accept.takes(kind, subtype, None).weight > 0;
+    // A response to a GET is a stream of events in any case.
+    if takes("text", "event-stream") && (*method == Method::GET || takes("application", "json")) {
+        headers.insert(ACCEPT, ANSWERS);
+    }
+}
+
+fn is_plain_refusal(response: &Response) -> bool {
+    let status = response.status();
+    (status.is_client_error() || status.is_server_error())
+        && response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind != JSON)
+}
+
+/// Says the refusal of a request with this body in JSON-RPC.
+async fn in_json(response: Response, body: &[u8], said_json: bool) -> Response {
+    let (mut parts, text) = response.into_parts();
+    let text = to_bytes(text, MAX_REFUSAL).await.unwrap_or_default();
+    let unread = match mcp::read_message(body) {
+        // The service says 415 to a body that it can't read, too.
+        mcp::Read::Refused(refused) if parts.status == StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Some(refused).filter(|_| said_json)
+        }
+        _ => None,
+    };
+    let refused = match unread {
+        Some(refused) => {
+            parts.status = StatusCode::BAD_REQUEST;
+            refused
+        }
+        None => {
+            let text = String::from_utf8_lossy(&text);
+            Refused::answered(body, parts.status.is_server_error(), &text)
+        }
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    parts.headers.insert(CONTENT_TYPE, JSON);
+    Response::from_parts(parts, Body::from(refused.to_json()))
 }

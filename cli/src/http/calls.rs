@@ -12,6 +12,7 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use futures::StreamExt;
 use peerkit::ops::{Effect, Operation};
+use peerkit::text::decode;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
 use tokio::task::spawn_blocking;
@@ -155,24 +156,34 @@ pub async fn blocking<T: Send + 'static>(
 
 /// Reads the JSON object in a body; empty where there is no body.
 async fn object(headers: &HeaderMap, body: Body) -> Result<Map<String, Value>, Refusal> {
-    let bytes = timeout(BODY_TIME, gather(body)).await.map_err(|_| {
-        let error = Error::new(ErrorKind::Timeout, "the request's body took too long to arrive");
-        Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
-    })??;
+    let bytes = read_body(body).await?;
     if bytes.is_empty() {
         return Ok(Map::new());
     }
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    let kind = kind.split(';').next().unwrap_or_default().trim();
-    if !kind.eq_ignore_ascii_case("application/json") {
+    if !says_json(headers) {
         let error = Error::new(ErrorKind::InvalidArgument, "the body isn't said to be JSON")
             .with_hint("send `Content-Type: application/json`");
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, error));
     }
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let message = format!("the body is no JSON object: {error}");
-        Error::new(ErrorKind::InvalidArgument, message).into()
-    })
+    let invalid = |message| Error::new(ErrorKind::InvalidArgument, message);
+    let text = decode(bytes).map_err(|why| invalid(format!("the body {why}")))?;
+    let object = serde_json::from_str(&text);
+    object.map_err(|error| invalid(format!("the body is no JSON object: {error}")).into())
+}
+
+/// Tells whether the body is said to be JSON.
+pub fn says_json(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
+
+/// Reads a body, in bounded time and of bounded length.
+pub async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
+    timeout(BODY_TIME, gather(body)).await.map_err(|_| {
+        let error = Error::new(ErrorKind::Timeout, "the request's body took too long to arrive");
+        Refusal::new(StatusCode::REQUEST_TIMEOUT, error)
+    })?
 }
 
 async fn gather(body: Body) -> Result<Vec<u8>, Refusal> {

@@ -5,23 +5,26 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{CONTENT_TYPE, VARY};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use peerkit::ErrorKind;
 use serde_json::{Map, json};
 
+use super::accept::Accept;
 use super::app::App;
 use super::calls::blocking;
+use super::exposition::{PLAIN, to_plain, wants_openmetrics};
 use super::status;
 use crate::node::{Node, Reply};
 
 /// The operation behind the page.
 const OPERATION: &str = "get_metrics";
 
-/// Answers `/metrics` with the text that the operation gives.
-pub async fn page(State(app): State<Arc<App>>) -> Response {
-    read(&app, OPERATION).await.map_or_else(|failure| failure, exposition)
+/// Answers `/metrics` with the text that the operation gives, in the form that the scraper reads.
+pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
+    let open = wants_openmetrics(&Accept::of(&headers));
+    read(&app, OPERATION).await.map_or_else(|failure| failure, |reply| exposition(reply, open))
 }
 
 /// Answers `/healthz`: whether the node serves operations. Says no more than that to whoever asks.
@@ -45,7 +48,7 @@ async fn read(app: &App, op: &'static str) -> Result<Reply, Response> {
     blocking(move || node.call(op, Map::new(), Duration::ZERO)).await
 }
 
-fn exposition(reply: Reply) -> Response {
+fn exposition(reply: Reply, open: bool) -> Response {
     if !reply.is_success() {
         return status::plain(reply);
     }
@@ -54,9 +57,13 @@ fn exposition(reply: Reply) -> Response {
         Some(serde_json::Value::String(text)) => text,
         _ => String::new(),
     };
-    let content_type = HeaderValue::from_str(&text("content_type"));
-    let mut response = Response::new(Body::from(text("metrics")));
-    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
-    response.headers_mut().insert(CONTENT_TYPE, content_type.unwrap_or(plain));
+    let (metrics, content_type) = (text("metrics"), text("content_type"));
+    let (metrics, content_type) =
+        if open { (metrics, &*content_type) } else { (to_plain(&metrics), PLAIN) };
+    let content_type = HeaderValue::from_str(content_type);
+    let mut response = Response::new(Body::from(metrics));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type.unwrap_or(HeaderValue::from_static(PLAIN)));
+    headers.insert(VARY, HeaderValue::from_static("accept"));
     response
 }

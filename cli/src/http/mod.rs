@@ -1,16 +1,18 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
 //!
 //! `server` accepts connections; `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
-//! the table of what they can ask for, `router` leads them there; `calls` runs an operation (`params`) and `shape` and
-//! `status` make its reply a response; `events`, `metrics`, `openapi`, `access`, `pages` and `agents` (MCP) answer what
+//! the table of what they can ask for, `router` leads them there, `accept` says what they can read; `calls` runs an operation (`params`) and `shape` and
+//! `status` make its reply a response; `events`, `metrics` (in the form of `exposition`), `openapi`, `access`, `pages` and `agents` (MCP) answer what
 //! is no operation. `app` is the state they share.
 
+mod accept;
 mod access;
 mod agents;
 mod app;
 mod caller;
 mod calls;
 mod events;
+mod exposition;
 mod hosts;
 mod metrics;
 mod middleware;

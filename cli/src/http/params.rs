@@ -48,7 +48,7 @@ impl Query {
         };
         let mut timeout = None;
         for (_, text) in self.0.extract_if(.., |(name, _)| name == TIMEOUT) {
-            let read = text.parse().ok().map(Duration::from_millis);
+            let read = whole(&text).and_then(|whole| whole.as_u64()).map(Duration::from_millis);
             let read = read.filter(|read| *read <= MAX_TIMEOUT).ok_or_else(wrong)?;
             if timeout.replace(read).is_some() {
                 return Err(wrong());
@@ -94,11 +94,7 @@ fn typed(name: &str, schema: Option<&Value>, text: &str) -> Result<Value, Error>
     let schema = schema.unwrap_or(&Value::Null);
     let wrong = |what: &str| Err(invalid(format!("`{name}` takes {what}")));
     if allows(schema, "integer") {
-        match (text.parse::<u64>(), text.parse::<i64>()) {
-            (Ok(number), _) => Ok(number.into()),
-            (_, Ok(number)) => Ok(number.into()),
-            _ => wrong("a whole number"),
-        }
+        whole(text).map_or_else(|| wrong("a whole number"), Ok)
     } else if allows(schema, "number") {
         let number = text.parse().ok().and_then(serde_json::Number::from_f64);
         number.map_or_else(|| wrong("a number"), |number| Ok(number.into()))
@@ -112,6 +108,17 @@ fn typed(name: &str, schema: Option<&Value>, text: &str) -> Result<Value, Error>
     } else {
         Ok(text.into())
     }
+}
+
+/// Reads a whole number, in whatever form JSON may give it.
+fn whole(text: &str) -> Option<Value> {
+    let number: Value = text.parse::<u64>().map_or_else(
+        |_| serde_json::from_str(text).ok().filter(Value::is_number),
+        |number| Some(number.into()),
+    )?;
+    let mut params = Map::from_iter([(String::new(), number)]);
+    ops::whole_numbers(&mut params);
+    params.into_iter().map(|(_, number)| number).find(|number| !number.is_f64())
 }
 
 /// Tells whether a value of this type may stand there.
@@ -154,6 +161,10 @@ mod tests {
                 .unwrap(),
             json!({"limit": 5, "filter_connected": true, "search": "5", "sort": "latency", "offset": 0})
         );
+        assert_eq!(
+            of("list_peers", "limit=5.0&offset=1e2").unwrap(),
+            json!({"limit": 5, "offset": 100})
+        );
         assert_eq!(of("discover_peers", "timeout=0.5").unwrap(), json!({"timeout": 0.5}));
         assert_eq!(
             of(
@@ -190,6 +201,7 @@ mod tests {
         };
         assert_eq!(timeout("limit=1"), Some(0));
         assert_eq!(timeout("timeout_ms=1500"), Some(1500));
+        assert_eq!(timeout("timeout_ms=1.5e3"), Some(1500));
         for wrong in
             ["timeout_ms=3600001", "timeout_ms=-1", "timeout_ms=", "timeout_ms=1&timeout_ms=1"]
         {

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use peerkit::text::decode;
 use peerkit::{Error, ErrorKind};
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
@@ -90,8 +91,9 @@ fn read(path: &Path) -> Result<Option<String>, Error> {
         opened => opened.map_err(broken)?,
     };
     check(&file.metadata().map_err(broken)?).map_err(|why| unusable(path, &why))?;
-    let mut text = String::new();
-    file.take(LONGEST).read_to_string(&mut text).map_err(broken)?;
+    let mut bytes = Vec::new();
+    file.take(LONGEST).read_to_end(&mut bytes).map_err(broken)?;
+    let text = decode(bytes).map_err(|why| unusable(path, &why.to_string()))?;
     let token = text.trim_end();
     if URL_SAFE_NO_PAD.decode(token).map(|bytes| bytes.len()) != Ok(BYTES) {
         return Err(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use peerkit::event::{Event, EventKind};
+use peerkit::ops::wrong_value;
 use peerkit::params::EventsOptions;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
@@ -195,7 +196,10 @@ fn number(params: &mut Map<String, Value>, name: &str, most: u64) -> Result<Opti
         None | Some(Value::Null) => Ok(None),
         Some(value) => match value.as_u64() {
             Some(number) if number <= most => Ok(Some(number)),
-            _ => Err(invalid(format!("`{name}` is a whole number, at most {most}"))),
+            _ => {
+                let most = (most < u64::MAX).then_some(most);
+                Err(wrong_value(name, &json!({"type": "integer", "maximum": most}), &value))
+            }
         },
     }
 }

@@ -2,16 +2,18 @@
 //! mounts it.
 //!
 //! `tools` says which tools there are, `offer` and `schema` make of them what a client sees, `run` runs them, `events`
-//! is the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `http` the
-//! other transport.
+//! is the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `stdio` and
+//! `http` the transports, `message` what both read.
 
 mod events;
 mod http;
+mod message;
 mod offer;
 mod run;
 mod schema;
 mod server;
 mod shorten;
+mod stdio;
 mod tools;
 
 #[cfg(test)]
@@ -24,11 +26,12 @@ use std::sync::Arc;
 use peerkit::{Error, ErrorKind};
 use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
-use rmcp::transport::stdio_pipes;
 
 pub use self::http::{End, Http, http_service};
+pub use self::message::{Read, Refused, read as read_message};
 pub use self::run::MAX_CALLS;
 use self::server::Server;
+use self::stdio::Stdio;
 use crate::args::Mcp;
 use crate::guard::Guarded;
 use crate::node::{Host, Setup};
@@ -69,17 +72,23 @@ pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
 }
 
 async fn serve(server: Server) -> Result<(), Error> {
-    match server.serve(stdio_pipes()).await {
-        Ok(running) => {
-            let _ = running.waiting().await;
-            Ok(())
-        }
-        // It had second thoughts.
-        Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
-            Ok(())
-        }
-        Err(error) => {
-            Err(Error::new(ErrorKind::Protocol, format!("the client does not speak MCP: {error}")))
+    let streams = Stdio::open();
+    loop {
+        match server.clone().serve(streams.clone()).await {
+            Ok(running) => {
+                let _ = running.waiting().await;
+                return Ok(());
+            }
+            // A notification or a response, to which nobody waits for an answer: the session still is to begin.
+            Err(ServerInitializeError::ExpectedInitializeRequest(_)) => {}
+            // It had second thoughts.
+            Err(ServerInitializeError::ConnectionClosed(_) | ServerInitializeError::Cancelled) => {
+                return Ok(());
+            }
+            Err(error) => {
+                let message = format!("the client does not speak MCP: {error}");
+                return Err(Error::new(ErrorKind::Protocol, message));
+            }
         }
     }
 }

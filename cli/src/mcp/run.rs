@@ -10,7 +10,7 @@ use peerkit::{Error, ErrorKind};
 use rmcp::RoleServer;
 use rmcp::model::{JsonObject, ProgressNotificationParam};
 use rmcp::service::RequestContext;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
@@ -56,6 +56,7 @@ enum What {
 impl Job {
     /// Reads a tool's arguments. The failure is the reply.
     pub fn new(tool: &Tool, mut arguments: JsonObject) -> Result<Self, Reply> {
+        ops::whole_numbers(&mut arguments);
         let refused = |error: &Error| refused(tool, error);
         let detail = detail(&mut arguments).map_err(|error| refused(&error))?;
         if let Is::Events = tool.is {
@@ -263,7 +264,7 @@ fn detail(arguments: &mut JsonObject) -> Result<bool, Error> {
     match arguments.shift_remove("detail") {
         None | Some(Value::Null) => Ok(false),
         Some(Value::Bool(detail)) => Ok(detail),
-        Some(_) => Err(invalid("`detail` is true or false".into())),
+        Some(given) => Err(ops::wrong_value("detail", &json!({"type": "boolean"}), &given)),
     }
 }
 
@@ -272,7 +273,10 @@ fn timeout(arguments: &mut JsonObject) -> Result<Duration, Error> {
         None | Some(Value::Null) => Ok(Duration::ZERO),
         Some(given) => match given.as_u64() {
             Some(ms) if (1..=MAX_TIMEOUT_MS).contains(&ms) => Ok(Duration::from_millis(ms)),
-            _ => Err(invalid(format!("`timeout_ms` is a whole number, 1 to {MAX_TIMEOUT_MS}"))),
+            _ => {
+                let schema = json!({"type": "integer", "minimum": 1, "maximum": MAX_TIMEOUT_MS});
+                Err(ops::wrong_value("timeout_ms", &schema, &given))
+            }
         },
     }
 }

@@ -234,7 +234,7 @@ fn a_bad_config_json_is_refused_by_its_path() {
 fn a_key_is_read_in_each_form_it_is_exported_in() {
     let scratch = scratch();
     let file = scratch.path().join("key");
-    let raw = Keypair::from_protobuf_encoding(&secret::decode_base64(KEY).unwrap()).unwrap();
+    let raw = Keypair::from_protobuf_encoding(&private_key::decode_base64(KEY).unwrap()).unwrap();
     let raw = raw.to_protobuf_encoding().unwrap();
     let unpadded = KEY.trim_end_matches('=').to_owned();
     for bytes in [
@@ -313,4 +313,40 @@ fn a_key_file_left_by_a_crash_is_no_obstacle() {
     fs::write(scratch.path().join("identity.key.new"), "half").unwrap();
     open(&offline(scratch.path())).unwrap();
     assert!(!scratch.path().join("identity.key.new").exists());
+}
+
+#[test]
+fn config_json_is_read_as_editors_save_it_and_named_where_it_is_no_such_text() {
+    let scratch = scratch();
+    let path = scratch.path().join("config.json");
+    let text = "\u{feff}{\r\n\"limits\": {\"max_peers\": 5}\r\n}\r\n";
+    fs::write(&path, text).unwrap();
+    assert_eq!(open(&offline(scratch.path())).unwrap().settings.limits.max_peers, 5);
+    let bytes =
+        |units: &str, each: fn(u16) -> [u8; 2]| units.encode_utf16().flat_map(each).collect();
+    for (bytes, why) in [
+        (bytes(text, u16::to_le_bytes), " is text in UTF-16: save it as UTF-8"),
+        (bytes(text, u16::to_be_bytes), " is text in UTF-16: save it as UTF-8"),
+        (bytes(&text[3..], u16::to_le_bytes), " is text in UTF-16: save it as UTF-8"),
+        (b"{\n\"agent_version\": \"caf\xe9\"}".to_vec(), " is no text in UTF-8: see its line 2"),
+        (b"{\n\"limits\": 5}".to_vec(), ": `limits`: it must be an object"),
+        (
+            b"{\n\"limits\": {\"max_peers\": \"5\"}}".to_vec(),
+            ": `limits.max_peers`: it must be a whole number from 1 to 10000000, not \"5\"",
+        ),
+        (
+            b"{\"limits\": {\"max_peers\": 0}}".to_vec(),
+            ": `limits.max_peers`: it must be a whole number from 1 to 10000000, not 0",
+        ),
+        (
+            b"{".to_vec(),
+            ": the configuration is no JSON: EOF while parsing an object at line 1 column 1",
+        ),
+    ] {
+        fs::write(&path, bytes).unwrap();
+        let error = open_error(&offline(scratch.path()));
+        assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+        assert_eq!(error.message(), format!("{}{why}", path.display()));
+        assert_eq!(error.detail()["path"], json!(path));
+    }
 }

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{KEY, SWARM_KEY, config, refused, settings};
-use crate::config::read::known_keys;
+use crate::config::keys::every_key;
+use crate::config::read::{known_keys, schema_of};
+use crate::config::table::Needs;
 use crate::config::*;
 use crate::error::ErrorKind;
 
@@ -84,14 +86,53 @@ fn an_error_says_what_was_expected_and_shows_little_of_what_was_found() {
         );
     }
     let profile = message(json!({"profile": "wan"}));
-    assert!(profile.contains("`wan`") && profile.contains("`internet`"), "{profile}");
+    assert_eq!(profile, "`profile`: it must be one of offline, lan, internet, not \"wan\"");
+    let dht = message(json!({"discovery": {"dht": false}}));
+    assert_eq!(dht, "`discovery.dht`: it must be one of off, client, server, auto, not false");
+    let listen = message(json!({"listen": 5}));
+    assert_eq!(listen, "`listen`: it must be a list of texts, not a number");
     let item = message(json!({"listen": ["/ip4/127.0.0.1/tcp/0", 7]}));
-    assert_eq!(item, "`listen`: at [1], invalid type: integer `7`, expected a string");
+    assert_eq!(item, "`listen`: at [1], it must be a text, not a number");
     assert_eq!(message(json!({"log": "http://user:pw@host"})), "`log`: it must be an object");
     let long = "x".repeat(500_000);
     for value in [json!({"limits": {"max_peers": long}}), json!({"profile": long})] {
         assert!(message(value).len() < 300);
     }
+}
+
+#[test]
+fn a_number_may_have_the_form_of_a_float_and_no_value_that_of_a_text() {
+    let given = |key: &str, text: &str| {
+        let text = match key.split_once('.') {
+            None => format!(r#"{{"{key}": {text}}}"#),
+            Some((outer, inner)) => format!(r#"{{"{outer}": {{"{inner}": {text}}}}}"#),
+        };
+        Config::from_json(&text).and_then(|config| Settings::resolve(&config, None))
+    };
+    let is_number = |key: &str| schema_of(key).unwrap()["type"].to_string().contains("integer");
+    let numbers: Vec<_> =
+        every_key().filter(|key| key.needs == Needs::Nothing && is_number(key.name)).collect();
+    assert!(numbers.len() > 8, "the keys were read");
+    for key in numbers {
+        for good in ["10.0", "1e1"] {
+            given(key.name, good).unwrap_or_else(|error| panic!("{} {good}: {error}", key.name));
+        }
+        for bad in ["10.5", "1e12", "-1.0", "1e300"] {
+            let error = given(key.name, bad).unwrap_err();
+            assert_eq!(error.detail()["key"], key.name, "{bad}");
+            assert!(error.message().contains("it must be a whole number from"), "{error}");
+        }
+        let error = given(key.name, "\"10\"").unwrap_err();
+        assert_eq!(error.hint(), Some("write it without quotes: 10"), "{}", key.name);
+    }
+    for key in ["discovery.mdns", "discovery.gossip", "control_socket"] {
+        let error = given(key, "\"true\"").unwrap_err();
+        assert!(error.message().ends_with("it must be true or false, not \"true\""), "{error}");
+        assert_eq!(error.hint(), Some("write it without quotes: true"), "{key}");
+    }
+    let error = given("limits.max_peers", "\"many\"").unwrap_err();
+    assert_eq!(error.hint(), None);
+    assert_eq!(settings(json!({"discovery_interval": 5.0})).discovery.interval.as_secs(), 5);
 }
 
 #[test]

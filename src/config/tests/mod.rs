@@ -6,6 +6,7 @@
 mod discovery;
 #[cfg(unix)]
 mod disk;
+mod key_forms;
 mod keys;
 mod settings;
 

@@ -20,7 +20,7 @@ use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
-use super::progress::innermost_text;
+use super::words::innermost;
 use crate::worker::util::interfaces;
 use crate::worker::util::sockets::try_listen;
 use crate::{Multiaddr, addr};
@@ -170,7 +170,7 @@ where
         // If a plain socket can have the address, what failed is the watch.
         let port = everywhere.then(|| try_listen(&address).ok()).flatten();
         let each = port.and_then(|port| with_port(&address, port));
-        let reason = innermost_text(reason);
+        let reason = innermost(reason);
         if let Some(each) = each
             && self.listen_on_each(id, each)
         {

@@ -1,6 +1,7 @@
 //! Below the swarm: the transport stack (`stack`), the wrappers that note how far each dial comes
-//! (`wrappers`, `security`, `attempt`, `progress`), the names in addresses (`names`) and all they lead to
-//! (`race`), listening where interfaces can't be watched (`listening`), the terms that dials go under (`terms`), and the bytes of connections (`counted`).
+//! (`wrappers`, `security`, `attempt`, `progress`, with the words of `words`), the names in addresses (`names`)
+//! and all they lead to (`race`), listening where interfaces can't be watched (`listening`), the terms that
+//! dials go under (`terms`), and the bytes of connections (`counted`).
 
 mod attempt;
 pub(crate) mod counted;
@@ -14,6 +15,7 @@ mod race;
 mod security;
 mod stack;
 pub(crate) mod terms;
+pub(crate) mod words;
 mod wrappers;
 
 pub(crate) use self::stack::build;

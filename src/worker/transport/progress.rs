@@ -15,13 +15,11 @@ use std::time::{Duration, Instant};
 use libp2p::core::transport::TransportError;
 use parking_lot::Mutex;
 
+use super::words;
 use crate::PeerId;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, MORE_DESCRIPTORS};
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
-
-/// Characters kept of an error text, which may come from a remote or a library.
-const MAX_ERROR_TEXT: usize = 300;
 
 tokio::task_local! {
     static ATTEMPT: Arc<Progress>;
@@ -91,7 +89,7 @@ impl Progress {
             let now = self.now.lock();
             (now.stage, now.cause.clone())
         };
-        self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(innermost_text(error))))
+        self.failed_at(stage, noted.unwrap_or_else(|| Cause::Other(words::innermost(error))))
     }
 
     /// Returns the failure in which the dial ends at `stage`, for `cause`.
@@ -136,16 +134,6 @@ impl Progress {
     }
 }
 
-/// Returns the text of the innermost error: the outer errors of a transport stack say only that
-/// something inside failed.
-pub(crate) fn innermost_text(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut innermost = error;
-    while let Some(source) = innermost.source() {
-        innermost = source;
-    }
-    innermost.to_string().chars().take(MAX_ERROR_TEXT).collect()
-}
-
 /// The cause for which the dial of one address failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Cause {
@@ -154,6 +142,12 @@ pub(crate) enum Cause {
     TimedOut,
     /// The profile doesn't allow the address.
     NotAllowed,
+    /// The address names no machine, or no port there.
+    NoTarget,
+    /// The address is good only on one link, and doesn't say by which interface.
+    NoInterface,
+    /// This process may open no more files.
+    NoDescriptor,
     /// A DNS name that a remote gave leads into a private network, or to this machine.
     NotPublic,
     WrongPeer(PeerId),
@@ -207,8 +201,11 @@ impl DialFailure {
             Cause::NotAllowed | Cause::NotPublic => ErrorKind::Blocked,
             Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
             Cause::Unsupported => ErrorKind::Unsupported,
+            Cause::NoDescriptor => ErrorKind::LimitReached,
             Cause::Refused
             | Cause::Unreachable
+            | Cause::NoTarget
+            | Cause::NoInterface
             | Cause::NoSuchName(_)
             | Cause::Resolver(_)
             | Cause::Other(_) => ErrorKind::DialFailed,
@@ -224,6 +221,9 @@ impl DialFailure {
                 "profile \"lan\" refuses public addresses; \"internet\" allows them"
             }
             (Cause::NotPublic, _) => "connect by this very address to dial it all the same",
+            (Cause::NoTarget, _) => "give the address and the port at which the remote listens",
+            (Cause::NoInterface, _) => "use another address of the remote",
+            (Cause::NoDescriptor, _) => MORE_DESCRIPTORS,
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
@@ -256,6 +256,13 @@ impl fmt::Display for DialFailure {
             Cause::NotPublic => {
                 f.write_str("a name that a remote told leads to an address that isn't public")
             }
+            Cause::NoTarget => f.write_str(
+                "0.0.0.0, :: and port 0 are for listening; nothing can be dialled there",
+            ),
+            Cause::NoInterface => {
+                f.write_str("a link-local address, which doesn't say by which interface")
+            }
+            Cause::NoDescriptor => f.write_str("this process has no file descriptor left"),
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
             Cause::Unsupported => f.write_str("this build has no transport for the address"),
             Cause::NoSuchName(text) | Cause::Resolver(text) | Cause::Other(text) => {

@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -22,6 +23,7 @@ use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, 
 use super::quic;
 use super::race::{self, Goal};
 use super::terms::DialTerms;
+use crate::error::lacks_descriptors;
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, addr};
@@ -208,7 +210,11 @@ where
         address: Multiaddr,
         opts: DialOpts,
     ) -> Result<Self::Dial, TransportError<T::Error>> {
-        let refused = match addr::ip_of(&address).map(addr::is_public_ip) {
+        let ip = addr::ip_of(&address);
+        let refused = match ip.map(addr::is_public_ip) {
+            _ if ip.is_some_and(|ip| ip.is_unspecified()) || has_port_0(&address) => {
+                Some(Cause::NoTarget)
+            }
             Some(true) if self.local_only => Some(Cause::NotAllowed),
             Some(false) if is_of_remote_name() => Some(Cause::NotPublic),
             _ => None,
@@ -228,7 +234,7 @@ where
                     Ok(output)
                 }
                 Err(error) => {
-                    if let Some(cause) = socket_cause(&error) {
+                    if let Some(cause) = socket_cause(&error, ip) {
                         failing(cause);
                     }
                     Err(error)
@@ -246,8 +252,16 @@ where
     }
 }
 
+fn has_port_0(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Tcp(0) | Protocol::Udp(0)))
+}
+
+fn is_link_local(ip: IpAddr) -> bool {
+    matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+}
+
 /// Returns the cause that the socket, or QUIC's handshake over it, gave.
-fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+fn socket_cause(error: &(dyn std::error::Error + 'static), ip: Option<IpAddr>) -> Option<Cause> {
     let mut current = Some(error);
     while let Some(error) = current {
         if quic::is_handshake_timeout(error) {
@@ -260,6 +274,10 @@ fn socket_cause(error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
                     return Some(Cause::Unreachable);
                 }
                 io::ErrorKind::TimedOut => return Some(Cause::TimedOut),
+                io::ErrorKind::InvalidInput if ip.is_some_and(is_link_local) => {
+                    return Some(Cause::NoInterface);
+                }
+                _ if lacks_descriptors(io) => return Some(Cause::NoDescriptor),
                 _ => {}
             }
         }

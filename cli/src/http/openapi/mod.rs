@@ -179,8 +179,12 @@ impl Document<'_> {
 
     fn metrics(&self) -> Value {
         let mut responses = failures();
-        let text =
-            content("OpenMetrics text.", "application/openmetrics-text", json!({"type": "string"}));
+        let mut text = content(
+            "The metrics: Prometheus' text format 0.0.4, or OpenMetrics for who asks for it.",
+            "text/plain",
+            json!({"type": "string"}),
+        );
+        text["content"]["application/openmetrics-text"] = json!({"schema": {"type": "string"}});
         responses.insert("200".to_owned(), text);
         json!({
             "summary": "The node's metrics, for Prometheus.", "operationId": "metrics", "tags": ["server"],

@@ -1,0 +1,236 @@
+//! Messages of JSON-RPC as they come in: read, or refused with the error that their sender waits for. Both transports
+//! use it. rmcp answers nothing to what is no JSON, and leaves the id out of what it does answer; the sender of such a
+//! request would wait until its own patience ends.
+
+use rmcp::model::ClientJsonRpcMessage;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+/// The code of JSON-RPC for what is no JSON.
+const PARSE_ERROR: i32 = -32700;
+/// The code of JSON-RPC for JSON that is no request.
+const INVALID_REQUEST: i32 = -32600;
+/// The code of JSON-RPC for what went wrong here.
+const INTERNAL_ERROR: i32 = -32603;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The outcome of reading a message.
+#[derive(Debug)]
+pub enum Read {
+    Message(Box<ClientJsonRpcMessage>),
+    /// A blank line, or what JSON-RPC forbids to answer: a notification or a response that makes no sense.
+    Nothing,
+    Refused(Refused),
+}
+
+/// An error for a message that can't be handed on.
+#[derive(Debug, PartialEq)]
+pub struct Refused {
+    /// The id of the request; null where it can't be told.
+    id: Value,
+    code: i32,
+    message: String,
+}
+
+impl Refused {
+    /// Refuses a message of more bytes than `most`, of which this is the beginning.
+    pub fn too_long(beginning: &[u8], most: usize) -> Self {
+        let message = format!("the message is longer than {most} bytes");
+        Refused { id: id_in(beginning), code: INVALID_REQUEST, message }
+    }
+
+    /// Words what a server of HTTP answered to this body as text.
+    pub fn answered(body: &[u8], by_server: bool, text: &str) -> Self {
+        let code = if by_server { INTERNAL_ERROR } else { INVALID_REQUEST };
+        Refused { id: id_in(body), code, message: text.trim().to_owned() }
+    }
+
+    /// Writes the error, without a newline.
+    pub fn to_json(&self) -> String {
+        let error = json!({"code": self.code, "message": self.message});
+        json!({"jsonrpc": "2.0", "id": self.id, "error": error}).to_string()
+    }
+}
+
+/// Reads a message: a line of standard input, or the body of a request.
+pub fn read(text: &[u8]) -> Read {
+    let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text).trim_ascii();
+    if text.is_empty() {
+        return Read::Nothing;
+    }
+    let value = match serde_json::from_slice::<Value>(text) {
+        Ok(value) => value,
+        Err(error) => {
+            let message = no_json(text, &error);
+            return Read::Refused(Refused { id: id_in(text), code: PARSE_ERROR, message });
+        }
+    };
+    match ClientJsonRpcMessage::deserialize(&value) {
+        Ok(message) => Read::Message(Box::new(message)),
+        Err(_) => no_message(&value),
+    }
+}
+
+fn no_json(text: &[u8], error: &serde_json::Error) -> String {
+    if text.starts_with(b"\xff\xfe") || text.starts_with(b"\xfe\xff") || text.contains(&0) {
+        return "the message is no JSON: it looks like UTF-16, and MCP is UTF-8".to_owned();
+    }
+    match str::from_utf8(text) {
+        Ok(_) => format!("the message is no JSON: {error}"),
+        Err(at) => {
+            format!("the message is no JSON: it isn't UTF-8 from its byte {} on", at.valid_up_to())
+        }
+    }
+}
+
+/// Says what is wrong with JSON that is no message.
+fn no_message(value: &Value) -> Read {
+    let refused = |id: Value, message: &str| {
+        Read::Refused(Refused { id, code: INVALID_REQUEST, message: message.to_owned() })
+    };
+    let object = match value {
+        Value::Object(object) => object,
+        Value::Array(_) => {
+            return refused(Value::Null, "a batch isn't taken: send one message at a time");
+        }
+        _ => return refused(Value::Null, "a message is a JSON object"),
+    };
+    let has = |name: &str| object.contains_key(name);
+    let is_notification = object.get("method").is_some_and(Value::is_string) && !has("id");
+    let is_response = !has("method") && (has("result") || has("error"));
+    if is_notification || is_response {
+        return Read::Nothing;
+    }
+    refused(id_of(object), wrong(object))
+}
+
+fn wrong(object: &Map<String, Value>) -> &'static str {
+    if object.get("jsonrpc") != Some(&"2.0".into()) {
+        "`jsonrpc` must be \"2.0\""
+    } else if !object.get("method").is_some_and(Value::is_string) {
+        "`method` must be a text"
+    } else if !object.get("id").is_some_and(|id| id.is_string() || id.is_i64()) {
+        "`id` must be a text or a whole number"
+    } else {
+        "it is no request"
+    }
+}
+
+/// Gives the id by which the sender knows its request, also one of a kind that isn't taken.
+fn id_of(object: &Map<String, Value>) -> Value {
+    match object.get("id") {
+        Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
+        _ => Value::Null,
+    }
+}
+
+/// Finds the id in the outermost object of a text that may be no JSON: broken inside, or cut short. Null where there
+/// is none, two that differ, or one that may go on behind the end.
+fn id_in(text: &[u8]) -> Value {
+    let mut found = None;
+    let (mut at, mut depth) = (0, 0_usize);
+    while let Some(byte) = text.get(at) {
+        match byte {
+            b'{' | b'[' => depth += 1,
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            b'"' => {
+                let Some(end) = end_of_string(text, at) else { break };
+                if depth == 1
+                    && &text[at..end] == b"\"id\""
+                    && let Some(id) = value_after_colon(&text[end..])
+                    && found.replace(id.clone()).is_some_and(|before| before != id)
+                {
+                    return Value::Null;
+                }
+                at = end;
+                continue;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    found.unwrap_or_default()
+}
+
+/// Finds the place behind the string that begins here.
+fn end_of_string(text: &[u8], start: usize) -> Option<usize> {
+    let mut at = start + 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+}
+
+/// Reads a text or a number behind a colon, whole.
+fn value_after_colon(rest: &[u8]) -> Option<Value> {
+    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let end = match rest.first()? {
+        b'"' => end_of_string(rest, 0)?,
+        _ => rest.iter().position(|byte| b",} \t\r".contains(byte))?,
+    };
+    let value: Value = serde_json::from_slice(&rest[..end]).ok()?;
+    (value.is_string() || value.is_number()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &[u8]) -> (Value, i32) {
+        match read(text) {
+            Read::Refused(refused) => (refused.id, refused.code),
+            other => panic!("{}: {other:?}", String::from_utf8_lossy(text)),
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_is_refused_with_the_id_that_can_be_told() {
+        for (text, id) in [
+            (
+                &br#"{"jsonrpc":"2.0","id":7,"method":"a","params":{"search":"\ud83d"}}"#[..],
+                json!(7),
+            ),
+            (br#"{"params":{"id":1,"x":"\ud83d"},"method":"id","id" : "seven" }"#, json!("seven")),
+            (b"{\"id\":\"\\u0061\\\"\",\"method\":\"\xff\"}", json!("a\"")),
+            (br#"{"jsonrpc":"2.0","id":12,"method":"tools/ca"#, json!(12)),
+            (br#"{"jsonrpc":"2.0","id":12"#, Value::Null),
+            (br#"{"jsonrpc":"2.0","id":"12"#, Value::Null),
+            (br#"{"id":1,"id":2,"#, Value::Null),
+            (br#"{"id":{"id":3},"#, Value::Null),
+            (br#"[{"id":4},"#, Value::Null),
+            (b"hello", Value::Null),
+            (b"\xff\xfe{\0\"\0", Value::Null),
+        ] {
+            assert_eq!(refused(text), (id, PARSE_ERROR), "{}", String::from_utf8_lossy(text));
+        }
+        let deep = format!(r#"{{"id":5,"params":{}"#, "[".repeat(100_000));
+        assert_eq!(refused(deep.as_bytes()), (json!(5), PARSE_ERROR));
+    }
+
+    #[test]
+    fn json_that_is_no_message_is_an_invalid_request() {
+        for (text, id) in [
+            (r#"{"jsonrpc":"2.0","id":1.5,"method":"ping"}"#, json!(1.5)),
+            (r#"{"jsonrpc":"2.0","id":null,"method":"ping"}"#, Value::Null),
+            (r#"{"id":"x","method":"ping"}"#, json!("x")),
+            (r#"{"jsonrpc":"2.0","id":3}"#, json!(3)),
+            (r#"[{"jsonrpc":"2.0","id":3,"method":"ping"}]"#, Value::Null),
+            ("7", Value::Null),
+        ] {
+            assert_eq!(refused(text.as_bytes()), (id, INVALID_REQUEST), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_is_passed_over() {
+        for text in ["", " \r\n", "\u{feff}\n", r#"{"method":"x","params":3}"#, r#"{"result":5}"#] {
+            assert!(matches!(read(text.as_bytes()), Read::Nothing), "{text}");
+        }
+        let ping = b"\xef\xbb\xbf{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"ping\"}\r\n";
+        assert!(matches!(read(ping), Read::Message(_)));
+    }
+}
