@@ -15,6 +15,7 @@ use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
+use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 
 use super::attempt::{Connection, attempt, straight};
