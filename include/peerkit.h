@@ -51,7 +51,7 @@ extern "C" {
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
 // storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
-// forked, reentrant, invalid_argument.
+// limit_reached (no thread), forked, reentrant, invalid_argument.
 // Blocks until the node listens. Safe from any thread.
 char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
 

@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
 
 thread_local! {
@@ -17,17 +17,30 @@ pub(crate) fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Jo
     // A thread inherits its creator's mask. Blocking before the start leaves no moment in which
     // a signal could be delivered to the new thread.
     let _mask = SignalMask::block_asynchronous();
-    Builder::new().name(name.to_owned()).spawn(move || {
+    noted(Builder::new().name(name.to_owned()).spawn(move || {
         OURS.set(true);
         body();
-    })
+    }))
 }
 
 /// Starts a thread as [`spawn`] does, for what callers' threads do: it may call into peerkit and wait,
 /// and nothing of peerkit's own ever waits for it without a deadline.
 pub(crate) fn spawn_caller(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let _mask = SignalMask::block_asynchronous();
-    Builder::new().name(name.to_owned()).spawn(body).map(drop)
+    noted(Builder::new().name(name.to_owned()).spawn(body)).map(drop)
+}
+
+/// True from a thread that the system refused to the next one that it gave.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+fn noted(made: io::Result<JoinHandle<()>>) -> io::Result<JoinHandle<()>> {
+    REFUSED.store(made.is_err(), Ordering::Relaxed);
+    made
+}
+
+/// Tells whether the system, which refused a thread, still has none to give.
+pub(crate) fn lacks_threads() -> bool {
+    REFUSED.load(Ordering::Relaxed) && spawn("peerkit-trial", Box::new(|| {})).is_err()
 }
 
 /// Tells whether the calling thread is one of ours; a blocking call from it would wait for itself.

@@ -13,5 +13,6 @@ mod http_routes;
 mod http_security;
 mod mcp;
 mod output;
+mod shortage;
 mod support;
 mod watch;

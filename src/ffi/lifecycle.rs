@@ -31,7 +31,7 @@ pub type peerkit_t = u64;
 /// may start at once: one does the work, all get the same handle.
 /// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
 /// storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, timeout, dead,
-/// forked, reentrant, invalid_argument.
+/// limit_reached (no thread), forked, reentrant, invalid_argument.
 /// Blocks until the node listens. Safe from any thread.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn peerkit_start(

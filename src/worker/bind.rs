@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use futures_timer::Delay;
 use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
@@ -23,8 +25,8 @@ use super::metrics::Recorder;
 use super::shared::Shared;
 use super::transport::terms::DialTerms;
 use super::util::clock::Clock;
-use crate::error::{Error, ErrorKind, Result};
-use crate::{Multiaddr, addr};
+use crate::error::{Error, ErrorKind, Result, no_thread};
+use crate::{Multiaddr, addr, os};
 
 /// A node that listens.
 pub(crate) struct Bound {
@@ -41,6 +43,7 @@ pub(crate) struct Bound {
 /// # Errors
 /// `listen_failed`, `identity`, `limit_reached`.
 pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
+    have_timers()?;
     // One thread: the swarm's task is the bottleneck, and with a second one a command and its answer
     // took 20.7 µs instead of 7.7 (median on two cores).
     let runtime =
@@ -91,6 +94,16 @@ impl Bound {
         runtime.block_on(worker.serve(commands, &crashed));
         runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
     }
+}
+
+/// Has the thread made now that libp2p's timers take (crate futures-timer), one for the whole process. It would be
+/// made with the first timer, and for want of it that one and all after it would panic.
+fn have_timers() -> Result<()> {
+    // The crate doesn't tell of a failure but by a panic. So one that can be foreseen is asked for first.
+    let one = os::spawn("peerkit-timers", Box::new(|| {})).map_err(|error| no_thread(&error))?;
+    let _ = one.join();
+    let timer = catch_unwind(|| Delay::new(Duration::ZERO).now_or_never());
+    timer.map(|_| ()).map_err(|_| no_thread(&io::ErrorKind::WouldBlock.into()))
 }
 
 /// Time after which a listener that has told no address has failed.

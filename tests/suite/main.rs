@@ -33,5 +33,6 @@ mod passes;
 mod private_network;
 mod promises;
 mod reachability;
+mod shortage;
 mod snapshots;
 mod trimming;

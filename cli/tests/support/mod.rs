@@ -3,7 +3,11 @@
 #[path = "../../../tests/support/arrows.rs"]
 pub mod arrows;
 pub mod http;
+#[path = "../../../tests/support/preload.rs"]
+pub mod preload;
 pub mod process;
 pub mod program;
+#[path = "../../../tests/support/shortage.rs"]
+pub mod shortage;
 pub mod snapshot;
 pub mod terminal;
