@@ -14,5 +14,6 @@ mod http_security;
 mod mcp;
 mod output;
 mod shortage;
+mod signals;
 mod support;
 mod watch;
