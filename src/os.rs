@@ -1,11 +1,34 @@
 //! The parts of the operating system that peerkit needs and the standard library doesn't give: threads
-//! that leave the host program's signals alone, a stamp that a fork wipes, a descriptor that can be
-//! polled, and polling. The only `unsafe` outside `ffi`.
+//! that leave the host program's signals alone, a stamp that a fork wipes, descriptors that a forked child doesn't
+//! keep (`children`), a descriptor that can be polled, and polling. The only `unsafe` outside `ffi`.
 #![allow(unsafe_code)]
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+
+#[cfg(unix)]
+mod children;
+
+#[cfg(unix)]
+pub(crate) use self::children::{Hidden, HiddenLoop, hide, hide_loop, shut_down_streams};
+
+/// Nothing to hide: there is no fork on this system.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) struct Hidden;
+
+/// No event loop to hide.
+#[cfg(not(unix))]
+pub(crate) struct HiddenLoop;
+
+#[cfg(not(unix))]
+pub(crate) fn hide<T>(_: &T) -> Hidden {
+    Hidden
+}
+
+#[cfg(not(unix))]
+pub(crate) fn shut_down_streams() {}
 
 thread_local! {
     static OURS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };

@@ -51,7 +51,11 @@ impl Server {
         let sessions = Sessions::new(Flag::new().map_err(|error| none_to_be_had(&error))?);
         let (begin, begun) = bounded(1);
         let theirs = Arc::clone(&sessions);
-        let body = move || accept_until_closed(&listener, &theirs, &begun);
+        let hidden = os::hide(&listener);
+        let body = move || {
+            accept_until_closed(&listener, &theirs, &begun);
+            drop(hidden);
+        };
         let acceptor = os::spawn("peerkit-control", Box::new(body));
         let acceptor = Some(acceptor.map_err(|error| none_to_be_had(&error))?);
         let server = Server { begin: Some(begin), acceptor, sessions, bound };

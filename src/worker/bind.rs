@@ -14,6 +14,8 @@ use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
@@ -26,10 +28,12 @@ use super::shared::Shared;
 use super::transport::terms::DialTerms;
 use super::util::clock::Clock;
 use crate::error::{Error, ErrorKind, Result, no_thread};
-use crate::{Multiaddr, addr, os};
+use crate::os::{self, HiddenLoop};
+use crate::{Multiaddr, addr};
 
 /// A node that listens.
 pub(crate) struct Bound {
+    hidden: Option<HiddenLoop>,
     runtime: Runtime,
     worker: Worker,
     /// The swarm's events while the addresses were taken: peers may connect at once.
@@ -50,6 +54,7 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| {
             Error::new(ErrorKind::LimitReached, format!("no event loop to be had: {error}"))
         })?;
+    let hidden = hide_sockets(&runtime);
     let clock = Clock::default();
     let terms = DialTerms::new(clock.clone());
     let crashed = Arc::new(Notify::new());
@@ -63,13 +68,14 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
     let (swarm, warnings) = match listened {
         Ok(listened) => listened,
         Err(error) => {
+            drop(hidden);
             runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
             return Err(error);
         }
     };
     let core = Core::new(swarm, Arc::clone(shared), terms, clock);
     let worker = Worker::new(core, keypair);
-    Ok(Bound { runtime, worker, early, crashed, warnings })
+    Ok(Bound { hidden, runtime, worker, early, crashed, warnings })
 }
 
 impl Bound {
@@ -90,10 +96,24 @@ impl Bound {
 
     /// Serves on the calling thread until the node is stopped.
     pub(crate) fn run(self, commands: mpsc::Receiver<Command>) {
-        let Bound { runtime, worker, crashed, .. } = self;
+        let Bound { runtime, worker, crashed, hidden, .. } = self;
         runtime.block_on(worker.serve(commands, &crashed));
+        drop(hidden);
         runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
     }
+}
+
+/// Hides the sockets of the runtime from forked children. It is found by a socket that it watches.
+#[cfg(unix)]
+fn hide_sockets(runtime: &Runtime) -> Option<HiddenLoop> {
+    let _inside = runtime.enter();
+    let (socket, _) = UnixStream::pair().ok()?;
+    Some(os::hide_loop(&socket))
+}
+
+#[cfg(not(unix))]
+fn hide_sockets(_: &Runtime) -> Option<HiddenLoop> {
+    None
 }
 
 /// Has the thread made now that libp2p's timers take (crate futures-timer), one for the whole process. It would be

@@ -31,7 +31,7 @@ use super::protocols::kad::DhtEvent;
 use super::pubsub::Pubsub;
 use super::shared::Shared;
 use crate::model::event::DisconnectReason;
-use crate::{Multiaddr, addr};
+use crate::{Multiaddr, addr, os};
 
 /// Time that a graceful shutdown waits for connections to close.
 pub(super) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(500);
@@ -400,5 +400,6 @@ impl Worker {
             }
         };
         let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, closing).await;
+        os::shut_down_streams();
     }
 }

@@ -17,6 +17,7 @@ mod durability;
 mod events;
 mod events_churn;
 mod failures;
+mod forks;
 mod gossip;
 mod hammer;
 mod hold_off;

@@ -256,7 +256,8 @@ impl Peer {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(signal).arg(self.pid().to_string()).status();
         assert!(status.unwrap().success(), "kill {signal} {}", self.pid());
     }
