@@ -16,6 +16,7 @@
  *     that started the manager each answers `forked`.
  *   - Any call that waits takes "cancel_token": N in its options; peerkit_cancel from another
  *     thread makes it answer `cancelled`.
+ *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16 levels is an error.
  */
 
 

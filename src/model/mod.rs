@@ -6,6 +6,7 @@
 
 mod bytes;
 pub mod event;
+pub(crate) mod nesting;
 mod operations;
 
 use std::collections::BTreeMap;
