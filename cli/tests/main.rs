@@ -12,6 +12,7 @@ mod http_openapi;
 mod http_routes;
 mod http_security;
 mod mcp;
+mod moved;
 mod output;
 mod shortage;
 mod signals;

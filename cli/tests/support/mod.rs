@@ -9,5 +9,7 @@ pub mod process;
 pub mod program;
 #[path = "../../../tests/support/shortage.rs"]
 pub mod shortage;
+#[path = "../../../tests/support/skip.rs"]
+pub mod skip;
 pub mod snapshot;
 pub mod terminal;
