@@ -18,6 +18,7 @@
  *     peerkit_cancel from another thread makes it answer `cancelled`.
  *   - A bug of peerkit's own answers `panic`. Operations then answer `dead`, until peerkit_stop and
  *     a new start.
+ *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16 levels is an error.
  */
 
 

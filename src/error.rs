@@ -360,6 +360,16 @@ pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
 }
 
+/// Makes the error for a thread that the system doesn't give.
+pub(crate) fn no_thread(error: &io::Error) -> Error {
+    Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
+        .caused_by(error)
+        .with_hint(
+            "the limit on threads is reached, this user's or the container's, or memory is short: \
+             raise it, or try again once other programs have ended",
+        )
+}
+
 /// The longest name compared, in bytes: the cost is the product of both lengths.
 pub(crate) const MAX_NAME: usize = 64;
 

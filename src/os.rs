@@ -1,11 +1,34 @@
 //! The parts of the operating system that peerkit needs and the standard library doesn't give: threads
-//! that leave the host program's signals alone, a stamp that a fork wipes, a descriptor that can be
-//! polled, and polling. The only `unsafe` outside `ffi`.
+//! that leave the host program's signals alone, a stamp that a fork wipes, descriptors that a forked child doesn't
+//! keep (`children`), a descriptor that can be polled, and polling. The only `unsafe` outside `ffi`.
 #![allow(unsafe_code)]
 
 use std::io;
-use std::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 use std::thread::{Builder, JoinHandle};
+
+#[cfg(unix)]
+mod children;
+
+#[cfg(unix)]
+pub(crate) use self::children::{Hidden, HiddenLoop, hide, hide_loop, shut_down_streams};
+
+/// Nothing to hide: there is no fork on this system.
+#[cfg(not(unix))]
+#[derive(Debug)]
+pub(crate) struct Hidden;
+
+/// No event loop to hide.
+#[cfg(not(unix))]
+pub(crate) struct HiddenLoop;
+
+#[cfg(not(unix))]
+pub(crate) fn hide<T>(_: &T) -> Hidden {
+    Hidden
+}
+
+#[cfg(not(unix))]
+pub(crate) fn shut_down_streams() {}
 
 thread_local! {
     static OURS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
@@ -17,17 +40,30 @@ pub(crate) fn spawn(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<Jo
     // A thread inherits its creator's mask. Blocking before the start leaves no moment in which
     // a signal could be delivered to the new thread.
     let _mask = SignalMask::block_asynchronous();
-    Builder::new().name(name.to_owned()).spawn(move || {
+    noted(Builder::new().name(name.to_owned()).spawn(move || {
         OURS.set(true);
         body();
-    })
+    }))
 }
 
 /// Starts a thread as [`spawn`] does, for what callers' threads do: it may call into peerkit and wait,
 /// and nothing of peerkit's own ever waits for it without a deadline.
 pub(crate) fn spawn_caller(name: &str, body: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let _mask = SignalMask::block_asynchronous();
-    Builder::new().name(name.to_owned()).spawn(body).map(drop)
+    noted(Builder::new().name(name.to_owned()).spawn(body)).map(drop)
+}
+
+/// True from a thread that the system refused to the next one that it gave.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+fn noted(made: io::Result<JoinHandle<()>>) -> io::Result<JoinHandle<()>> {
+    REFUSED.store(made.is_err(), Ordering::Relaxed);
+    made
+}
+
+/// Tells whether the system, which refused a thread, still has none to give.
+pub(crate) fn lacks_threads() -> bool {
+    REFUSED.load(Ordering::Relaxed) && spawn("peerkit-trial", Box::new(|| {})).is_err()
 }
 
 /// Tells whether the calling thread is one of ours; a blocking call from it would wait for itself.

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::book::{Book, Store, StoreHandle};
 use crate::bootstrap::BootstrapList;
 use crate::config::{self, Config, DataDir, Opened};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, no_thread};
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::{self, Command, CommandQueue, Shared};
@@ -117,6 +117,11 @@ impl Run {
                 .last_error()
                 .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
         );
+        if os::lacks_threads() {
+            warnings.push(
+                "the system gives no more threads: daemons aren't asked, and no further process is served".to_owned(),
+            );
+        }
         Status {
             state: self.state(),
             peer_id: peer_text.clone(),
@@ -163,10 +168,7 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
         sessions.get().inspect(|sessions: &&Arc<control::Sessions>| sessions.finish());
         (host.ended)(host.handle);
     };
-    let spawned = os::spawn("peerkit", Box::new(body));
-    spawned.map(drop).map_err(|error| {
-        Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
-    })
+    os::spawn("peerkit", Box::new(body)).map(drop).map_err(|error| no_thread(&error))
 }
 
 /// Runs from opening the directory to giving it back; returns the state to end in.

@@ -2,7 +2,8 @@
 //! would; what it adds is how operations are typed, shown and served.
 //!
 //! `args` is what can be typed, `commands` what that does, `node` where operations go, `show` what a person sees;
-//! `input` is what they read, `mcp` and `http` serve the operations to others; `guard` says what those may do, `hints` what to do about a failure.
+//! `input` is what they read, `mcp` and `http` serve the operations to others; `guard` says what those may do, `hints` what to do
+//! about a failure; `signals` and `threads` are for what stays up.
 
 mod args;
 mod commands;
@@ -17,6 +18,7 @@ mod node;
 mod reference;
 mod show;
 mod signals;
+mod threads;
 
 use std::process::ExitCode;
 

@@ -4,7 +4,7 @@
 //! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
 //! `peers` a row for each record. Only `store.rs` calls this, from one thread.
 
-use std::fs;
+use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -19,6 +19,7 @@ use super::memory::DirtyItem;
 use super::record::Record;
 use crate::disk::{self, storage_error};
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::{self, Hidden};
 
 /// The version that this code writes, and the newest that it reads.
 const FORMAT_VERSION: u64 = 1;
@@ -35,7 +36,13 @@ const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
 pub(super) struct Disk {
     path: PathBuf,
     /// Closed after a failed write: redb refuses everything until the file is opened anew.
-    database: Option<Database>,
+    database: Option<Open>,
+}
+
+/// An open file, whose lock no forked child is to hold.
+struct Open {
+    _hidden: Hidden,
+    database: Database,
 }
 
 impl Disk {
@@ -49,7 +56,7 @@ impl Disk {
             }
             disk::keep_private(path).map_err(|error| io_error(path, "opened", &error))?;
             let database = open_existing(path, true)?;
-            let records = load(&database, path)?;
+            let records = load(&database.database, path)?;
             Ok((database, records))
         }));
         let (database, records) =
@@ -63,7 +70,7 @@ impl Disk {
             Some(database) => database,
             None => open_existing(&self.path, false)?,
         };
-        let written = catch_unwind(AssertUnwindSafe(|| write(&database, items)));
+        let written = catch_unwind(AssertUnwindSafe(|| write(&database.database, items)));
         match written {
             Ok(Ok(())) => {
                 self.database = Some(database);
@@ -80,7 +87,7 @@ impl Disk {
 
     /// Closes the file and gives up its lock.
     pub(super) fn close(self) -> Result<()> {
-        match self.database.map(Database::close) {
+        match self.database.map(|open| open.database.close()) {
             Some(Err(error)) => Err(database_error(&self.path, "closed", error)),
             _ => Ok(()),
         }
@@ -91,6 +98,7 @@ impl Disk {
 fn create(path: &Path) -> Result<()> {
     let refused = |error: io::Error| io_error(path, "created", &error);
     let unfinished = disk::create_unfinished(path).map_err(refused)?;
+    let _hidden = os::hide(&unfinished);
     let backend =
         FileBackend::new(unfinished).map_err(|error| database_error(path, "created", error))?;
     let database = Builder::new()
@@ -111,16 +119,22 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
 
 /// Opens the file of an earlier run. `check` verifies every page's checksum, so that damage is an error
 /// and not missing records.
-fn open_existing(path: &Path, check: bool) -> Result<Database> {
-    let length = fs::metadata(path).map_err(|error| io_error(path, "opened", &error))?.len();
-    if length == 0 {
+fn open_existing(path: &Path, check: bool) -> Result<Open> {
+    let refused = |error: io::Error| io_error(path, "opened", &error);
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused)?;
+    // redb would make a database of it.
+    if file.metadata().map_err(refused)?.len() == 0 {
         return Err(corrupt(path, "it is empty"));
     }
-    Builder::new()
-        .set_cache_size(CACHE_BYTES)
-        .set_check_integrity_on_open(check)
-        .open(path)
-        .map_err(|error| database_error(path, "opened", error))
+    let _hidden = os::hide(&file);
+    let opened = FileBackend::new(file).and_then(|backend| {
+        Builder::new()
+            .set_cache_size(CACHE_BYTES)
+            .set_check_integrity_on_open(check)
+            .create_with_backend(backend)
+    });
+    let database = opened.map_err(|error| database_error(path, "opened", error))?;
+    Ok(Open { _hidden, database })
 }
 
 fn load(database: &Database, path: &Path) -> Result<Vec<Record>> {

@@ -20,7 +20,7 @@ use super::disk::Disk;
 use super::memory::{Book, DirtyItem};
 use super::record::Record;
 use crate::PeerId;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, no_thread};
 
 /// The longest time for which an observation stays in memory only.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(4);
@@ -70,10 +70,8 @@ impl Store {
             behind: false,
             last_error: Arc::clone(&last_error),
         };
-        let running = spawn("peerkit-store", Box::new(move || thread.run())).map_err(|error| {
-            let message = format!("can't start the store's thread: {error}");
-            Error::new(ErrorKind::Storage, message).caused_by(&error)
-        })?;
+        let running = spawn("peerkit-store", Box::new(move || thread.run()))
+            .map_err(|error| no_thread(&error))?;
         let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
         Ok(StoreHandle { book, kind, last_error })
     }

@@ -13,6 +13,7 @@ use super::lock_file::{self, Owner};
 use super::read::FileConfig;
 use crate::disk::{self, Unread, private_directory, refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
+use crate::os::{self, Hidden};
 
 const CONFIG_FILE: &str = "config.json";
 const MAX_CONFIG_BYTES: u64 = 1024 * 1024;
@@ -25,6 +26,7 @@ const PID_READ_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub(crate) struct DataDir {
     path: PathBuf,
+    _hidden: Hidden,
     lock: File,
     owner: u32,
 }
@@ -47,7 +49,8 @@ impl DataDir {
             }
         }
         let owner = std::process::id();
-        let data_dir = DataDir { path: path.to_owned(), lock, owner };
+        let _hidden = os::hide(&lock);
+        let data_dir = DataDir { path: path.to_owned(), _hidden, lock, owner };
         // Only now: until the lock is ours, the number in it is another owner's.
         lock_file::write_pid(&data_dir.lock, owner).map_err(|error| unwritable(path, &error))?;
         Ok(data_dir)
@@ -94,8 +97,8 @@ impl DataDir {
 
 impl Drop for DataDir {
     fn drop(&mut self) {
-        // A forked child shares our descriptor: it keeps the lock alive unless we undo it, and must
-        // not undo it for its parent.
+        // A child that was made in a way that hides nothing from it keeps the lock alive unless we undo
+        // it, and must not undo it for its parent.
         if std::process::id() == self.owner {
             let _ = self.lock.set_len(0);
             let _ = self.lock.unlock();
@@ -103,20 +106,36 @@ impl Drop for DataDir {
     }
 }
 
-/// Makes the error for a directory that another process has locked.
+/// Makes the error for a directory that another process has locked. A pid that it names is one that can be stopped.
 fn locked(path: &Path) -> Error {
-    let pid = holder(path);
-    let who = match pid {
+    let (who, pid) = match holder(path) {
         Some(pid) if pid == std::process::id() => {
-            "another copy of peerkit in this process".to_owned()
+            ("another copy of peerkit in this process".to_owned(), Some(pid))
         }
-        Some(pid) => format!("process {pid}"),
-        None => "another process".to_owned(),
+        Some(pid) if os::process_exists(pid) => (format!("process {pid}"), Some(pid)),
+        // A child holds it that its owner made before it died, or one in another namespace, whose numbers are others.
+        Some(gone) => match lock_file::opener(path) {
+            Some(pid) => {
+                (format!("process {pid}, a child of process {gone}, which is gone"), Some(pid))
+            }
+            None => (
+                format!(
+                    "a process that can't be seen from here; process {gone}, which said it was the owner, is not there"
+                ),
+                None,
+            ),
+        },
+        None => ("another process".to_owned(), None),
     };
     let message = format!("the data directory {} is in use by {who}", path.display());
-    Error::new(ErrorKind::DataDirLocked, message)
+    let error = Error::new(ErrorKind::DataDirLocked, message)
         .with("path", path.display().to_string())
-        .with("pid", pid)
+        .with("pid", pid);
+    match pid {
+        Some(_) => error,
+        None => error
+            .with_hint("stop the process that has its file `lock` open, or use another data_dir"),
+    }
 }
 
 /// Reads the pid in the lock file. Its holder writes it just after locking, so one look may be too early.

@@ -78,6 +78,34 @@ fn open_to_read(data_dir: &Path) -> io::Result<Option<File>> {
     }
 }
 
+/// Finds another process that has the file open, as far as this one may look: of a lock whose owner is gone, its holder.
+#[cfg(target_os = "linux")]
+pub(super) fn opener(data_dir: &Path) -> Option<u32> {
+    use std::fs;
+    use std::os::unix::fs::MetadataExt;
+
+    let lock = fs::metadata(data_dir.join(LOCK_FILE)).ok()?;
+    let is_it = |link: PathBuf| {
+        // The name is looked at first, for the files of others may be anywhere.
+        fs::read_link(&link).is_ok_and(|path| path.ends_with(LOCK_FILE))
+            && fs::metadata(&link)
+                .is_ok_and(|file| (file.dev(), file.ino()) == (lock.dev(), lock.ino()))
+    };
+    let has_it = |pid: &u32| {
+        let open = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+        open.into_iter().any(|entry| is_it(entry.path()))
+    };
+    let processes = fs::read_dir("/proc").ok()?.flatten();
+    let mut pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    pids.find(|pid| *pid != std::process::id() && has_it(pid))
+}
+
+/// Knows of none: here the system isn't asked.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn opener(_: &Path) -> Option<u32> {
+    None
+}
+
 /// Opens the file for a process that wants to become the owner.
 pub(super) fn open(data_dir: &Path) -> io::Result<File> {
     let mut options = disk::private_file();

@@ -17,6 +17,7 @@ use super::secret::KeySource;
 use super::table::Keys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::given::{Misfit, whole_numbers};
+use crate::model::nesting::{MAX_DEPTH, is_too_deep};
 
 /// The longest known key is shorter; of an unknown one, no more than this is shown.
 const MAX_KEY_CHARS: usize = 64;
@@ -91,6 +92,9 @@ struct Read {
 
 fn read_object(text: &str) -> Result<Read> {
     let refused = |why: String| Error::new(ErrorKind::ConfigInvalid, why);
+    if is_too_deep(text.as_bytes()) {
+        return Err(refused(format!("the configuration is nested deeper than {MAX_DEPTH} levels")));
+    }
     let mut object = match serde_json::from_str(text) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err(refused("the configuration must be a JSON object".to_owned())),

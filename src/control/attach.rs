@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Unopened, open};
 use super::message::ServerHello;
+use super::socket::NAME as SOCKET;
 use super::wire::Wire;
 use crate::config::Owner;
 use crate::disk::{refuse_foreign_writers, storage_error};
@@ -29,9 +30,9 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         };
         // The file is followed only where nobody else can have written it.
         refuse_foreign_writers(data_dir)?;
-        if let Some(socket) = &owner.socket {
-            match open(socket, deadline) {
-                Ok((wire, hello)) => return Ok((socket.clone(), wire, hello)),
+        for socket in owner.socket.iter().flat_map(|named| places(data_dir, named)) {
+            match open(&socket, deadline) {
+                Ok((wire, hello)) => return Ok((socket, wire, hello)),
                 Err(Unopened::Refused(error)) => return Err(error),
                 Err(Unopened::Absent) => {}
             }
@@ -49,6 +50,14 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         }
         sleep(LOOK);
     }
+}
+
+/// Returns the places where a socket is that the owner names. Where that is in the data directory, it is the directory as we
+/// know it first of all: it may have been moved under the owner, or be mounted elsewhere here.
+fn places(data_dir: &Path, named: &Path) -> Vec<PathBuf> {
+    let near = named.file_name().filter(|name| *name == SOCKET).map(|name| data_dir.join(name));
+    let far = (near.as_deref() != Some(named)).then(|| named.to_owned());
+    near.into_iter().chain(far).collect()
 }
 
 /// The owner that was seen to name no socket, and the time it was first seen so.

@@ -65,9 +65,13 @@ fn unconnected(socket: &Path, error: &io::Error) -> Unopened {
 }
 
 fn refusal_error(refusal: &Refusal) -> Error {
-    match refusal.code == ErrorKind::Busy.as_str() {
-        true => Error::new(ErrorKind::Busy, format!("the owner is busy: {}", refusal.error)),
-        false => other_version(refusal.peerkit, &refusal.version),
+    let is = |kind: ErrorKind| refusal.code == kind.as_str();
+    if is(ErrorKind::Busy) {
+        Error::new(ErrorKind::Busy, format!("the owner is busy: {}", refusal.error))
+    } else if is(ErrorKind::LimitReached) {
+        Error::new(ErrorKind::LimitReached, format!("the owner can't serve: {}", refusal.error))
+    } else {
+        other_version(refusal.peerkit, &refusal.version)
     }
 }
 

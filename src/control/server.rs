@@ -13,13 +13,14 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
+use parking_lot::Mutex;
 
 use super::message::Refusal;
-use super::sessions::{MAX_SESSIONS, Sessions};
+use super::sessions::{Entry, MAX_SESSIONS, Sessions};
 use super::socket::{Bound, Stream};
 use super::{session, wire};
 use crate::config::DataDir;
-use crate::error::{Error, ErrorKind, Result, shortage};
+use crate::error::{Error, ErrorKind, Result, no_thread, shortage};
 use crate::manager::PeerManager;
 use crate::os::{self, Flag, Polled};
 use crate::run::Run;
@@ -50,7 +51,11 @@ impl Server {
         let sessions = Sessions::new(Flag::new().map_err(|error| none_to_be_had(&error))?);
         let (begin, begun) = bounded(1);
         let theirs = Arc::clone(&sessions);
-        let body = move || accept_until_closed(&listener, &theirs, &begun);
+        let hidden = os::hide(&listener);
+        let body = move || {
+            accept_until_closed(&listener, &theirs, &begun);
+            drop(hidden);
+        };
         let acceptor = os::spawn("peerkit-control", Box::new(body));
         let acceptor = Some(acceptor.map_err(|error| none_to_be_had(&error))?);
         let server = Server { begin: Some(begin), acceptor, sessions, bound };
@@ -132,15 +137,31 @@ fn accept(
     // Some systems pass the listener's mode on to it.
     stream.set_nonblocking(false)?;
     match sessions.enter(stream) {
-        Err(stream) => refuse(&stream),
-        Ok(entry) => {
-            let manager = manager.clone();
-            // Without a thread the entry is dropped, and the client finds the connection closed.
-            let _ =
-                os::spawn_caller("peerkit-session", Box::new(move || session::run(entry, manager)));
+        Err(stream) => {
+            let message = format!("{MAX_SESSIONS} connections are open already");
+            refuse(&stream, ErrorKind::Busy, message);
         }
+        Ok(entry) => serve(entry, manager.clone()),
     }
     Ok(())
+}
+
+/// Serves a connection on a thread of its own, or tells its client that there is none.
+fn serve(entry: Entry, manager: PeerManager) {
+    let stream = entry.stream();
+    // Kept until the thread is there: an entry that is dropped closes its connection.
+    let place = Arc::new(Mutex::new(Some(entry)));
+    let theirs = Arc::clone(&place);
+    let body = move || {
+        let entry = theirs.lock().take();
+        if let Some(entry) = entry {
+            session::run(entry, manager);
+        }
+    };
+    if let Err(error) = os::spawn_caller("peerkit-session", Box::new(body)) {
+        let error = no_thread(&error);
+        refuse(&stream, error.kind(), error.message().to_owned());
+    }
 }
 
 fn is_passing(error: &io::Error) -> bool {
@@ -150,10 +171,8 @@ fn is_passing(error: &io::Error) -> bool {
     )
 }
 
-fn refuse(stream: &Stream) {
-    let refusal =
-        Refusal::new(ErrorKind::Busy, format!("{MAX_SESSIONS} connections are open already"));
-    if let Ok(line) = serde_json::to_string(&refusal) {
+fn refuse(stream: &Stream, kind: ErrorKind, why: String) {
+    if let Ok(line) = serde_json::to_string(&Refusal::new(kind, why)) {
         let _ = wire::write(stream, line, Some(Instant::now() + REFUSAL));
     }
 }

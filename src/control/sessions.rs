@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use super::socket::Stream;
-use crate::os::Flag;
+use crate::os::{self, Flag, Hidden};
 
 /// Connections at once.
 pub(super) const MAX_SESSIONS: usize = 64;
@@ -35,6 +35,7 @@ struct Table {
 }
 
 struct Connection {
+    _hidden: Hidden,
     stream: Arc<Stream>,
     /// The call that its client waits for.
     call: Option<Call>,
@@ -65,7 +66,8 @@ impl Sessions {
         }
         table.last += 1;
         let (id, stream) = (table.last, Arc::new(stream));
-        table.open.insert(id, Connection { stream: Arc::clone(&stream), call: None });
+        let _hidden = os::hide(&*stream);
+        table.open.insert(id, Connection { _hidden, stream: Arc::clone(&stream), call: None });
         Ok(Entry { sessions: Arc::clone(self), id, stream })
     }
 

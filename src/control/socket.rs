@@ -3,6 +3,9 @@
 //! Only the owner of the data directory opens one, while it holds the directory's lock; so a file that
 //! is in the way is a dead owner's. `server` and `client` are told what they need here.
 
+/// The file's name in a data directory.
+pub(super) const NAME: &str = "control.sock";
+
 #[cfg(unix)]
 pub(super) use self::unix::{Bound, Stream, connect, send};
 
@@ -11,9 +14,9 @@ pub(super) use self::unsupported::{Stream, connect, send};
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{self, Permissions};
+    use std::fs::{self, File, Permissions};
     use std::io;
-    use std::os::fd::OwnedFd;
+    use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
     use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
     use std::os::unix::net::UnixListener;
@@ -23,12 +26,11 @@ mod unix {
 
     use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
+    use super::NAME;
     use crate::disk::{is_private_directory, private_directory, storage_error};
     use crate::error::{Error, ErrorKind, Result};
     use crate::os;
 
-    /// The file's name in a data directory.
-    const NAME: &str = "control.sock";
     /// The bytes that fit into a `sockaddr_un` beside the one that ends it.
     const MAX_PATH: usize = if cfg!(target_os = "linux") { 107 } else { 103 };
     /// Connections that wait to be accepted.
@@ -149,8 +151,22 @@ mod unix {
     pub(in super::super) fn connect(path: &Path, within: Duration) -> io::Result<Stream> {
         let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
         socket.set_write_timeout(Some(within))?;
+        // The path may have been short where the owner bound it.
+        let (_directory, path) = shortened(path)?;
         socket.connect(&SockAddr::unix(path)?)?;
         Ok(OwnedFd::from(socket).into())
+    }
+
+    /// Returns a path of a file that is short enough for a socket, which holds for as long as the directory is open.
+    fn shortened(path: &Path) -> io::Result<(Option<File>, PathBuf)> {
+        match (path.parent(), path.file_name()) {
+            (Some(directory), Some(name)) if cfg!(target_os = "linux") && !fits(path) => {
+                let directory = File::open(directory)?;
+                let through = format!("/proc/self/fd/{}", directory.as_raw_fd());
+                Ok((Some(directory), Path::new(&through).join(name)))
+            }
+            _ => Ok((None, path.to_owned())),
+        }
     }
 
     /// Sends what fits.
@@ -191,6 +207,23 @@ mod unix {
             let error = choose(&long, None).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
             assert!(error.hint().is_some());
+        }
+
+        #[test]
+        fn a_path_too_long_for_a_socket_is_connected_through_its_directory() {
+            let scratch = tempfile::tempdir().unwrap();
+            let _listener = UnixListener::bind(scratch.path().join("s")).unwrap();
+            let mut long = scratch.path().to_owned();
+            for _ in 0..3 {
+                long.push("d".repeat(60));
+                fs::create_dir(&long).unwrap();
+            }
+            fs::rename(scratch.path().join("s"), long.join("s")).unwrap();
+            if cfg!(target_os = "linux") {
+                connect(&long.join("s"), Duration::from_secs(1)).unwrap();
+                let none = connect(&long.join("none"), Duration::from_secs(1)).unwrap_err();
+                assert_eq!(none.kind(), io::ErrorKind::NotFound);
+            }
         }
 
         #[test]

@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use ureq::http::header::{ACCEPT, AUTHORIZATION, CONNECTION};
 use ureq::http::{Response, StatusCode};
 use ureq::tls::{RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::api::Api;
+use super::resolver::NameResolver;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest reply read, in bytes. Room for about 20,000 connections of a Kubo, and for roughly a
@@ -126,6 +128,11 @@ impl Daemon<'_> {
             E::ConnectionFailed => self.unreachable("no connection"),
             E::Tls(_) | E::Rustls(_) | E::TlsRequired => self.tls_failed(&error.to_string()),
             E::BodyExceedsLimit(_) | E::LargeResponseHeader(..) => self.too_long(),
+            E::Other(error) => match error.downcast::<Error>() {
+                // Our resolver's.
+                Ok(error) => *error,
+                Err(_) => self.unreachable("no connection"),
+            },
             _ => self
                 .protocol("sent no HTTP that can be read")
                 .with_hint(self.service.elsewhere_hint),
@@ -183,7 +190,7 @@ impl Daemon<'_> {
 /// the reply, may take the time `left`.
 fn agent(api: &Api, left: Duration) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
-    Agent::config_builder()
+    let config = Agent::config_builder()
         .user_agent(concat!("peerkit/", env!("CARGO_PKG_VERSION")))
         .tls_config(tls)
         .ip_family(api.family())
@@ -195,6 +202,6 @@ fn agent(api: &Api, left: Duration) -> Agent {
         .max_response_header_size(MAX_HEAD_BYTES)
         .max_idle_connections(0)
         .timeout_global(Some(left))
-        .build()
-        .new_agent()
+        .build();
+    Agent::with_parts(config, DefaultConnector::default(), NameResolver)
 }

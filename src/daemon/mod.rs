@@ -1,6 +1,6 @@
 //! Asking the IPFS daemon or the ipfs-cluster beside this node for the peers it knows.
 //!
-//! `api` reads where a daemon's API is, `http` asks it one thing, `kubo` and `cluster` know the two
+//! `api` reads where a daemon's API is, `resolver` looks its name up, `http` asks it one thing, `kubo` and `cluster` know the two
 //! APIs, and here is what they have in common: making bounded, checked peers of a daemon's replies. All
 //! of it blocks until its deadline at the latest, so it is called from a thread of its own; it knows
 //! neither the swarm nor the book, and whether an address may be dialled is for the caller.
@@ -12,6 +12,7 @@ mod cluster;
 mod gather;
 mod http;
 mod kubo;
+mod resolver;
 #[cfg(test)]
 mod test_server;
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString, c_char};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::nesting::{MAX_DEPTH, is_too_deep};
 
 /// The most an input may take, in bytes.
 const MAX_INPUT: usize = 1 << 20;
@@ -51,6 +52,9 @@ pub(super) unsafe fn object(pointer: *const c_char, name: &str) -> Result<Map<St
     let Some(text) = (unsafe { optional(pointer, name) })? else {
         return Ok(Map::new());
     };
+    if is_too_deep(text.as_bytes()) {
+        return Err(invalid_argument(format!("`{name}` is nested deeper than {MAX_DEPTH} levels")));
+    }
     match serde_json::from_str(text) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(Value::Null) => Ok(Map::new()),

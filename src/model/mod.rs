@@ -7,6 +7,7 @@
 mod bytes;
 pub mod event;
 pub(crate) mod given;
+pub(crate) mod nesting;
 mod operations;
 
 use std::collections::BTreeMap;

@@ -4,14 +4,18 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
+use futures_timer::Delay;
 use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
 use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
+#[cfg(unix)]
+use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Notify, mpsc};
 
@@ -26,11 +30,13 @@ use super::transport::words::innermost;
 use super::util::clock::Clock;
 use super::util::interfaces;
 use super::util::sockets::try_listen;
-use crate::error::{Error, ErrorKind, Result, shortage};
+use crate::error::{Error, ErrorKind, Result, no_thread, shortage};
+use crate::os::{self, HiddenLoop};
 use crate::{Multiaddr, addr};
 
 /// A node that listens.
 pub(crate) struct Bound {
+    hidden: Option<HiddenLoop>,
     runtime: Runtime,
     worker: Worker,
     /// The swarm's events while the addresses were taken: peers may connect at once.
@@ -44,12 +50,14 @@ pub(crate) struct Bound {
 /// # Errors
 /// `listen_failed`, `identity`, `limit_reached`.
 pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
+    have_timers()?;
     // One thread: the swarm's task is the bottleneck, and with a second one a command and its answer
     // took 20.7 µs instead of 7.7 (median on two cores).
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| shortage("no event loop to be had", &error))?;
+    let hidden = hide_sockets(&runtime);
     let clock = Clock::default();
     let terms = DialTerms::new(clock.clone());
     let crashed = Arc::new(Notify::new());
@@ -63,13 +71,14 @@ pub(crate) fn bind(shared: &Arc<Shared>, keypair: &Keypair) -> Result<Bound> {
     let (swarm, warnings) = match listened {
         Ok(listened) => listened,
         Err(error) => {
+            drop(hidden);
             runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
             return Err(error);
         }
     };
     let core = Core::new(swarm, Arc::clone(shared), terms, clock);
     let worker = Worker::new(core, keypair);
-    Ok(Bound { runtime, worker, early, crashed, warnings })
+    Ok(Bound { hidden, runtime, worker, early, crashed, warnings })
 }
 
 impl Bound {
@@ -90,10 +99,34 @@ impl Bound {
 
     /// Serves on the calling thread until the node is stopped.
     pub(crate) fn run(self, commands: mpsc::Receiver<Command>) {
-        let Bound { runtime, worker, crashed, .. } = self;
+        let Bound { runtime, worker, crashed, hidden, .. } = self;
         runtime.block_on(worker.serve(commands, &crashed));
+        drop(hidden);
         runtime.shutdown_timeout(SHUTDOWN_PATIENCE);
     }
+}
+
+/// Hides the sockets of the runtime from forked children. It is found by a socket that it watches.
+#[cfg(unix)]
+fn hide_sockets(runtime: &Runtime) -> Option<HiddenLoop> {
+    let _inside = runtime.enter();
+    let (socket, _) = UnixStream::pair().ok()?;
+    Some(os::hide_loop(&socket))
+}
+
+#[cfg(not(unix))]
+fn hide_sockets(_: &Runtime) -> Option<HiddenLoop> {
+    None
+}
+
+/// Has the thread made now that libp2p's timers take (crate futures-timer), one for the whole process. It would be
+/// made with the first timer, and for want of it that one and all after it would panic.
+fn have_timers() -> Result<()> {
+    // The crate doesn't tell of a failure but by a panic. So one that can be foreseen is asked for first.
+    let one = os::spawn("peerkit-timers", Box::new(|| {})).map_err(|error| no_thread(&error))?;
+    let _ = one.join();
+    let timer = catch_unwind(|| Delay::new(Duration::ZERO).now_or_never());
+    timer.map(|_| ()).map_err(|_| no_thread(&io::ErrorKind::WouldBlock.into()))
 }
 
 /// Time after which a listener that has told no address has failed.

@@ -32,7 +32,7 @@ use super::protocols::perf;
 use super::pubsub::Pubsub;
 use super::shared::Shared;
 use crate::model::event::DisconnectReason;
-use crate::{Multiaddr, addr};
+use crate::{Multiaddr, addr, os};
 
 /// Time that a graceful shutdown waits for connections to close.
 pub(super) const SHUTDOWN_PATIENCE: Duration = Duration::from_millis(500);
@@ -406,5 +406,6 @@ impl Worker {
             }
         };
         let _ = tokio::time::timeout(SHUTDOWN_PATIENCE, closing).await;
+        os::shut_down_streams();
     }
 }

@@ -40,6 +40,11 @@ fn bad_input_is_a_clear_error_and_never_a_crash() {
 }
 
 #[test]
+fn a_call_needs_no_more_of_its_callers_stack_than_the_header_says() {
+    keeps_its_promises("stack", &[]);
+}
+
+#[test]
 fn every_operation_of_discovery_answers_as_documented() {
     keeps_its_promises("discover", &[]);
 }

@@ -155,6 +155,28 @@ fn a_path_too_long_for_a_socket_becomes_one_in_a_directory_of_the_users_own() {
 }
 
 #[test]
+fn a_data_directory_that_is_moved_under_its_owner_is_attached_to_where_it_is() {
+    let (scratch, owner) = (TempDir::new().unwrap(), Owner::start());
+    let old = owner.dir.path().to_owned();
+    let short = scratch.path().join("short");
+    let long = scratch.path().join("d".repeat(120));
+    let mut last = old.clone();
+    for place in [&short, &long] {
+        fs::rename(&last, place).unwrap();
+        last.clone_from(place);
+        let client = Client::attach(place, SOON).unwrap();
+        assert_eq!(client.pid(), owner.peer.pid());
+        ok(&client, "status", json!({}));
+        let nobody = Client::attach(&old, SOON).unwrap_err();
+        assert_eq!(nobody.kind(), ErrorKind::NotRunning);
+    }
+    // Another one at the old place is another one.
+    let heir = Peer::with(keys(&old));
+    assert_eq!(Client::attach(&long, SOON).unwrap().pid(), owner.peer.pid());
+    assert_eq!(Client::attach(&old, SOON).unwrap().pid(), heir.pid());
+}
+
+#[test]
 fn an_owner_that_serves_nobody_is_named() {
     let dir = TempDir::new().unwrap();
     let peer = Peer::with(json!({ "data_dir": dir.path() }));

@@ -8,8 +8,10 @@ pub mod dice;
 pub mod js_peer;
 pub mod namespace;
 pub mod netns;
+pub mod preload;
 pub mod record;
 pub mod servers;
+pub mod shortage;
 pub mod skip;
 pub mod stream;
 pub mod visitor;
@@ -254,7 +256,8 @@ impl Peer {
         self.signal("-CONT");
     }
 
-    fn signal(&self, signal: &str) {
+    /// Sends its process a signal.
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").arg(signal).arg(self.pid().to_string()).status();
         assert!(status.unwrap().success(), "kill {signal} {}", self.pid());
     }

@@ -65,10 +65,17 @@ pub fn connect(context: &Context<'_>, args: &args::Connect) -> Outcome {
     for some in targets.chunks(AT_ONCE) {
         let progress = context.progress(&format!("connecting to {what}"));
         let replies: Vec<Reply> = thread::scope(|scope| {
-            let dial = |target: &Target| dial(context, &*node, target);
-            let calls: Vec<_> =
-                some.iter().map(|target| scope.spawn(move || dial(target))).collect();
-            calls.into_iter().filter_map(|call| call.join().ok()).collect()
+            let node = &*node;
+            let spawn = |target| {
+                thread::Builder::new().spawn_scoped(scope, move || dial(context, node, target))
+            };
+            let calls: Vec<_> = some.iter().map(|target| (target, spawn(target))).collect();
+            let replies = calls.into_iter().map(|(target, call)| match call {
+                Ok(call) => call.join().ok(),
+                // For want of a thread it's this one's turn, while the others dial.
+                Err(_) => Some(dial(context, node, target)),
+            });
+            replies.flatten().collect()
         });
         drop(progress);
         for reply in replies {

@@ -28,8 +28,9 @@ const ANSWERS: HeaderValue = HeaderValue::from_static("application/json, text/ev
 /// Makes the route, and what ends its streams.
 pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
     let host = app.hosts.name();
+    let (node, threads) = (Arc::clone(&app.node), app.threads.clone());
     let Http { service, end } =
-        mcp::http_service(Arc::clone(&app.node), std::slice::from_ref(&host), &[origin(&host)])?;
+        mcp::http_service(node, threads, std::slice::from_ref(&host), &[origin(&host)])?;
     let router = Router::new()
         .route_service(PATH, service)
         .layer(from_fn(speak_json))

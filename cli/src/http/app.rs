@@ -13,10 +13,13 @@ use super::token::Token;
 use crate::args::Serve;
 use crate::guard::Guarded;
 use crate::node::{Node, Setup};
+use crate::threads::Threads;
 
 /// The state that all requests share.
 pub struct App {
     pub node: Arc<Guarded>,
+    /// Those on which calls wait.
+    pub threads: Threads,
     pub hosts: Hosts,
     pub token: Token,
     pub policy: Policy,
@@ -36,10 +39,12 @@ impl App {
         bound: SocketAddr,
         node: Arc<dyn Node>,
         setup: &Setup,
+        threads: Threads,
         ending: watch::Receiver<bool>,
     ) -> Result<Self, Error> {
         Ok(App {
             node: Arc::new(Guarded::new(node, setup, args.read_only)),
+            threads,
             hosts: Hosts::new(bound, &args.allow_hosts)?,
             token: Token::of(&setup.data_dir),
             policy: Policy::of(args)?,

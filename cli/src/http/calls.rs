@@ -15,15 +15,13 @@ use peerkit::ops::{Effect, Operation};
 use peerkit::text::decode;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
-use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::app::App;
 use super::caller::Caller;
 use super::params::{Query, join, schema};
 use super::room::TURN;
-use super::status::{self, Refusal, too_busy};
-use crate::guard::Guarded;
+use super::status::{self, Refusal, no_thread, too_busy};
 use crate::node::{Node, Reply};
 
 /// The largest body, as for the library's own input.
@@ -100,9 +98,10 @@ impl Call {
             }
         };
         // The connection's end drops this future, and with it what cancels the call.
-        let mut cancel = CancelOnDrop { node: Arc::clone(&app.node), token: self.cancellable() };
+        let mut cancel = CancelOnDrop { app: Arc::clone(app), token: self.cancellable() };
         let (node, ours) = (Arc::clone(&app.node), cancel.token.is_some());
-        let answered = blocking(move || {
+        let method = self.op.name;
+        let answered = blocking(app, method, move || {
             let reply = if ours {
                 node.call_with_own_token(self.op.name, self.params, self.timeout)
             } else {
@@ -133,25 +132,31 @@ impl Call {
 
 /// Cancels a call when nobody waits for its answer any more.
 struct CancelOnDrop {
-    node: Arc<Guarded>,
+    app: Arc<App>,
     token: Option<u64>,
 }
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
         if let Some(token) = self.token {
-            let node = Arc::clone(&self.node);
-            // At a node of another process this takes a round trip.
-            drop(spawn_blocking(move || node.cancel(token)));
+            let node = Arc::clone(&self.app.node);
+            // At a node of another process this takes a round trip; without a thread for it, it's made here.
+            if self.app.threads.run(move || node.cancel(token)).is_err() {
+                self.app.node.cancel(token);
+            }
         }
     }
 }
 
-/// Runs what blocks on a thread for that. A panic there is a failure of this request alone.
+/// Runs what blocks on a thread for that; `method` is the operation that it calls. A panic there, or the lack of a
+/// thread, is a failure of this request alone.
 pub async fn blocking<T: Send + 'static>(
+    app: &App,
+    method: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
-    spawn_blocking(work).await.map_err(|_| status::panicked())
+    let done = app.threads.run(work).map_err(|error| no_thread(error).into_response(method))?;
+    done.await.map_err(|_| status::panicked())
 }
 
 /// Reads the JSON object in a body; empty where there is no body.

@@ -26,14 +26,14 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 
 use super::app::App;
 use super::caller::Caller;
 use super::calls::blocking;
 use super::params::Query;
-use super::status::{self, Refusal, too_busy};
+use super::status::{self, Refusal, no_thread, too_busy};
 use crate::node::{EventSource, Node, Reply};
+use crate::threads::spawn;
 
 /// The header in which a client names the last event it had.
 const LAST_EVENT_ID: &str = "last-event-id";
@@ -55,15 +55,16 @@ async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     let caller = Caller::of(request.extensions());
     let place = app.streams.enter(caller).ok_or_else(|| refuse(too_busy("event streams")))?;
     let node = Arc::clone(&app.node);
-    let opened = blocking(move || requested.open(&*node)).await?;
+    let opened = blocking(app, "", move || requested.open(&*node)).await?;
     let (first, source) = opened.map_err(status::plain)?;
     let (batches, received) = mpsc::channel(1);
     let ending = app.ending.clone();
-    // Not awaited: it ends with the stream, with the node, or with the server.
-    spawn_blocking(move || {
+    // It ends with the stream, with the node, or with the server.
+    let body = move || {
         pump(source, &batches, &ending);
         drop(place);
-    });
+    };
+    spawn("events", body).map_err(|error| refuse(no_thread(error)))?;
     let events = stream::iter([Ok(first)]).chain(to_write(received));
     Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(HEARTBEAT)).into_response())
 }

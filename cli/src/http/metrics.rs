@@ -45,7 +45,7 @@ pub async fn health(State(app): State<Arc<App>>) -> Response {
 
 async fn read(app: &App, op: &'static str) -> Result<Reply, Response> {
     let node = Arc::clone(&app.node);
-    blocking(move || node.call(op, Map::new(), Duration::ZERO)).await
+    blocking(app, op, move || node.call(op, Map::new(), Duration::ZERO)).await
 }
 
 fn exposition(reply: Reply, open: bool) -> Response {

@@ -33,15 +33,16 @@ pub use self::routes::of_operation as routes_of;
 
 use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
+use std::num::NonZero;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value, json};
-use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tower_http::catch_panic::CatchPanicLayer;
 
@@ -50,6 +51,7 @@ use crate::args::{Global, Serve};
 use crate::hints::{Door, reworded};
 use crate::mcp::{self, End};
 use crate::node::{Host, Setup};
+use crate::threads::{self, Threads};
 use crate::{show, signals};
 
 /// The time that blocking calls may take at the very end.
@@ -61,10 +63,12 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     // First of all, so that a port which is taken is told before a node starts.
     let listener = bind(args.http)?;
     let bound = listener.local_addr().map_err(|error| no_listener(args.http, &error))?;
-    let runtime = runtime()?;
+    let workers = available_parallelism().map_or(1, NonZero::get);
+    let runtime = threads::runtime(workers, false)?;
+    let threads = Threads::start(room::MAX_ACTING + room::READERS + mcp::MAX_THREADS)?;
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone(), show::note)?;
-    let app = Arc::new(App::new(args, bound, host.node(), &setup, ending.clone())?);
+    let app = Arc::new(App::new(args, bound, host.node(), &setup, threads, ending.clone())?);
     app.token.check()?;
     let (router, end_agents) = router(&app)?;
     let server = {
@@ -80,7 +84,8 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let _ = runtime.block_on(server);
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
-    runtime.shutdown_timeout(LAST_CALLS);
+    app.threads.finish(LAST_CALLS);
+    runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }
 
@@ -107,19 +112,6 @@ fn no_listener(address: SocketAddr, error: &std::io::Error) -> Error {
     Error::new(ErrorKind::ListenFailed, format!("can't listen on {address}: {error}"))
         .with("address", address.to_string())
         .with_hint("give another address with --http; port 0 lets the system choose a port")
-}
-
-fn runtime() -> Result<Runtime, Error> {
-    let threads = room::MAX_ACTING + room::MAX_STREAMS + room::READERS + mcp::MAX_CALLS;
-    let runtime = Builder::new_multi_thread()
-        .enable_io()
-        .enable_time()
-        .max_blocking_threads(threads)
-        .thread_name("http")
-        .build();
-    runtime.map_err(|error| {
-        Error::new(ErrorKind::LimitReached, format!("no threads for the server: {error}"))
-    })
 }
 
 /// Says where it serves. The token is shown to a person at a terminal alone: standard output may be a log.

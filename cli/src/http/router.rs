@@ -73,7 +73,7 @@ async fn with_protocols(app: &Arc<App>, reply: Reply) -> Result<Reply, Response>
     const PROTOCOLS: &str = "protocols_supported";
     let node = Arc::clone(&app.node);
     let ask = move || node.call("get_peer_stats", Map::new(), Duration::ZERO);
-    let stats = calls::blocking(ask).await?;
+    let stats = calls::blocking(app, "get_peer_stats", ask).await?;
     if !stats.is_success() {
         return Ok(stats);
     }

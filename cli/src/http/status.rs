@@ -108,6 +108,11 @@ pub fn too_busy(what: &str) -> Refusal {
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 
+/// Refuses because the system gives no thread.
+pub fn no_thread(error: Error) -> Refusal {
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
 /// Answers after a panic, of which nobody outside learns more than that.
 pub fn panicked() -> Response {
     let error = Error::new(Panic, "the server panicked while it answered");

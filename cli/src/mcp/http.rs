@@ -16,6 +16,7 @@ use rmcp::transport::{StreamableHttpServerConfig, StreamableHttpService};
 
 use super::server::Server;
 use crate::guard::Guarded;
+use crate::threads::Threads;
 
 /// The longest request.
 const MAX_BODY: usize = 1 << 20;
@@ -40,10 +41,11 @@ pub struct Http {
 /// one, is of `origins` (`http://name:port`).
 pub fn http_service(
     node: Arc<Guarded>,
+    threads: Threads,
     hosts: &[String],
     origins: &[String],
 ) -> Result<Http, Error> {
-    let server = Server::new(node)?;
+    let server = Server::new(node, threads)?;
     let config = StreamableHttpServerConfig::default()
         .with_allowed_hosts(hosts)
         .with_allowed_origins(origins)

@@ -29,13 +29,17 @@ use rmcp::service::ServerInitializeError;
 
 pub use self::http::{End, Http, http_service};
 pub use self::message::{Read, Refused, read as read_message};
-pub use self::run::MAX_CALLS;
+pub use self::run::MAX_THREADS;
 use self::server::Server;
 use self::stdio::Stdio;
 use crate::args::Mcp;
 use crate::guard::Guarded;
 use crate::node::{Host, Setup};
+use crate::threads::{self, Threads};
 use crate::{show, signals};
+
+/// The threads of the runtime: one client doesn't keep more busy.
+const WORKERS: usize = 2;
 
 /// Runs `peerkit mcp`: serves MCP on standard input and output until the client goes away or a signal comes. Nothing
 /// else is written to standard output.
@@ -46,23 +50,13 @@ pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
         // Every reply says so too; this is for whoever looks into the client's log.
         let _ = writeln!(io::stderr(), "peerkit: the node can't start yet: {error}");
     }
-    let server = Server::new(Arc::new(Guarded::new(host.node(), &setup, args.read_only)))?;
-    let (ended, signal) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        end.wait();
-        let _ = ended.send(());
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| {
-            Error::new(ErrorKind::LimitReached, format!("no runtime to be had: {error}"))
-        })?;
+    let node = Arc::new(Guarded::new(host.node(), &setup, args.read_only));
+    let server = Server::new(node, Threads::start(MAX_THREADS)?)?;
+    let runtime = threads::runtime(WORKERS, true)?;
     let served = runtime.block_on(async {
         tokio::select! {
             served = serve(server) => served,
-            _ = signal => Ok(()),
+            () = end.arrival() => Ok(()),
         }
     });
     // A read of standard input, or a call, may still be under way; the node's end ends the calls.

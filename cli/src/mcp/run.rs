@@ -20,11 +20,14 @@ use super::shorten::{Short, shorten};
 use super::tools::{self, Is, Tool};
 use crate::hints::{Door, reworded};
 use crate::node::{Node, Reply};
+use crate::threads::Threads;
 
 /// The most calls at once, of all clients of this process. Each has a thread that may block.
-pub const MAX_CALLS: usize = 32;
+const MAX_CALLS: usize = 32;
 /// The most of them that act, or wait for events: they take long, and reads are to have room beside them.
 const MAX_LONG: usize = 16;
+/// The most threads that calls take: each has one, and so has what cancels it.
+pub const MAX_THREADS: usize = 2 * MAX_CALLS;
 /// The interval at which a client that wants to know is told that a call is still under way.
 const PROGRESS: Duration = Duration::from_secs(1);
 /// The most times that a page which is too long is asked for again, smaller.
@@ -35,6 +38,7 @@ const CANCEL: Duration = Duration::from_millis(100);
 /// Runs the calls of all clients.
 pub struct Runner {
     node: Arc<dyn Node>,
+    threads: Threads,
     calls: Arc<Semaphore>,
     long: Arc<Semaphore>,
     /// The next token. They begin at a random number, for another process may call on the same node.
@@ -74,11 +78,12 @@ impl Job {
 }
 
 impl Runner {
-    /// Runs calls on a node.
-    pub fn new(node: Arc<dyn Node>) -> Self {
+    /// Runs calls on a node, on these threads.
+    pub fn new(node: Arc<dyn Node>, threads: Threads) -> Self {
         let random = getrandom::u64().unwrap_or_default() >> 12;
         Runner {
             node,
+            threads,
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             long: Arc::new(Semaphore::new(MAX_LONG)),
             token: AtomicU64::new(random),
@@ -114,7 +119,11 @@ impl Runner {
             cancelled: Arc::clone(&cancelled),
             permits,
         };
-        let mut done = tokio::task::spawn_blocking(move || call.run(job));
+        let method = job.method();
+        let mut done = match self.threads.run(move || call.run(job)) {
+            Ok(done) => done,
+            Err(error) => return answer(Reply::refused(method, &error), true),
+        };
         let began = Instant::now();
         let mut ticks = interval_at(began + PROGRESS, PROGRESS);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -128,7 +137,9 @@ impl Runner {
         cancelled.store(true, Ordering::Relaxed);
         loop {
             let node = Arc::clone(&self.node);
-            let _ = tokio::task::spawn_blocking(move || node.cancel(token)).await;
+            if let Ok(cancelled) = self.threads.run(move || node.cancel(token)) {
+                let _ = cancelled.await;
+            }
             tokio::select! {
                 short = &mut done => return short.unwrap_or_else(|_| panicked()),
                 () = tokio::time::sleep(CANCEL) => {}
@@ -207,6 +218,14 @@ impl Job {
         match &self.what {
             What::Operation { op, .. } => op.effect == Effect::Acts,
             What::Events(page) => page.waits(),
+        }
+    }
+
+    /// Returns the operation that it calls; empty for events, which are none.
+    fn method(&self) -> &'static str {
+        match &self.what {
+            What::Operation { op, .. } => op.name,
+            What::Events(_) => "",
         }
     }
 

@@ -18,6 +18,7 @@ use super::run::{Job, Runner, answer};
 use super::shorten::Short;
 use super::tools;
 use crate::guard::Guarded;
+use crate::threads::Threads;
 
 /// The text that a client is told at the beginning.
 const INSTRUCTIONS: &str = "\
@@ -63,10 +64,10 @@ struct Shared {
 }
 
 impl Server {
-    /// Serves a node.
-    pub fn new(node: Arc<Guarded>) -> Result<Self, Error> {
+    /// Serves a node; its calls run on these threads.
+    pub fn new(node: Arc<Guarded>, threads: Threads) -> Result<Self, Error> {
         let tools = offered(node.read_only())?;
-        Ok(Server { shared: Arc::new(Shared { runner: Runner::new(node), tools }) })
+        Ok(Server { shared: Arc::new(Shared { runner: Runner::new(node, threads), tools }) })
     }
 }
 

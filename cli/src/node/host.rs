@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 use super::interface::{EVENTS, EventSource, Node};
 use super::open::Setup;
 use super::reply::Reply;
+use crate::threads::spawn;
 
 /// The time that a start, or attaching to an owner, may take.
 const START: Duration = Duration::from_secs(30);
@@ -92,10 +93,7 @@ impl Host {
             ending: AtomicBool::new(false),
         });
         let kept = Arc::clone(&shared);
-        let keeper = thread::Builder::new().name("keeper".into()).spawn(move || kept.keep());
-        let keeper = keeper.map_err(|error| {
-            Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
-        })?;
+        let keeper = spawn("keeper", move || kept.keep())?;
         let host = Host { shared, keeper: Some(keeper) };
         let mut state = host.shared.state.lock();
         while matches!(*state, State::Starting) {

@@ -29,12 +29,17 @@ impl Server {
 
     /// For a directory which may have been used before.
     pub fn at(home: Home, options: &[&str]) -> Self {
+        Self::by(&mut Command::new(PEERKIT), home, options)
+    }
+
+    /// By a command that runs the program.
+    pub fn by(program: &mut Command, home: Home, options: &[&str]) -> Self {
         let mut command = vec!["serve", "--json"];
         if !options.contains(&"--http") {
             command.extend(["--http", "127.0.0.1:0"]);
         }
         command.extend(options);
-        let mut child = Command::new(PEERKIT)
+        let mut child = program
             .args(home.args(&command))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -78,10 +78,16 @@ fn a_locked_data_dir_names_its_holder() {
     assert_eq!(error.detail()["path"], json!(scratch.path()));
     assert!(error.message().contains("another copy of peerkit in this process"), "{error}");
 
-    fs::write(scratch.path().join("lock"), "4242\n").unwrap();
+    fs::write(scratch.path().join("lock"), "1\n").unwrap();
     let error = DataDir::open(scratch.path()).unwrap_err();
-    assert_eq!(error.detail()["pid"], json!(4242));
-    assert!(error.message().contains("process 4242"));
+    assert_eq!(error.detail()["pid"], json!(1));
+    assert!(error.message().ends_with("in use by process 1"), "{error}");
+
+    // Who is gone can't be stopped.
+    fs::write(scratch.path().join("lock"), format!("{}\n", i32::MAX)).unwrap();
+    let error = DataDir::open(scratch.path()).unwrap_err();
+    assert_eq!(error.detail()["pid"], Value::Null);
+    assert!(error.hint().unwrap().contains("`lock`"), "{error}");
 
     fs::write(scratch.path().join("lock"), "rubbish").unwrap();
     assert_eq!(DataDir::open(scratch.path()).unwrap_err().detail()["pid"], Value::Null);

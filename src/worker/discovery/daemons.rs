@@ -1,5 +1,5 @@
 //! A daemon beside this node as a source, and the calls that ask it: its API is asked on threads of
-//! their own, since HTTP blocks.
+//! their own, since HTTP blocks. Where the system gives no thread, the question fails, and nothing else.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use super::passes::{Pass, Pending};
 use super::source::DiscoverySource;
 use crate::daemon::{self, Api, Found};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, no_thread};
 use crate::model::{LastError, Source};
 use crate::worker::core::Core;
 use crate::worker::core::calls::{CallId, Ending, Owner};
 use crate::worker::reply::{Reply, Terms};
 use crate::worker::util::addresses::filter_addresses;
-use crate::{Multiaddr, PeerId};
+use crate::{Multiaddr, PeerId, os};
 
 /// Questions to a daemon under way at once.
 const AT_ONCE: usize = 4;
@@ -116,9 +116,8 @@ impl DaemonSource {
             let message = format!("{AT_ONCE} questions to the daemon are under way already");
             return Err(Error::new(ErrorKind::Busy, message));
         }
-        self.open += 1;
         let (source, sender) = (self.source, self.sender.clone());
-        tokio::task::spawn_blocking(move || {
+        let question = move || {
             let ask = || match source {
                 Source::Cluster => daemon::cluster_peers(&api, deadline),
                 _ => daemon::kubo_peers(&api, deadline),
@@ -130,7 +129,10 @@ impl DaemonSource {
             let outcome = outcome.map(|found| (found, api.seen_at()));
             // There is room for as many as are under way; a worker that is gone wants none.
             let _ = sender.try_send(Answered { source, asker, outcome });
-        });
+        };
+        // tokio's `spawn_blocking` would panic for want of a thread, and the worker with it.
+        os::spawn("peerkit-daemon", Box::new(question)).map_err(|error| no_thread(&error))?;
+        self.open += 1;
         Ok(())
     }
 
