@@ -116,6 +116,20 @@ fn a_sandbox_without_netlink_and_proc_still_listens() {
 }
 
 #[test]
+fn a_node_in_a_sandbox_may_start_before_its_network() {
+    let Some(switch) = Switch::new() else { return };
+    let host = switch.host("10.77.0.1/24");
+    host.ip_commands("address flush dev lo\naddress flush dev eth0\n");
+    let discovery = json!({ "mdns": false, "gossip": false, "dht": "off" });
+    let lan = json!({ "profile": "lan", "discovery": discovery });
+    let a = Refuse::new().peer(&host, [AF_NETLINK, EAFNOSUPPORT], &lan);
+    assert_eq!(listens_at(&a), [""; 0]);
+    host.set_ip("10.77.0.1/24");
+    let listens = || listens_at(&a).iter().filter(|at| at.contains("/10.77.0.1/")).count() == 2;
+    eventually(Duration::from_secs(15), "it listens by TCP and QUIC", listens);
+}
+
+#[test]
 fn each_reason_why_an_address_can_not_be_had_is_told() {
     let refused = |config: Value| {
         let failure = Peer::try_with(config).err().expect("it can't be had");

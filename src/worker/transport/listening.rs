@@ -81,16 +81,16 @@ where
         Listening { inner, watch, groups: Vec::new(), removed: VecDeque::new(), look: None }
     }
 
-    /// Listens on every address there is now; false where there is none.
+    /// Listens on every address there is now, and on those to come; false where none of them can be had.
     fn listen_on_each(&mut self, id: ListenerId, address: Multiaddr) -> bool {
         let mut group = Group { id, address, members: Vec::new() };
-        group.look(&mut self.inner);
-        let any = !group.members.is_empty();
-        if any {
+        let found = group.look(&mut self.inner);
+        let refused = found > 0 && group.members.is_empty();
+        if !refused {
             self.groups.push(group);
             self.look = Some(Box::pin(sleep(LOOK)));
         }
-        any
+        !refused
     }
 
     /// Takes an event of a group's member as the group's; None where it is of nobody else's concern.
@@ -128,9 +128,10 @@ where
 }
 
 impl Group {
-    /// Listens on addresses that have come, and no more on those that are gone.
-    fn look<T: Transport>(&mut self, transport: &mut T) {
+    /// Listens on addresses that have come, and no more on those that are gone. Returns how many there are.
+    fn look<T: Transport>(&mut self, transport: &mut T) -> usize {
         let ips = ips_like(&self.address);
+        let found = ips.len();
         for member in self.members.iter().filter(|member| !ips.contains(&member.ip)) {
             transport.remove_listener(member.id);
         }
@@ -146,6 +147,7 @@ impl Group {
                 self.members.push(Member { id, ip, told: None });
             }
         }
+        found
     }
 }
 
@@ -214,7 +216,9 @@ where
         while let Some(look) = &mut this.look
             && look.as_mut().poll(cx).is_ready()
         {
-            this.groups.iter_mut().for_each(|group| group.look(&mut this.inner));
+            for group in &mut this.groups {
+                group.look(&mut this.inner);
+            }
             this.look = Some(Box::pin(sleep(LOOK)));
         }
         loop {
