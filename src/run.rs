@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::book::{Book, Store, StoreHandle};
 use crate::bootstrap::BootstrapList;
 use crate::config::{self, Config, DataDir, Opened};
-use crate::error::{Error, ErrorKind, Result, no_thread};
+use crate::error::{Error, ErrorKind, Result, lacks_descriptors, no_thread};
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::{self, Command, CommandQueue, Shared};
@@ -117,11 +117,7 @@ impl Run {
                 .last_error()
                 .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
         );
-        if os::lacks_threads() {
-            warnings.push(
-                "the system gives no more threads: daemons aren't asked, and no further process is served".to_owned(),
-            );
-        }
+        warnings.extend(shortages().map(str::to_owned));
         Status {
             state: self.state(),
             peer_id: peer_text.clone(),
@@ -134,6 +130,18 @@ impl Run {
             warnings,
         }
     }
+}
+
+/// Names what the system doesn't give this process now.
+fn shortages() -> impl Iterator<Item = &'static str> {
+    let threads = os::lacks_threads().then_some(
+        "the system gives no more threads: daemons aren't asked, and no further process is served",
+    );
+    let probe = std::fs::File::open(if cfg!(unix) { "/dev/null" } else { "NUL" });
+    let descriptors = probe.is_err_and(|error| lacks_descriptors(&error)).then_some(
+        "this process has no file descriptor left: nobody can connect, and nothing is dialled",
+    );
+    threads.into_iter().chain(descriptors)
 }
 
 fn is_busy(error: Error) -> bool {

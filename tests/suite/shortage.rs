@@ -123,3 +123,27 @@ fn who_attaches_while_the_owner_has_no_thread_is_told_so() {
     shortage.end();
     assert_eq!(Client::attach(dir.path(), SOON).unwrap().pid(), node.pid());
 }
+
+/// Sets how many files a process may have open from now on.
+fn limit_descriptors(peer: &Peer, most: usize) {
+    let limit = format!("--nofile={most}:");
+    let pid = peer.pid().to_string();
+    let set = Command::new("prlimit").args(["--pid", &pid, &limit]).status().unwrap();
+    assert!(set.success());
+}
+
+#[test]
+fn a_lack_of_descriptors_is_a_warning_for_as_long_as_it_lasts() {
+    let (node, other) = (Peer::start(), Peer::start());
+    let warned = || {
+        let status = node.ok("status", json!({}));
+        status["warnings"].to_string().contains("no file descriptor left")
+    };
+    assert!(!warned());
+    limit_descriptors(&node, 1);
+    assert!(warned());
+    failed(node.call("connect_peer", json!({ "multiaddr": other.at("tcp") })), "limit_reached");
+    limit_descriptors(&node, 512);
+    assert!(!warned());
+    node.connect(&other.at("tcp"));
+}
