@@ -211,7 +211,7 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
         return Ok(StoreHandle::in_memory(Arc::clone(book)));
     };
     let (store, records) = Store::open(&data_dir.path().join(BOOK_FILE))?;
-    book.load(records);
+    book.load(records, clock::now());
     store.spawn(Arc::clone(book), os::spawn)
 }
 

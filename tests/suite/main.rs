@@ -7,6 +7,7 @@ mod support;
 
 mod bootstrap;
 mod catalogue;
+mod clock;
 mod connecting;
 mod control;
 mod control_bounds;

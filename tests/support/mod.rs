@@ -13,6 +13,7 @@ pub mod servers;
 pub mod skip;
 pub mod stream;
 pub mod visitor;
+pub mod wrong_clock;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

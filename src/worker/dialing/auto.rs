@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::acceptance::tell_failure;
 use super::dial::{Dial, Plan};
 use super::dials::{Dials, FailedDial, NewDial};
-use crate::book::{Intent, Origin, Record, may_dial};
+use crate::book::{Intent, LONGEST_WAIT, Origin, Record, may_dial};
 use crate::error::Error;
 use crate::model::{LastError, Source, Text};
 use crate::worker::core::Core;
@@ -30,9 +30,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a look for peers to dial waits: discovered peers come many at a time.
 const SOON: Duration = Duration::from_millis(50);
 /// Time before the first retry of a peer that couldn't be dialled; each further one comes after twice
-/// the time before, at most after [`LONGEST_RETRY`].
+/// the time before, at most after [`LONGEST_WAIT`].
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 pub(super) struct Auto {
     /// The rate at which unproven peers are dialled.
@@ -194,7 +193,7 @@ fn listed(addresses: Vec<Multiaddr>) -> Vec<(Text, Source)> {
 /// Returns the wait after a number of failures in a row.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_RETRY)
+    (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

@@ -169,6 +169,11 @@ impl Dialing {
         }
     }
 
+    /// Has the auto dialer look: peers that couldn't be dialled before may be now.
+    pub(crate) fn surroundings_changed(&mut self, core: &mut Core) {
+        auto::look_soon(core);
+    }
+
     /// Has the auto dialer look for peers to dial.
     pub(crate) fn look(&mut self, core: &mut Core) {
         self.auto.look(core, &mut self.dials);
