@@ -30,7 +30,6 @@ use super::protocols::kad::DhtEvent;
 #[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
-use super::util::clock::CLOCK_CHECK;
 use crate::model::event::DisconnectReason;
 use crate::{Multiaddr, addr};
 
@@ -85,7 +84,7 @@ impl Worker {
         for address in self.core.shared.settings.advertise.clone() {
             self.core.external_addr(&address, true);
         }
-        self.core.timers.set(self.core.now + CLOCK_CHECK, Timer::Clock);
+        self.dialing.begin(&mut self.core);
         self.discovery.begin(&mut self.core);
         self.hand_round();
     }
@@ -176,8 +175,7 @@ impl Worker {
                 Timer::Pass => self.discovery.pass_due(core),
                 Timer::PassEnd => self.discovery.end_pass_if_over(core),
                 Timer::AutoDial => self.dialing.look(core),
-                // The turn itself has compared them.
-                Timer::Clock => core.timers.set(core.now + CLOCK_CHECK, Timer::Clock),
+                Timer::Surroundings => self.dialing.look_around(core),
                 Timer::Trim => trim(core),
                 #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
@@ -220,7 +218,10 @@ impl Worker {
                     self.dialing.surroundings_changed(core);
                     self.discovery.surroundings_changed(core);
                 }
-                Note::AddressesChanged(change) => self.discovery.addresses_changed(core, change),
+                Note::AddressesChanged(change) => {
+                    self.dialing.addresses_changed(core, change);
+                    self.discovery.addresses_changed(core, change);
+                }
                 Note::DialListed(dial) => self.dialing.dial_listed(core, dial),
                 Note::ListedDialEnded(end) => self.discovery.listed_dial_ended(core, &end),
                 Note::QueryDialFailed { peer, addresses } => {

@@ -36,3 +36,4 @@ mod promises;
 mod reachability;
 mod snapshots;
 mod trimming;
+mod waits;

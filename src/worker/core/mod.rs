@@ -87,6 +87,13 @@ impl Core {
         self.clock.clone()
     }
 
+    /// Forgets that dials failed: what kept them from succeeding here may be over.
+    pub(crate) fn forget_waits(&mut self) {
+        let waited = self.shared.book.forget_waits();
+        tracing::info!(waited, "this machine is on another network: peers are dialled again");
+        self.note(Note::SurroundingsChanged);
+    }
+
     pub(crate) fn note(&mut self, note: Note) {
         self.notes.push_back(note);
     }

@@ -17,7 +17,7 @@ use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
 /// Connected peers that the auto dialer aims at, where `low_water` isn't less (Kubo's low water).
-const WANTED: u32 = 32;
+pub(super) const WANTED: u32 = 32;
 /// Automatic dials at once.
 const AT_ONCE: usize = 8;
 /// Unproven peers that are dialled in a second, and at once; and the addresses tried of one.
@@ -150,12 +150,11 @@ impl Auto {
 }
 
 /// Puts off the next automatic dial of a peer that couldn't be dialled: longer each time.
-pub(super) fn back_off(core: &mut Core, peer: &PeerId) {
-    let wait = core.shared.book.back_off(peer, core.time, wait_after);
-    if let Some(wait) = wait {
-        tracing::info!(%peer, wait_s = wait.as_secs(), "backs off from a peer");
-        core.timers.set_at_latest(core.now + wait, Timer::AutoDial);
-    }
+pub(super) fn back_off(core: &mut Core, peer: &PeerId) -> Option<Duration> {
+    let wait = core.shared.book.back_off(peer, core.time, wait_after)?;
+    tracing::info!(%peer, wait_s = wait.as_secs(), "backs off from a peer");
+    core.timers.set_at_latest(core.now + wait, Timer::AutoDial);
+    Some(wait)
 }
 
 /// Returns the number of peers to be connected to without a call. With an idle timeout none: a peer

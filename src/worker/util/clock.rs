@@ -9,10 +9,6 @@ use crate::clock::{self, Timestamp};
 /// The least difference between the two clocks that is a jump of the wall clock. Adjustments that a time
 /// service makes as it goes are far below: at most half a millisecond a second.
 const LEAST_JUMP: Duration = Duration::from_secs(10);
-/// Time between two looks at the clocks while nothing else happens: one who wakes a machine up, or sets its
-/// clock, sees the effect in this time.
-pub(crate) const CLOCK_CHECK: Duration = Duration::from_secs(10);
-
 /// Tells whether the wall clock jumped between two readings of both clocks: it was set, or the machine slept,
 /// while which the monotonic clock stands still.
 pub(crate) fn jumped(before: (Instant, Timestamp), after: (Instant, Timestamp)) -> bool {

@@ -3,6 +3,7 @@
 pub(crate) mod addresses;
 pub(crate) mod clock;
 pub(crate) mod lru;
+pub(crate) mod networks;
 pub(crate) mod rate;
 
 use std::time::Duration;
