@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::metrics::Recorder;
 use super::transport::counted::Traffic;
+use super::transport::evidence::ClockEvidence;
 use crate::book::Book;
 use crate::bootstrap::BootstrapList;
 use crate::config::Settings;
@@ -30,6 +31,8 @@ pub(crate) struct Shared {
     pub discovery: Arc<DiscoveryLog>,
     pub metrics: Arc<Recorder>,
     pub traffic: Arc<Traffic>,
+    /// What speaks against this machine's clock.
+    pub clock_evidence: Arc<ClockEvidence>,
     listening: RwLock<Vec<Multiaddr>>,
     dead: AtomicBool,
 }
@@ -51,6 +54,7 @@ impl Shared {
             discovery: Arc::default(),
             metrics: Arc::default(),
             traffic: Arc::default(),
+            clock_evidence: Arc::default(),
             listening: RwLock::default(),
             dead: AtomicBool::new(false),
         }

@@ -8,6 +8,7 @@ mod support;
 mod bootstrap;
 mod catalogue;
 mod clock;
+mod clock_told;
 mod connecting;
 mod control;
 mod control_bounds;

@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod dice;
+pub mod go_peer;
 pub mod js_peer;
 pub mod namespace;
 pub mod netns;

@@ -65,8 +65,8 @@ pub(crate) fn swarm(
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
     let settings = &shared.settings;
-    let transport =
-        transport::build(keypair, settings, terms.clone(), Arc::clone(&shared.traffic))?;
+    let (traffic, evidence) = (Arc::clone(&shared.traffic), Arc::clone(&shared.clock_evidence));
+    let transport = transport::build(keypair, settings, terms.clone(), traffic, evidence)?;
     let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),

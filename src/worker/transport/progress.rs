@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::core::transport::TransportError;
@@ -23,6 +24,9 @@ use crate::worker::util::clock::Clock;
 /// Characters kept of an error text, which may come from a remote or a library.
 const MAX_ERROR_TEXT: usize = 300;
 
+/// Says what to do about this machine's clock.
+pub(crate) const CLOCK_HINT: &str = "set this machine's clock, by a time server if there is one; TCP with Noise needs none, TLS and QUIC do";
+
 tokio::task_local! {
     static ATTEMPT: Arc<Progress>;
 }
@@ -31,8 +35,12 @@ tokio::task_local! {
 pub(crate) struct Progress {
     clock: Clock,
     since: Instant,
+    /// True where the remote dialled.
+    inbound: bool,
     /// True where a remote gave the DNS name that is dialled, and the dial is automatic.
     remote_name: bool,
+    /// True once TLS has failed for this machine's clock.
+    without_tls: AtomicBool,
     now: Mutex<(DialStage, Option<Cause>)>,
 }
 
@@ -45,8 +53,23 @@ impl Progress {
     /// Begins the progress of a dial at `stage`; with `remote_name` the dial may lead to public
     /// addresses only.
     pub(crate) fn towards(stage: DialStage, remote_name: bool, clock: Clock) -> Arc<Self> {
-        let (since, now) = (clock.now(), Mutex::new((stage, None)));
-        Arc::new(Progress { clock, since, remote_name, now })
+        Arc::new(Progress { remote_name, ..Self::new(stage, clock) })
+    }
+
+    /// Begins the progress of an inbound connection over its handshakes.
+    pub(crate) fn inbound(clock: Clock) -> Arc<Self> {
+        Arc::new(Progress { inbound: true, ..Self::new(DialStage::Security, clock) })
+    }
+
+    fn new(stage: DialStage, clock: Clock) -> Self {
+        Progress {
+            since: clock.now(),
+            clock,
+            inbound: false,
+            remote_name: false,
+            without_tls: AtomicBool::new(false),
+            now: Mutex::new((stage, None)),
+        }
     }
 
     fn took(&self) -> Duration {
@@ -100,6 +123,8 @@ pub(crate) enum Cause {
     /// A DNS name that a remote gave leads into a private network, or to this machine.
     NotPublic,
     WrongPeer(PeerId),
+    /// A certificate isn't valid by this machine's clock: the text says what speaks against that.
+    Clock(String),
     Other(String),
 }
 
@@ -112,6 +137,27 @@ pub(crate) fn reached(stage: DialStage) {
 /// Notes why the dial being polled is about to fail.
 pub(crate) fn failing(cause: Cause) {
     let _ = ATTEMPT.try_with(|progress| progress.now.lock().1 = Some(cause));
+}
+
+/// Returns why the dial being polled is about to fail, where that is this machine's clock.
+pub(crate) fn clock_cause() -> Option<Cause> {
+    let noted = ATTEMPT.try_with(|progress| progress.now.lock().1.clone()).ok().flatten();
+    noted.filter(|cause| matches!(cause, Cause::Clock(_)))
+}
+
+/// Has the dial being polled do without TLS from now on.
+pub(crate) fn leave_tls_out() {
+    let _ = ATTEMPT.try_with(|progress| progress.without_tls.store(true, Ordering::Relaxed));
+}
+
+/// Tells whether the dial being polled does without TLS.
+pub(crate) fn is_tls_left_out() -> bool {
+    ATTEMPT.try_with(|progress| progress.without_tls.load(Ordering::Relaxed)).unwrap_or(false)
+}
+
+/// Tells whether the remote has dialled the connection being polled.
+pub(crate) fn is_inbound() -> bool {
+    ATTEMPT.try_with(|progress| progress.inbound).unwrap_or(false)
 }
 
 /// Tells whether the dial being polled goes to a DNS name that a remote gave.
@@ -141,7 +187,9 @@ impl DialFailure {
             Cause::TimedOut => ErrorKind::DialTimeout,
             Cause::NotAllowed | Cause::NotPublic => ErrorKind::Blocked,
             Cause::WrongPeer(_) => ErrorKind::WrongPeerId,
-            Cause::Refused | Cause::Unreachable | Cause::Other(_) => ErrorKind::DialFailed,
+            Cause::Refused | Cause::Unreachable | Cause::Clock(_) | Cause::Other(_) => {
+                ErrorKind::DialFailed
+            }
         }
     }
 
@@ -155,6 +203,7 @@ impl DialFailure {
             }
             (Cause::NotPublic, _) => "connect by this very address to dial it all the same",
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
+            (Cause::Clock(_), _) => CLOCK_HINT,
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
             }
@@ -182,7 +231,7 @@ impl fmt::Display for DialFailure {
                 f.write_str("a name that a remote told leads to an address that isn't public")
             }
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
-            Cause::Other(text) => f.write_str(text),
+            Cause::Clock(text) | Cause::Other(text) => f.write_str(text),
             Cause::TimedOut => f.write_str(match self.stage {
                 DialStage::Resolve => "the name server did not answer in time",
                 DialStage::Security => "the remote accepted the connection, then stayed silent",

@@ -17,13 +17,16 @@ use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 #[cfg(feature = "quic")]
 use libp2p::quic;
-use libp2p::{noise, tcp, tls, yamux};
+use libp2p::{noise, tcp, yamux};
 
 use super::counted::{Counted, Traffic};
+use super::evidence::ClockEvidence;
+use super::fallback::NoiseInstead;
 #[cfg(feature = "quic")]
 use super::quic::config as quic_config;
 use super::security::Security;
 use super::terms::DialTerms;
+use super::tls::Tls;
 use super::wrappers::{Attempted, Reach};
 use crate::PeerId;
 use crate::config::Settings;
@@ -35,13 +38,17 @@ pub(crate) fn build(
     settings: &Settings,
     terms: DialTerms,
     traffic: Arc<Traffic>,
+    evidence: Arc<ClockEvidence>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let local_only = settings.local_only();
     let psk = settings.swarm_key.as_ref().map(|key| PreSharedKey::new(key.bytes()));
 
+    let clock = terms.clock().clone();
     let security = Security {
-        tls: tls::Config::new(keypair).map_err(unusable_key)?,
+        tls: Tls::new(keypair, Arc::clone(&evidence), clock.clone()).map_err(unusable_key)?,
         noise: noise::Config::new(keypair).map_err(unusable_key)?,
+        evidence: Arc::clone(&evidence),
+        clock,
     };
     let tcp = Reach::tcp(tcp::tokio::Transport::new(tcp::Config::default()), local_only)
         .and_then(move |socket, _| async move {
@@ -55,7 +62,7 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
-    let connected = tcp;
+    let connected = NoiseInstead::new(tcp);
     #[cfg(feature = "quic")]
     let connected = {
         // QUIC has no pre-shared key, so a private network has no QUIC.
@@ -73,7 +80,7 @@ pub(crate) fn build(
     let counted = connected.map(move |(peer, muxer), _| {
         (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
     });
-    Ok(Attempted::new(counted, terms).boxed())
+    Ok(Attempted::new(counted, terms, evidence).boxed())
 }
 
 /// With the system's name servers. A machine that has none configured can still run a node; only

@@ -1,8 +1,8 @@
 //! The wrappers around libp2p's transports that note the progress of each dial: see `progress`.
 //!
-//! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then [`Reach`]
-//! around TCP and QUIC (which addresses are allowed, what the socket said), then `security`
-//! inside TCP's upgrade.
+//! From the outside in: [`Attempted`] (deadline, identity), then libp2p's DNS, then `fallback` around TCP, then
+//! [`Reach`] around TCP and QUIC (which addresses are allowed, what the socket said), then `security` inside
+//! TCP's upgrade.
 
 use std::future::Future;
 use std::io;
@@ -18,7 +18,10 @@ use libp2p::core::transport::{
 };
 use libp2p::multiaddr::Protocol;
 
-use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, reached};
+use super::evidence::ClockEvidence;
+use super::progress::{
+    Cause, DialFailure, Progress, clock_cause, failing, is_of_remote_name, reached,
+};
 use super::quic;
 use super::terms::DialTerms;
 use crate::model::DialStage;
@@ -34,11 +37,12 @@ const INBOUND_HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct Attempted<T> {
     inner: T,
     terms: DialTerms,
+    evidence: Arc<ClockEvidence>,
 }
 
 impl<T> Attempted<T> {
-    pub(crate) fn new(inner: T, terms: DialTerms) -> Self {
-        Attempted { inner, terms }
+    pub(crate) fn new(inner: T, terms: DialTerms, evidence: Arc<ClockEvidence>) -> Self {
+        Attempted { inner, terms, evidence }
     }
 }
 
@@ -79,6 +83,7 @@ where
             return Err(TransportError::MultiaddrNotSupported(address));
         };
         let clock = self.terms.clock().clone();
+        let evidence = Arc::clone(&self.evidence);
         let remote_name = has_name(&address) && !terms.trusts(&address);
         let expected = addr::peer_id_of(&address);
         let first_stage =
@@ -92,6 +97,7 @@ where
             }
             let progress = Progress::towards(first_stage, remote_name, clock.clone());
             terms.begun.lock().push((address.clone(), Arc::clone(&progress)));
+            let dial = judged(dial, &evidence, &clock);
             let outcome = tokio::select! {
                 outcome = attempt(dial, progress, expected, terms.deadline, &clock) => outcome,
                 () = terms.aborted() => Err(aborted(&clock)),
@@ -109,10 +115,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, DialFailure>> {
         let polled = Pin::new(&mut self.inner).poll(cx);
-        let clock = self.terms.clock();
+        let (clock, evidence) = (self.terms.clock(), &self.evidence);
         polled.map(|event| {
             event
-                .map_upgrade(|upgrade| inbound(upgrade, clock.clone()).boxed())
+                .map_upgrade(|upgrade| {
+                    inbound(upgrade, Arc::clone(evidence), clock.clone()).boxed()
+                })
                 .map_err(|error| listening_failed(error, clock))
         })
     }
@@ -121,11 +129,30 @@ where
 /// Follows an inbound connection through its handshakes.
 async fn inbound<E: std::error::Error + 'static>(
     upgrade: impl Future<Output = Result<Connection, E>>,
+    evidence: Arc<ClockEvidence>,
     clock: Clock,
 ) -> Result<Connection, DialFailure> {
     let deadline = clock.now() + INBOUND_HANDSHAKE_TIMEOUT;
-    let progress = Progress::at(DialStage::Security, clock.clone());
+    let progress = Progress::inbound(clock.clone());
+    let upgrade = judged(upgrade, &evidence, &clock);
     attempt(upgrade, progress, None, deadline, &clock).await
+}
+
+/// Notes of a handshake that failed over QUIC for this machine's clock that it did; TLS notes it by itself.
+async fn judged<E: std::error::Error + 'static>(
+    connecting: impl Future<Output = Result<Connection, E>>,
+    evidence: &ClockEvidence,
+    clock: &Clock,
+) -> Result<Connection, E> {
+    let outcome = connecting.await;
+    if let Err(error) = &outcome
+        && clock_cause().is_none()
+        && quic::is_out_of_validity(error)
+    {
+        reached(DialStage::Security);
+        failing(Cause::Clock(evidence.presented(None, (clock.now(), clock.time()))));
+    }
+    outcome
 }
 
 /// Follows one connection from its first byte to a checked identity.
