@@ -68,6 +68,16 @@ impl Record {
             self.last_connection_attempt.max(before.last_connection_attempt);
         self.last_successful_connection =
             self.last_successful_connection.max(before.last_successful_connection);
+        if let (Some(error), Some(was)) = (&mut self.last_error, &before.last_error)
+            && error.message == was.message
+        {
+            error.at = error.at.max(was.at);
+        }
+        if let (Some(end), Some(was)) = (&mut self.last_disconnect, &before.last_disconnect)
+            && end.reason == was.reason
+        {
+            end.at = end.at.max(was.at);
+        }
         for addr in &mut self.addrs {
             if let Some(was) = before.addrs.iter().find(|was| was.text == addr.text) {
                 addr.last_success = addr.last_success.max(was.last_success);

@@ -113,7 +113,7 @@ fn a_machine_that_starts_with_its_clock_behind_forgets_nothing() {
     assert!(behind["last_seen"].as_f64() < before["last_seen"].as_f64(), "{behind:#}");
     clock.set(0);
     let again = |key: &str| peer.info(other.id())[key] == before[key];
-    for key in ["first_seen", "last_seen", "last_successful_connection"] {
+    for key in ["first_seen", "last_seen", "last_successful_connection", "last_disconnect"] {
         eventually(NOTICED, key, || again(key));
     }
 }
