@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod dice;
+pub mod go_peer;
 pub mod js_peer;
 pub mod namespace;
 pub mod netns;
@@ -13,6 +14,7 @@ pub mod servers;
 pub mod skip;
 pub mod stream;
 pub mod visitor;
+pub mod wrong_clock;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};
