@@ -157,6 +157,16 @@ impl DiscoveryLog {
         }
     }
 
+    /// The clock was set: nothing was found later than now.
+    pub(crate) fn clock_jumped(&self, now: Timestamp) {
+        let mut inner = self.inner.lock();
+        inner.last_pass = inner.last_pass.map(|at| at.min(now));
+        for report in inner.sources.values_mut() {
+            report.last_found = report.last_found.map(|at| at.min(now));
+            report.last_error.iter_mut().for_each(|error| error.at = error.at.min(now));
+        }
+    }
+
     /// Returns everything that was refused, as `source.reason`.
     pub(crate) fn all_dropped(&self) -> BTreeMap<Text, u64> {
         let inner = self.inner.lock();

@@ -118,6 +118,7 @@ impl Run {
                 .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
         );
         warnings.extend(shortages().map(str::to_owned));
+        warnings.extend(self.shared.clock_evidence.warning((Instant::now(), clock::now())));
         Status {
             state: self.state(),
             peer_id: peer_text.clone(),
@@ -202,6 +203,9 @@ fn live(
         warnings.push("the bootstrap list names this node itself".to_owned());
     }
     let shared = Arc::new(Shared::new(settings, peer_id, Arc::clone(&book), bootstrap));
+    if let Some((name, written)) = data_dir.as_ref().and_then(DataDir::newest_file) {
+        shared.clock_evidence.found_file(name, written);
+    }
     let node = Node { shared: &shared, keypair: &keypair, warnings, store: store.clone() };
     let served = serve(host, started, node, control.as_ref());
     drop(control);
@@ -222,7 +226,7 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
         return Ok(StoreHandle::in_memory(Arc::clone(book)));
     };
     let (store, records) = Store::open(&data_dir.path().join(BOOK_FILE))?;
-    book.load(records);
+    book.load(records, clock::now());
     store.spawn(Arc::clone(book), os::spawn)
 }
 

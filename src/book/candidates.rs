@@ -1,5 +1,6 @@
-//! Finds peers for the worker: those that the auto dialer may dial, and those to ask about the DHT, each the
-//! most recently seen of the peers that aren't connected; and the peers that were on the bootstrap list.
+//! Finds peers for the worker: those that the auto dialer may dial, those that mustn't wait long, and those to
+//! ask about the DHT, each the most recently seen of the peers that aren't connected; and the peers that were on
+//! the bootstrap list.
 
 use std::cell::Cell;
 use std::collections::HashSet;
@@ -32,6 +33,31 @@ impl Book {
         let mut candidates = self.recent(2 * LOOKED_AT, may_be_dialled);
         candidates.sort_by_key(|record| !record.was_reached());
         (candidates, next.get())
+    }
+
+    /// Has the peers that are the likeliest to answer wait until `until` at the longest: those listed, and the
+    /// `most` that come first among the others. True if any waited for longer.
+    pub(crate) fn shorten_waits(
+        &self,
+        listed: impl Iterator<Item = PeerId>,
+        most: usize,
+        until: Timestamp,
+    ) -> bool {
+        let may_be_dialled = |record: &Record| Intent::in_the_end(record).admits(Origin::Auto);
+        let likely = self.recent(most, may_be_dialled).into_iter().map(|record| record.id);
+        let ids: Vec<PeerId> = listed.chain(likely).collect();
+        let mut state = self.state.write();
+        let mut any = false;
+        for id in ids {
+            let waits = |record: &Arc<Record>| record.next_retry_at.is_some_and(|at| at > until);
+            if let Some(slot) = state.find(&id)
+                && state.at(slot as usize).is_some_and(waits)
+            {
+                state.update(slot, |record| record.next_retry_at = Some(until));
+                any = true;
+            }
+        }
+        any
     }
 
     /// Returns the peers that took part in this DHT when they were last identified.

@@ -19,7 +19,7 @@ fn soon() -> Instant {
 fn start(path: &Path) -> (Arc<Book>, StoreHandle) {
     let (store, records) = Store::open(path).unwrap();
     let book = Arc::new(Book::new(10_000));
-    book.load(records);
+    book.load(records, at(1_000_000));
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
         thread::Builder::new().name(name.to_owned()).spawn(run)
     };
@@ -139,7 +139,7 @@ fn evicted_and_dropped_records_leave_the_disk() {
     store.close(soon()).unwrap();
     let (store, records) = Store::open(&path).unwrap();
     let small = Arc::new(Book::new(10));
-    small.load(records);
+    small.load(records, at(1_000_000));
     assert_eq!(small.counts().total, 10);
     let store =
         store.spawn(Arc::clone(&small), |_, run| thread::Builder::new().spawn(run)).unwrap();

@@ -10,6 +10,7 @@ use super::intent::{Intent, Origin};
 use super::record::Record;
 use super::state::{Counts, State};
 use crate::PeerId;
+use crate::clock::Timestamp;
 use crate::model::{Source, Text};
 
 /// A row to write or delete before a change may be applied.
@@ -33,9 +34,9 @@ impl Book {
         Book { state: RwLock::new(State::new(max_peers)) }
     }
 
-    /// Takes over what the store had. Where that is more than fits, the least valuable records go,
-    /// and are deleted on disk with the next flush.
-    pub(crate) fn load(&self, records: Vec<Record>) {
+    /// Takes over what the store had, as far as it can be at `now`. Where that is more than fits, the least
+    /// valuable records go, and are deleted on disk with the next flush.
+    pub(crate) fn load(&self, records: Vec<Record>, now: Timestamp) {
         let mut guard = self.state.write();
         let state = &mut *guard;
         for mut record in records {
@@ -49,6 +50,10 @@ impl Book {
             (record.dht, record.gossipsub) = families(&record.protocols);
             record.sources.insert(Source::Book);
             record.connections = Vec::new();
+            if !record.can_be(now) {
+                state.keep_as_it_was(Arc::new(record.clone()));
+                record.put_right(now);
+            }
             state.insert(record, true);
         }
         state.shrink();

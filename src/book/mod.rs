@@ -8,7 +8,7 @@
 //!
 //! `record` is one peer; `memory` is the book itself, `state` what its lock guards, with `index` and `intern` below it;
 //! `query` lists and searches, `cursor` is how a list goes on; `disk` is the file and `codec` the form
-//! of a record in it.
+//! of a record in it; `plausible` judges times that were stored.
 
 mod candidates;
 mod change;
@@ -24,6 +24,7 @@ mod memory;
 #[cfg(test)]
 mod model_tests;
 mod observe;
+mod plausible;
 mod query;
 mod record;
 mod state;
@@ -35,6 +36,7 @@ pub(crate) use change::UserChange;
 pub(crate) use intent::{Intent, Origin, may_dial};
 pub(crate) use memory::Book;
 pub(crate) use observe::{Discovered, Identified};
+pub(crate) use plausible::LONGEST_WAIT;
 pub(crate) use query::{Filter, ListQuery};
 pub(crate) use record::{MAX_PROTOCOLS, Record};
 pub(crate) use store::{Committing, Store, StoreHandle};

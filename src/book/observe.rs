@@ -214,26 +214,6 @@ impl Book {
         })
     }
 
-    /// Forgets that dials failed: their cause is over. Each peer may be dialled at once; returns how
-    /// many had to wait. The lock is given up after every 4096 slots.
-    pub(crate) fn forget_waits(&self) -> u64 {
-        const AT_ONCE: usize = 4096;
-        let mut forgotten = 0;
-        let slots = self.state.read().slot_count();
-        for first in (0..slots).step_by(AT_ONCE) {
-            let mut state = self.state.write();
-            for slot in first..first + AT_ONCE {
-                if state.at(slot).is_some_and(|record| record.next_retry_at.is_some()) {
-                    state.update(slot as u32, |record| {
-                        (record.next_retry_at, record.automatic_failures) = (None, 0);
-                    });
-                    forgotten += 1;
-                }
-            }
-        }
-        forgotten
-    }
-
     /// Notes that an ipfs-cluster names the peer as a member.
     pub(crate) fn is_cluster_peer(&self, id: &PeerId) {
         self.with(id, |record| record.cluster_peer = true);

@@ -5,7 +5,7 @@
 //! which keep the rank indexes, the counts, the eviction order and the dirty set in step; nothing
 //! else may touch those. `observe.rs` and `change.rs` say what changes, `query.rs` reads.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 
@@ -115,6 +115,8 @@ pub(super) struct State {
     dirty: BTreeSet<u32>,
     /// Removed records whose rows are still on disk.
     deleted: HashSet<PeerId>,
+    /// Records as they were before their times were put right; at most one for each record.
+    as_they_were: HashMap<PeerId, Arc<Record>>,
     removals: u64,
 }
 
@@ -135,6 +137,7 @@ impl State {
             counts: Counts::default(),
             dirty: BTreeSet::new(),
             deleted: HashSet::new(),
+            as_they_were: HashMap::new(),
             removals: 0,
         }
     }
@@ -218,6 +221,7 @@ impl State {
             self.interner.drop_text(text);
         }
         self.dirty.remove(&slot);
+        self.as_they_were.remove(&record.id);
         if stored {
             self.deleted.insert(record.id);
         }
@@ -292,6 +296,17 @@ impl State {
             };
             self.remove(slot);
         }
+    }
+
+    /// Keeps a record as it was before its times were put right; one kept before is truer.
+    pub(super) fn keep_as_it_was(&mut self, record: Arc<Record>) {
+        self.as_they_were.entry(record.id).or_insert(record);
+    }
+
+    /// Takes out the records that, as they were, are possible at `now`.
+    pub(super) fn possible_again(&mut self, now: Timestamp) -> Vec<Arc<Record>> {
+        let possible = self.as_they_were.extract_if(|_, record| record.can_be(now));
+        possible.map(|(_, record)| record).collect()
     }
 
     fn mark_dirty(&mut self, slot: u32) {

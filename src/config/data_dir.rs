@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::lock_file::{self, Owner};
 use super::read::FileConfig;
+use crate::clock::Timestamp;
 use crate::disk::{self, Unread, private_directory, refuse_foreign_writers, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{self, Hidden};
@@ -59,6 +60,17 @@ impl DataDir {
     /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Returns the file in it that was written last, and when.
+    pub(crate) fn newest_file(&self) -> Option<(String, Timestamp)> {
+        let written = |entry: io::Result<std::fs::DirEntry>| {
+            let entry = entry.ok()?;
+            let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
+            Some((entry.file_name().to_string_lossy().into_owned(), Timestamp::from(modified)))
+        };
+        let files = std::fs::read_dir(&self.path).ok()?.filter_map(written);
+        files.max_by_key(|(_, written)| *written)
     }
 
     /// Tells other processes where this one serves a control socket.

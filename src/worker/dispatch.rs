@@ -85,6 +85,7 @@ impl Worker {
         for address in self.core.shared.settings.advertise.clone() {
             self.core.external_addr(&address, true);
         }
+        self.dialing.begin(&mut self.core);
         self.discovery.begin(&mut self.core);
         self.hand_round();
     }
@@ -175,6 +176,7 @@ impl Worker {
                 Timer::Pass => self.discovery.pass_due(core),
                 Timer::PassEnd => self.discovery.end_pass_if_over(core),
                 Timer::AutoDial => self.dialing.look(core),
+                Timer::Surroundings => self.dialing.look_around(core),
                 Timer::Trim => trim(core),
                 #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
@@ -213,7 +215,14 @@ impl Worker {
                     self.discovery.discovered(core, new);
                     self.dialing.discovered(core, &peer);
                 }
-                Note::AddressesChanged(change) => self.discovery.addresses_changed(core, change),
+                Note::SurroundingsChanged => {
+                    self.dialing.surroundings_changed(core);
+                    self.discovery.surroundings_changed(core);
+                }
+                Note::AddressesChanged(change) => {
+                    self.dialing.addresses_changed(core, change);
+                    self.discovery.addresses_changed(core, change);
+                }
                 Note::DialListed(dial) => self.dialing.dial_listed(core, dial),
                 Note::ListedDialEnded(end) => self.discovery.listed_dial_ended(core, &end),
                 Note::QueryDialFailed { peer, addresses } => {

@@ -9,6 +9,7 @@ use parking_lot::RwLock;
 
 use super::metrics::Recorder;
 use super::transport::counted::Traffic;
+use super::transport::evidence::ClockEvidence;
 use super::transport::listening::Watch;
 use super::transport::names::Names;
 use crate::book::Book;
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub traffic: Arc<Traffic>,
     pub names: Arc<Names>,
     pub watch: Arc<Watch>,
+    /// Evidence against this machine's clock.
+    pub clock_evidence: Arc<ClockEvidence>,
     listening: RwLock<Vec<Multiaddr>>,
     dead: AtomicBool,
 }
@@ -57,6 +60,7 @@ impl Shared {
             traffic: Arc::default(),
             names: Arc::default(),
             watch: Arc::default(),
+            clock_evidence: Arc::default(),
             listening: RwLock::default(),
             dead: AtomicBool::new(false),
         }

@@ -261,7 +261,8 @@ fn for_a_lack_of_descriptors_no_hint_speaks_of_the_data_directory() {
 /// Lists the sentences in a file of Rust: string literals of several words, outside comments, attributes and tests.
 fn sentences(source: &str) -> Vec<String> {
     let own = source.split("#[cfg(test)]\nmod tests").next().unwrap_or_default();
-    let (mut found, mut rest) = (Vec::new(), own);
+    let own = without_inner_tests(own);
+    let (mut found, mut rest) = (Vec::new(), own.as_str());
     while let Some(char) = rest.chars().next() {
         if rest.starts_with("//") {
             rest = rest.split_once('\n').map_or("", |(_, rest)| rest);
@@ -282,6 +283,22 @@ fn sentences(source: &str) -> Vec<String> {
     let is_sentence =
         |text: &String| text.split_whitespace().count() > 1 && text.contains(char::is_alphabetic);
     found.into_iter().filter(is_sentence).collect()
+}
+
+/// Leaves out the tests of modules inside the file.
+fn without_inner_tests(source: &str) -> String {
+    let (mut own, mut lines) = (String::new(), source.lines().peekable());
+    while let Some(line) = lines.next() {
+        let is_tests = |next: &&str| next.trim() == "mod tests {";
+        if line.trim() == "#[cfg(test)]" && lines.peek().is_some_and(is_tests) {
+            let end = line.replace("#[cfg(test)]", "}");
+            lines.by_ref().find(|line| *line == end);
+        } else {
+            own += line;
+            own.push('\n');
+        }
+    }
+    own
 }
 
 /// Reads a string literal behind its first quote: its text, and what follows.

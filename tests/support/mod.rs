@@ -5,6 +5,7 @@
 
 pub mod control;
 pub mod dice;
+pub mod go_peer;
 pub mod js_peer;
 pub mod namespace;
 pub mod netns;
@@ -15,6 +16,7 @@ pub mod shortage;
 pub mod skip;
 pub mod stream;
 pub mod visitor;
+pub mod wrong_clock;
 
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Write};

@@ -69,8 +69,9 @@ pub(crate) fn swarm(
 ) -> Result<Swarm<Behaviour>> {
     let settings = &shared.settings;
     let (traffic, names) = (Arc::clone(&shared.traffic), Arc::clone(&shared.names));
-    let transport =
-        transport::build(keypair, settings, terms.clone(), traffic, names, &shared.watch)?;
+    let evidence = Arc::clone(&shared.clock_evidence);
+    let (watch, dials) = (&shared.watch, terms.clone());
+    let transport = transport::build(keypair, settings, dials, traffic, names, watch, evidence)?;
     let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),

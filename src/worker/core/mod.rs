@@ -24,7 +24,7 @@ use super::reply::{Reply, Terms};
 use super::shared::Shared;
 use super::transport::terms::DialTerms;
 use super::util::addresses::Dropped;
-use super::util::clock::Clock;
+use super::util::clock::{Clock, jumped};
 use crate::book::Discovered;
 use crate::clock::Timestamp;
 use crate::config::Settings;
@@ -69,14 +69,29 @@ impl Core {
         }
     }
 
-    /// Reads the clock for this turn of the loop.
+    /// Reads the clock for this turn of the loop. Where the wall clock jumped, what was noted by the clock
+    /// before is put right before anything goes by it.
     pub(crate) fn begin_turn(&mut self) {
+        let before = (self.now, self.time);
         (self.now, self.time) = (self.clock.now(), self.clock.time());
+        if jumped(before, (self.now, self.time)) {
+            tracing::warn!("the clock was set, or this machine slept");
+            self.shared.book.clock_jumped(self.time);
+            self.shared.discovery.clock_jumped(self.time);
+            self.note(Note::SurroundingsChanged);
+        }
     }
 
     /// Returns the clock, for what runs between turns.
     pub(crate) fn clock(&self) -> Clock {
         self.clock.clone()
+    }
+
+    /// Forgets that dials failed: what kept them from succeeding here may be over.
+    pub(crate) fn forget_waits(&mut self) {
+        let waited = self.shared.book.forget_waits();
+        tracing::info!(waited, "this machine is on another network: peers are dialled again");
+        self.note(Note::SurroundingsChanged);
     }
 
     pub(crate) fn note(&mut self, note: Note) {

@@ -27,6 +27,8 @@ pub(crate) enum Note {
     Discovered { peer: PeerId, new: bool },
     /// This node can be reached at other addresses than before.
     AddressesChanged(AddressChange),
+    /// The clock jumped, or this machine is on another network: dials that failed may succeed now.
+    SurroundingsChanged,
     /// Discovery wants a peer of the bootstrap list dialled, or an address that names no peer.
     DialListed(ListedDial),
     /// A dial that [`Note::DialListed`] asked for is over, or wasn't made.

@@ -21,6 +21,8 @@ pub(crate) enum Timer {
     PassEnd,
     /// The auto dialer is to look for peers to dial.
     AutoDial,
+    /// The clocks are to be compared, and the networks that this machine is on.
+    Surroundings,
     /// A connection is old enough to be trimmed.
     Trim,
     /// This node's own peer record is to be published.

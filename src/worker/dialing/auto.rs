@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::acceptance::tell_failure;
 use super::dial::{Dial, Plan};
 use super::dials::{Dials, FailedDial, NewDial};
-use crate::book::{Intent, Origin, Record, may_dial};
+use crate::book::{Intent, LONGEST_WAIT, Origin, Record, may_dial};
 use crate::error::Error;
 use crate::model::{LastError, Source, Text};
 use crate::worker::core::Core;
@@ -17,7 +17,7 @@ use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
 /// Connected peers that the auto dialer aims at, where `low_water` isn't less (Kubo's low water).
-const WANTED: u32 = 32;
+pub(super) const WANTED: u32 = 32;
 /// Automatic dials at once.
 const AT_ONCE: usize = 8;
 /// Unproven peers that are dialled in a second, and at once; and the addresses tried of one.
@@ -30,9 +30,8 @@ const DIAL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time that a look for peers to dial waits: discovered peers come many at a time.
 const SOON: Duration = Duration::from_millis(50);
 /// Time before the first retry of a peer that couldn't be dialled; each further one comes after twice
-/// the time before, at most after [`LONGEST_RETRY`].
+/// the time before, at most after [`LONGEST_WAIT`].
 const FIRST_RETRY: Duration = Duration::from_secs(5);
-const LONGEST_RETRY: Duration = Duration::from_secs(3600);
 
 pub(super) struct Auto {
     /// The rate at which unproven peers are dialled.
@@ -151,12 +150,11 @@ impl Auto {
 }
 
 /// Puts off the next automatic dial of a peer that couldn't be dialled: longer each time.
-pub(super) fn back_off(core: &mut Core, peer: &PeerId) {
-    let wait = core.shared.book.back_off(peer, core.time, wait_after);
-    if let Some(wait) = wait {
-        tracing::info!(%peer, wait_s = wait.as_secs(), "backs off from a peer");
-        core.timers.set_at_latest(core.now + wait, Timer::AutoDial);
-    }
+pub(super) fn back_off(core: &mut Core, peer: &PeerId) -> Option<Duration> {
+    let wait = core.shared.book.back_off(peer, core.time, wait_after)?;
+    tracing::info!(%peer, wait_s = wait.as_secs(), "backs off from a peer");
+    core.timers.set_at_latest(core.now + wait, Timer::AutoDial);
+    Some(wait)
 }
 
 /// Returns the number of peers to be connected to without a call. With an idle timeout none: a peer
@@ -194,7 +192,7 @@ fn listed(addresses: Vec<Multiaddr>) -> Vec<(Text, Source)> {
 /// Returns the wait after a number of failures in a row.
 fn wait_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(1).min(16);
-    (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_RETRY)
+    (FIRST_RETRY * 2u32.pow(doublings)).min(LONGEST_WAIT)
 }
 
 #[cfg(test)]

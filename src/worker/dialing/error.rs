@@ -6,6 +6,7 @@ use libp2p::swarm::DialError;
 use crate::error::{Error, ErrorKind};
 use crate::model::Attempt;
 use crate::worker::behaviour::limits::Exceeded;
+use crate::worker::transport::progress::CLOCK_HINT;
 
 /// Returns the one error for a dial at whose end no address had connected.
 pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
@@ -27,15 +28,25 @@ pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
     } else {
         ErrorKind::DialFailed
     };
+    // Puts first what is wrong with this machine: whoever reads on looks for it elsewhere.
+    let of_clock = |attempt: &&Attempt| attempt.hint.as_deref() == Some(CLOCK_HINT);
     let worst = report.iter().filter(|attempt| attempt.code == Some(kind));
-    let first =
-        worst.chain(report).find_map(|attempt| Some((attempt.error.as_ref()?, named(attempt))));
-    match (first, failed().count()) {
+    let first = report
+        .iter()
+        .filter(of_clock)
+        .chain(worst)
+        .chain(report)
+        .find_map(|attempt| Some((attempt.error.as_ref()?, named(attempt))));
+    let error = match (first, failed().count()) {
         (Some((error, address)), 1) => Error::new(kind, format!("{error} ({address})")),
         (Some((error, address)), n) => {
             Error::new(kind, format!("none of {n} addresses connected; {address}: {error}"))
         }
         (None, _) => Error::new(kind, "the deadline passed before an address could be tried"),
+    };
+    match report.iter().any(|attempt| of_clock(&attempt)) {
+        true => error.with_hint(CLOCK_HINT),
+        false => error,
     }
 }
 

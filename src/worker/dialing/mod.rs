@@ -1,8 +1,8 @@
 //! Dials, requested by calls and automatic, and the course of a connect.
 //!
 //! `connect` is what a call does until a connection stands, `acceptance` how it ends, `call` its
-//! state; `auto` is the auto dialer. `dials` has the dials under way, `dial` is one of them with its
-//! report, `error` the error it may end in.
+//! state; `auto` is the auto dialer, `surroundings` lets its waits go. `dials` has the dials under way,
+//! `dial` is one of them with its report, `error` the error it may end in.
 
 mod acceptance;
 mod auto;
@@ -11,6 +11,7 @@ mod connect;
 mod dial;
 mod dials;
 mod error;
+mod surroundings;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +26,10 @@ use self::call::Connects;
 pub(crate) use self::call::Target;
 use self::dials::{Dials, FailedDial};
 use self::error::{all_failed, refused};
+use self::surroundings::Surroundings;
 use super::core::Core;
 use super::core::calls::{CallId, Ending};
-use super::core::notes::{Closed, DialOutcome, ListedDial, ListedDialEnd, Note};
+use super::core::notes::{AddressChange, Closed, DialOutcome, ListedDial, ListedDialEnd, Note};
 use super::core::peers::Peer;
 use super::reply::Terms;
 use crate::book::Origin;
@@ -47,6 +49,7 @@ pub(crate) struct Dialing {
     dials: Dials,
     connects: Connects,
     auto: Auto,
+    surroundings: Surroundings,
 }
 
 /// A connection that came of a dial, as the swarm tells of it.
@@ -171,6 +174,25 @@ impl Dialing {
         if !core.peers.contains(peer) {
             auto::look_soon(core);
         }
+    }
+
+    /// Begins to watch what this machine is connected to.
+    pub(crate) fn begin(&mut self, core: &mut Core) {
+        self.surroundings.begin(core);
+    }
+
+    pub(crate) fn addresses_changed(&mut self, core: &mut Core, change: AddressChange) {
+        self.surroundings.addresses_changed(core, change);
+    }
+
+    /// Looks at what this machine is connected to.
+    pub(crate) fn look_around(&mut self, core: &mut Core) {
+        self.surroundings.look_around(core);
+    }
+
+    /// Has the auto dialer look: peers that couldn't be dialled before may be now.
+    pub(crate) fn surroundings_changed(&mut self, core: &mut Core) {
+        auto::look_soon(core);
     }
 
     /// Has the auto dialer look for peers to dial.

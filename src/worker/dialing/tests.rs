@@ -8,7 +8,7 @@ use crossbeam_channel::Receiver;
 use serde_json::json;
 
 use super::*;
-use crate::book::UserChange;
+use crate::book::{LONGEST_WAIT, UserChange};
 use crate::config::MAX_TIMEOUT;
 use crate::error::{Error, Result};
 use crate::model::DialStage;
@@ -72,6 +72,7 @@ impl Bench {
                 Timer::Acceptance(peer) => self.dialing.settle_acceptance(&mut self.core, peer),
                 Timer::Deadline(call) => self.dialing.ended(&mut self.core, call, Ending::Deadline),
                 Timer::AutoDial => self.dialing.look(&mut self.core),
+                Timer::Surroundings => self.dialing.look_around(&mut self.core),
                 _ => {}
             }
         }
@@ -188,6 +189,73 @@ async fn an_automatic_dial_s_waits_double_and_a_success_ends_them() {
     }
     assert_eq!(bench.lands(peer).origin, Some(Origin::Auto));
     assert_eq!(bench.core.shared.book.get(&peer).unwrap().next_retry_at, None);
+}
+
+/// Lets automatic dials of a peer fail until its wait is this long.
+fn fails_until(bench: &mut Bench, peer: &PeerId, wait: Duration) {
+    while auto::back_off(&mut bench.core, peer) != Some(wait) {}
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_ends_the_waits_that_went_by_it() {
+    for shift in [-86_400, 86_400] {
+        let mut bench = Bench::new();
+        let peer = bench.known();
+        fails_until(&mut bench, &peer, LONGEST_WAIT);
+        bench.wait(Duration::from_secs(60));
+        assert!(bench.core.taken_notes().is_empty() && !bench.dials_to(&peer));
+        let set = bench.core.time.as_micros() + shift * 1_000_000;
+        bench.clock.set(crate::Timestamp::from_micros(set));
+        bench.wait(Duration::from_secs(10));
+        let record = bench.core.shared.book.get(&peer).unwrap();
+        assert_eq!((record.next_retry_at, record.last_seen <= Some(bench.core.time)), (None, true));
+        assert!(matches!(bench.core.taken_notes()[..], [Note::SurroundingsChanged]));
+    }
+}
+
+#[tokio::test]
+async fn who_is_connected_to_nobody_waits_for_half_a_minute_at_most() {
+    let mut bench = Bench::new();
+    let peer = bench.known();
+    fails_until(&mut bench, &peer, LONGEST_WAIT);
+    bench.dialing.begin(&mut bench.core);
+    for _ in 0..3 {
+        bench.wait(Duration::from_secs(10));
+    }
+    assert!(bench.dials_to(&peer));
+    bench.fails();
+    let waits = |bench: &Bench| bench.core.shared.book.get(&peer).unwrap().next_retry_at;
+    bench.wait(Duration::from_secs(10));
+    assert!(waits(&bench).unwrap() <= bench.core.time.after(Duration::from_secs(20)));
+
+    // Once somebody is connected, a peer that doesn't answer is left alone.
+    let other = PeerId::random();
+    bench.core.connect_for_test(other, None);
+    fails_until(&mut bench, &peer, LONGEST_WAIT);
+    bench.wait(Duration::from_secs(600));
+    assert!(!bench.dials_to(&peer) && waits(&bench).unwrap() > bench.core.time);
+}
+
+#[tokio::test]
+async fn a_first_address_lets_peers_be_dialled_and_one_that_a_remote_told_does_not() {
+    let mut bench = Bench::new();
+    let peer = bench.known();
+    bench.core.connect_for_test(PeerId::random(), None);
+    fails_until(&mut bench, &peer, LONGEST_WAIT);
+    bench.dialing.begin(&mut bench.core);
+    for told in [AddressChange::External, AddressChange::ListenRemoved] {
+        bench.dialing.addresses_changed(&mut bench.core, told);
+        bench.wait(Duration::from_secs(20));
+        assert!(bench.core.shared.book.get(&peer).unwrap().next_retry_at.is_some(), "{told:?}");
+    }
+    bench.dialing.addresses_changed(&mut bench.core, AddressChange::ListenAdded);
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.core.shared.book.get(&peer).unwrap().next_retry_at, None);
+    let notes = bench.core.taken_notes();
+    assert!(notes.iter().any(|note| matches!(note, Note::SurroundingsChanged)));
+    bench.dialing.surroundings_changed(&mut bench.core);
+    bench.wait(Duration::from_millis(50));
+    assert!(bench.dials_to(&peer));
 }
 
 #[tokio::test]

@@ -71,6 +71,15 @@ impl Discovery {
         }
     }
 
+    /// Takes note that the clock jumped or that this machine is on another network. Who is connected to nobody
+    /// has everybody asked at once.
+    pub(crate) fn surroundings_changed(&mut self, core: &mut Core) {
+        self.backoff.reset();
+        if core.peers.is_empty() && self.pass.is_none() {
+            self.pass_in_turn(core);
+        }
+    }
+
     /// Takes note of a peer whose identify says which protocols it speaks.
     pub(crate) fn identified(&mut self, core: &mut Core, peer: PeerId, listens_at: Vec<Multiaddr>) {
         let mut first = false;
@@ -91,6 +100,11 @@ impl Discovery {
             return;
         }
         // A remote decides when it joins the DHT, so it mustn't decide how often passes begin.
+        self.pass_in_turn(core);
+    }
+
+    /// Has a pass begin soon, but not too soon after the one before.
+    fn pass_in_turn(&mut self, core: &mut Core) {
         let last = self.last_begun.map(|begun| begun + LEAST_INTERVAL);
         let wait = last.map_or(SOON, |at| at.saturating_duration_since(core.now));
         self.pass_soon(core, wait.max(SOON));

@@ -16,7 +16,7 @@ use crate::config::Settings;
 use crate::model::Source;
 use crate::worker::core::Core;
 use crate::worker::core::timers::Timer;
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, PeerId, Timestamp, addr};
 
 /// Least time from a record that was published to one for peers that have just subscribed.
 const PUBLISH_PAUSE: Duration = Duration::from_secs(2);
@@ -114,6 +114,9 @@ impl GossipSource {
                 if record.peer != *from && !core.shared.settings.local_only() {
                     record.believe_farthest();
                 }
+                // The number of a record is the time at which it was made, in nanoseconds.
+                let signed = Timestamp::from_micros((record.seq / 1000) as i64);
+                core.shared.clock_evidence.announced(signed, (core.now, core.time));
                 core.count_dropped(Source::Gossip, &record.dropped);
                 // A neighbour near us would believe addresses that were left out here for their scope, so
                 // such a record isn't passed on.

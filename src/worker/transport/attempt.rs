@@ -1,5 +1,5 @@
-//! One connection from its first byte to a checked identity: the deadline, the progress, and the failure
-//! in which it may end.
+//! One connection from its first byte to a checked identity: the deadline, the progress, what it shows of this
+//! machine's clock, and the failure in which it may end.
 
 use std::fmt;
 use std::future::Future;
@@ -10,7 +10,9 @@ use libp2p::core::muxing::StreamMuxerBox;
 use libp2p::core::transport::{DialOpts, Transport, TransportError};
 use parking_lot::Mutex;
 
-use super::progress::{Cause, DialFailure, Progress};
+use super::evidence::ClockEvidence;
+use super::progress::{Cause, DialFailure, Progress, clock_cause, failing, reached};
+use super::quic;
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
 use crate::{Multiaddr, PeerId};
@@ -24,11 +26,12 @@ pub(super) async fn attempt<E: std::error::Error + 'static>(
     expected: Option<PeerId>,
     deadline: Instant,
     clock: &Clock,
+    evidence: &ClockEvidence,
 ) -> Result<Connection, DialFailure> {
     if clock.now() >= deadline {
         return Err(progress.failed_at(DialStage::Skipped, Cause::TimedOut));
     }
-    let following = Arc::clone(&progress).follow(connecting);
+    let following = Arc::clone(&progress).follow(judged(connecting, evidence, clock));
     match tokio::time::timeout_at(deadline.into(), following).await {
         Err(_elapsed) => Err(progress.timed_out()),
         Ok(Err(error)) => Err(progress.failed(&error)),
@@ -40,6 +43,23 @@ pub(super) async fn attempt<E: std::error::Error + 'static>(
             Ok(connection)
         }
     }
+}
+
+/// Notes of a handshake that failed over QUIC for this machine's clock that it did; TLS notes it by itself.
+async fn judged<E: std::error::Error + 'static>(
+    connecting: impl Future<Output = Result<Connection, E>>,
+    evidence: &ClockEvidence,
+    clock: &Clock,
+) -> Result<Connection, E> {
+    let outcome = connecting.await;
+    if let Err(error) = &outcome
+        && clock_cause().is_none()
+        && quic::is_out_of_validity(error)
+    {
+        reached(DialStage::Security);
+        failing(Cause::Clock(evidence.presented(None, (clock.now(), clock.time()))));
+    }
+    outcome
 }
 
 /// Dials an address without a name. The transport is asked when the future is polled, so that it finds the

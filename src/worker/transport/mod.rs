@@ -1,10 +1,13 @@
 //! Below the swarm: the transport stack (`stack`), the wrappers that note how far each dial comes
-//! (`wrappers`, `security`, `attempt`, `progress`, with the words of `words`), the names in addresses (`names`)
-//! and all they lead to (`race`), listening where interfaces can't be watched (`listening`), the terms that
-//! dials go under (`terms`), and the bytes of connections (`counted`).
+//! (`wrappers`, `security` with `tls`, `attempt`, `progress`, with the words of `words`), the names in addresses
+//! (`names`) and all they lead to (`race`), what speaks against this machine's clock (`evidence`) and doing without
+//! it (`fallback`), listening where interfaces can't be watched (`listening`), the terms that dials go under
+//! (`terms`), and the bytes of connections (`counted`).
 
 mod attempt;
 pub(crate) mod counted;
+pub(crate) mod evidence;
+mod fallback;
 pub(crate) mod listening;
 #[cfg_attr(not(feature = "dns"), path = "names/absent.rs")]
 pub(crate) mod names;
@@ -15,6 +18,7 @@ mod race;
 mod security;
 mod stack;
 pub(crate) mod terms;
+mod tls;
 pub(crate) mod words;
 mod wrappers;
 

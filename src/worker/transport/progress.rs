@@ -10,6 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::core::transport::TransportError;
@@ -21,6 +22,9 @@ use crate::error::{ErrorKind, MORE_DESCRIPTORS};
 use crate::model::DialStage;
 use crate::worker::util::clock::Clock;
 
+/// Says what to do about this machine's clock.
+pub(crate) const CLOCK_HINT: &str = "set this machine's clock, by a time server if there is one; TCP with Noise needs none, TLS and QUIC do";
+
 tokio::task_local! {
     static ATTEMPT: Arc<Progress>;
 }
@@ -28,8 +32,12 @@ tokio::task_local! {
 /// The progress of the dial of one address: its stage, and the cause for which it is about to fail.
 pub(crate) struct Progress {
     clock: Clock,
+    /// True where the remote dialled.
+    inbound: bool,
     /// True where a remote gave the DNS name that is dialled, and the dial is automatic.
     remote_name: bool,
+    /// True once TLS has failed for this machine's clock.
+    without_tls: AtomicBool,
     now: Mutex<Now>,
 }
 
@@ -63,8 +71,23 @@ impl Progress {
     /// Begins the progress of a dial at `stage`; with `remote_name` the dial may lead to public
     /// addresses only.
     pub(crate) fn towards(stage: DialStage, remote_name: bool, clock: Clock) -> Arc<Self> {
+        Arc::new(Progress { remote_name, ..Self::new(stage, clock) })
+    }
+
+    /// Begins the progress of an inbound connection over its handshakes.
+    pub(crate) fn inbound(clock: Clock) -> Arc<Self> {
+        Arc::new(Progress { inbound: true, ..Self::new(DialStage::Security, clock) })
+    }
+
+    fn new(stage: DialStage, clock: Clock) -> Self {
         let now = Now { since: clock.now(), stage, cause: None, end: None };
-        Arc::new(Progress { clock, remote_name, now: Mutex::new(now) })
+        Progress {
+            clock,
+            inbound: false,
+            remote_name: false,
+            without_tls: AtomicBool::new(false),
+            now: Mutex::new(now),
+        }
     }
 
     /// Begins what had to wait for its turn.
@@ -157,6 +180,8 @@ pub(crate) enum Cause {
     NoSuchName(String),
     /// This machine's name servers gave no answer.
     Resolver(String),
+    /// A certificate isn't valid by this machine's clock: the text says what speaks against that.
+    Clock(String),
     Other(String),
 }
 
@@ -171,6 +196,27 @@ pub(crate) fn reached(stage: DialStage) {
 /// Notes why the dial being polled is about to fail.
 pub(crate) fn failing(cause: Cause) {
     let _ = ATTEMPT.try_with(|progress| progress.now.lock().cause = Some(cause));
+}
+
+/// Returns why the dial being polled is about to fail, where that is this machine's clock.
+pub(crate) fn clock_cause() -> Option<Cause> {
+    let noted = ATTEMPT.try_with(|progress| progress.now.lock().cause.clone()).ok().flatten();
+    noted.filter(|cause| matches!(cause, Cause::Clock(_)))
+}
+
+/// Has the dial being polled do without TLS from now on.
+pub(crate) fn leave_tls_out() {
+    let _ = ATTEMPT.try_with(|progress| progress.without_tls.store(true, Ordering::Relaxed));
+}
+
+/// Tells whether the dial being polled does without TLS.
+pub(crate) fn is_tls_left_out() -> bool {
+    ATTEMPT.try_with(|progress| progress.without_tls.load(Ordering::Relaxed)).unwrap_or(false)
+}
+
+/// Tells whether the remote has dialled the connection being polled.
+pub(crate) fn is_inbound() -> bool {
+    ATTEMPT.try_with(|progress| progress.inbound).unwrap_or(false)
 }
 
 /// Tells whether the dial being polled goes to a DNS name that a remote gave.
@@ -208,6 +254,7 @@ impl DialFailure {
             | Cause::NoInterface
             | Cause::NoSuchName(_)
             | Cause::Resolver(_)
+            | Cause::Clock(_)
             | Cause::Other(_) => ErrorKind::DialFailed,
         }
     }
@@ -225,6 +272,7 @@ impl DialFailure {
             (Cause::NoInterface, _) => "use another address of the remote",
             (Cause::NoDescriptor, _) => MORE_DESCRIPTORS,
             (Cause::WrongPeer(_), _) => "the address belongs to another peer now",
+            (Cause::Clock(_), _) => CLOCK_HINT,
             (Cause::TimedOut, DialStage::Transport) => {
                 "the host is down, or a firewall drops the packets"
             }
@@ -265,9 +313,10 @@ impl fmt::Display for DialFailure {
             Cause::NoDescriptor => f.write_str("this process has no file descriptor left"),
             Cause::WrongPeer(found) => write!(f, "another peer answered: {found}"),
             Cause::Unsupported => f.write_str("this build has no transport for the address"),
-            Cause::NoSuchName(text) | Cause::Resolver(text) | Cause::Other(text) => {
-                f.write_str(text)
-            }
+            Cause::NoSuchName(text)
+            | Cause::Resolver(text)
+            | Cause::Clock(text)
+            | Cause::Other(text) => f.write_str(text),
             Cause::TimedOut => f.write_str(match self.stage {
                 DialStage::Resolve => "this machine's name server did not answer in time",
                 DialStage::Security => "the remote accepted the connection, then stayed silent",

@@ -25,6 +25,20 @@ pub(super) fn is_handshake_timeout(error: &(dyn Error + 'static)) -> bool {
     matches!(error.downcast_ref(), Some(quic::Error::HandshakeTimedOut))
 }
 
+/// Tells whether this side refused the remote's certificate as not valid at this time. The layers around QUIC
+/// leave nothing of the error but its text. What a remote says by closing begins otherwise.
+pub(super) fn is_out_of_validity(error: &(dyn Error + 'static)) -> bool {
+    let mut current = Some(error);
+    while let Some(error) = current {
+        let text = error.to_string();
+        if text.contains("invalid peer certificate: ") && text.contains("InvalidCertValidity") {
+            return !text.contains("by peer: ");
+        }
+        current = error.source();
+    }
+    false
+}
+
 /// Tells whether QUIC heard nothing for its idle timeout.
 pub(crate) fn is_idle_timeout(error: &(dyn Error + 'static)) -> bool {
     // quinn's error is private inside; its text for `ConnectionError::TimedOut` is this.

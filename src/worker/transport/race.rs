@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::time::{Sleep, sleep};
 
 use super::attempt::{Connection, attempt, straight};
+use super::evidence::ClockEvidence;
 use super::names::Names;
 use super::progress::{Cause, DialFailure, Progress};
 use super::terms::Terms;
@@ -55,6 +56,7 @@ pub(super) async fn dial<T>(
     names: Arc<Names>,
     goal: Goal,
     clock: Clock,
+    evidence: Arc<ClockEvidence>,
 ) -> Result<Connection, DialFailure>
 where
     T: Transport<Output = Connection> + Send + Unpin + 'static,
@@ -72,6 +74,7 @@ where
         inner,
         names,
         clock,
+        evidence,
         goal,
         asked: 0,
         unresolved: Vec::new(),
@@ -107,6 +110,7 @@ struct Race<T> {
     inner: Arc<Mutex<T>>,
     names: Arc<Names>,
     clock: Clock,
+    evidence: Arc<ClockEvidence>,
     goal: Goal,
     remote_name: bool,
     /// The number of questions asked.
@@ -249,7 +253,9 @@ where
         let expected = addr::peer_id_of(&address).or(addr::peer_id_of(&self.goal.address));
         let dial = straight(Arc::clone(&self.inner), address, self.goal.opts);
         let (deadline, clock) = (self.goal.terms.deadline, self.clock.clone());
-        let attempt = async move { attempt(dial, progress, expected, deadline, &clock).await };
+        let evidence = Arc::clone(&self.evidence);
+        let attempt =
+            async move { attempt(dial, progress, expected, deadline, &clock, &evidence).await };
         self.dials.push(attempt.boxed());
     }
 }

@@ -1,23 +1,31 @@
 //! Noise and TLS as one upgrade of a TCP connection, which notes in the dial's progress (`progress`)
-//! when the handshake is done.
+//! when the handshake is done. While something stands against this machine's clock (`evidence`), Noise comes first,
+//! and whoever dials us is offered nothing else.
 
 use std::future::Future;
 use std::io;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, Either, FutureExt, TryFutureExt};
+use futures_rustls::TlsStream;
 use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo};
-use libp2p::{noise, tls};
+use libp2p::noise;
 
-use super::progress::reached;
+use super::evidence::ClockEvidence;
+use super::progress::{is_inbound, is_tls_left_out, reached};
+use super::tls::{self, Tls};
 use crate::PeerId;
 use crate::model::DialStage;
+use crate::worker::util::clock::Clock;
 
 /// Noise and TLS as one upgrade, TLS preferred as in rust-libp2p's own builder. It notes when the
 /// handshake is done and the multiplexer's turn has come.
 #[derive(Clone)]
-pub(crate) struct Security {
-    pub(crate) tls: tls::Config,
-    pub(crate) noise: noise::Config,
+pub(super) struct Security {
+    pub tls: Tls,
+    pub noise: noise::Config,
+    pub evidence: Arc<ClockEvidence>,
+    pub clock: Clock,
 }
 
 /// The name of one of the two protocols, as it is negotiated.
@@ -40,13 +48,21 @@ impl UpgradeInfo for Security {
     type InfoIter = std::vec::IntoIter<SecurityName>;
 
     fn protocol_info(&self) -> Self::InfoIter {
-        let tls = self.tls.protocol_info().map(SecurityName::Tls);
+        let tls = SecurityName::Tls(tls::NAME);
         let noise = self.noise.protocol_info().map(SecurityName::Noise);
-        tls.chain(noise).collect::<Vec<_>>().into_iter()
+        let doubtful = self.evidence.stands(|| (self.clock.now(), self.clock.time()));
+        let mut names: Vec<_> = noise.collect();
+        // A remote that dials and prefers TLS comes to Noise only where it isn't offered TLS.
+        let noise_alone = is_tls_left_out() || doubtful && is_inbound();
+        if !noise_alone {
+            let first = if doubtful { names.len() } else { 0 };
+            names.insert(first, tls);
+        }
+        names.into_iter()
     }
 }
 
-type Secured<S> = (PeerId, Either<tls::TlsStream<S>, noise::Output<S>>);
+type Secured<S> = (PeerId, Either<TlsStream<S>, noise::Output<S>>);
 
 impl<S> OutboundConnectionUpgrade<S> for Security
 where
@@ -58,9 +74,7 @@ where
 
     fn upgrade_outbound(self, socket: S, name: SecurityName) -> Self::Future {
         match name {
-            SecurityName::Tls(name) => {
-                secured(self.tls.upgrade_outbound(socket, name), Either::Left)
-            }
+            SecurityName::Tls(_) => secured(self.tls.dial(socket), Either::Left),
             SecurityName::Noise(name) => {
                 secured(self.noise.upgrade_outbound(socket, name), Either::Right)
             }
@@ -78,9 +92,7 @@ where
 
     fn upgrade_inbound(self, socket: S, name: SecurityName) -> Self::Future {
         match name {
-            SecurityName::Tls(name) => {
-                secured(self.tls.upgrade_inbound(socket, name), Either::Left)
-            }
+            SecurityName::Tls(_) => secured(self.tls.accept(socket), Either::Left),
             SecurityName::Noise(name) => {
                 secured(self.noise.upgrade_inbound(socket, name), Either::Right)
             }

@@ -13,15 +13,18 @@ use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 #[cfg(feature = "quic")]
 use libp2p::quic;
-use libp2p::{noise, tcp, tls, yamux};
+use libp2p::{noise, tcp, yamux};
 
 use super::counted::{Counted, Traffic};
+use super::evidence::ClockEvidence;
+use super::fallback::NoiseInstead;
 use super::listening::{Listening, Watch};
 use super::names::Names;
 #[cfg(feature = "quic")]
 use super::quic::config as quic_config;
 use super::security::Security;
 use super::terms::DialTerms;
+use super::tls::Tls;
 use super::wrappers::{Attempted, Reach};
 use crate::PeerId;
 use crate::config::Settings;
@@ -35,13 +38,17 @@ pub(crate) fn build(
     traffic: Arc<Traffic>,
     names: Arc<Names>,
     watch: &Arc<Watch>,
+    evidence: Arc<ClockEvidence>,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let local_only = settings.local_only();
     let psk = settings.swarm_key.as_ref().map(|key| PreSharedKey::new(key.bytes()));
 
+    let clock = terms.clock().clone();
     let security = Security {
-        tls: tls::Config::new(keypair).map_err(unusable_key)?,
+        tls: Tls::new(keypair, Arc::clone(&evidence), clock.clone()).map_err(unusable_key)?,
         noise: noise::Config::new(keypair).map_err(unusable_key)?,
+        evidence: Arc::clone(&evidence),
+        clock,
     };
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
     let tcp = Reach::tcp(Listening::new(tcp, Arc::clone(watch)), local_only)
@@ -56,7 +63,7 @@ pub(crate) fn build(
         .multiplex(yamux::Config::default())
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
-    let connected = tcp;
+    let connected = NoiseInstead::new(tcp);
     #[cfg(feature = "quic")]
     let connected = {
         // QUIC has no pre-shared key, so a private network has no QUIC.
@@ -75,7 +82,7 @@ pub(crate) fn build(
     let counted = connected.map(move |(peer, muxer), _| {
         (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
     });
-    Ok(Attempted::new(counted, terms, names).boxed())
+    Ok(Attempted::new(counted, terms, names, evidence).boxed())
 }
 
 fn unusable_key(error: impl std::fmt::Display) -> Error {

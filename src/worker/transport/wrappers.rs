@@ -1,7 +1,7 @@
 //! The wrappers around libp2p's transports that note the progress of each dial: see `progress`.
 //!
-//! From the outside in: [`Attempted`] (deadline, names, identity), then [`Reach`] around TCP and QUIC
-//! (which addresses are allowed, what the socket said), then `security` inside TCP's upgrade.
+//! From the outside in: [`Attempted`] (deadline, names, identity), then `fallback` around TCP, then [`Reach`]
+//! around TCP and QUIC (which addresses are allowed, what the socket said), then `security` inside TCP's upgrade.
 
 use std::future::Future;
 use std::io;
@@ -19,6 +19,7 @@ use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 
 use super::attempt::{Connection, attempt, straight};
+use super::evidence::ClockEvidence;
 use super::names::Names;
 use super::progress::{Cause, DialFailure, Progress, failing, is_of_remote_name, reached};
 use super::quic;
@@ -39,11 +40,17 @@ pub(crate) struct Attempted<T> {
     inner: Arc<Mutex<T>>,
     terms: DialTerms,
     names: Arc<Names>,
+    evidence: Arc<ClockEvidence>,
 }
 
 impl<T> Attempted<T> {
-    pub(crate) fn new(inner: T, terms: DialTerms, names: Arc<Names>) -> Self {
-        Attempted { inner: Arc::new(Mutex::new(inner)), terms, names }
+    pub(crate) fn new(
+        inner: T,
+        terms: DialTerms,
+        names: Arc<Names>,
+        evidence: Arc<ClockEvidence>,
+    ) -> Self {
+        Attempted { inner: Arc::new(Mutex::new(inner)), terms, names, evidence }
     }
 }
 
@@ -83,6 +90,7 @@ where
         };
         let clock = self.terms.clock().clone();
         let (inner, names) = (Arc::clone(&self.inner), Arc::clone(&self.names));
+        let evidence = Arc::clone(&self.evidence);
         Ok(async move {
             let _room = tokio::select! {
                 room = terms.turn(&address) => room,
@@ -90,7 +98,7 @@ where
             };
             let goal = Goal { address: address.clone(), opts, terms: terms.clone() };
             let outcome = tokio::select! {
-                outcome = dial(inner, names, goal, &clock) => outcome,
+                outcome = dial(inner, names, goal, &clock, evidence) => outcome,
                 () = terms.aborted() => Err(aborted(&clock)),
             };
             if outcome.is_err() {
@@ -106,10 +114,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<Self::ListenerUpgrade, DialFailure>> {
         let polled = Pin::new(&mut *self.inner.lock()).poll(cx);
-        let clock = self.terms.clock();
+        let (clock, evidence) = (self.terms.clock(), &self.evidence);
         polled.map(|event| {
             event
-                .map_upgrade(|upgrade| inbound(upgrade, clock.clone()).boxed())
+                .map_upgrade(|upgrade| {
+                    inbound(upgrade, Arc::clone(evidence), clock.clone()).boxed()
+                })
                 .map_err(|error| listening_failed(error, clock))
         })
     }
@@ -121,6 +131,7 @@ async fn dial<T>(
     names: Arc<Names>,
     goal: Goal,
     clock: &Clock,
+    evidence: Arc<ClockEvidence>,
 ) -> Result<Connection, DialFailure>
 where
     T: Transport<Output = Connection> + Send + Unpin + 'static,
@@ -128,7 +139,7 @@ where
     T::Dial: Send + 'static,
 {
     if race::has_name(&goal.address) {
-        return race::dial(inner, names, goal, clock.clone()).await;
+        return race::dial(inner, names, goal, clock.clone(), evidence).await;
     }
     let Goal { address, opts, terms } = goal;
     let progress = Progress::at(DialStage::Transport, clock.clone());
@@ -136,17 +147,18 @@ where
     let expected = addr::peer_id_of(&address);
     // The book may have it from an earlier version.
     let dial = straight(inner, addr::canonical(address), opts);
-    attempt(dial, progress, expected, terms.deadline, clock).await
+    attempt(dial, progress, expected, terms.deadline, clock, &evidence).await
 }
 
 /// Follows an inbound connection through its handshakes.
 async fn inbound<E: std::error::Error + 'static>(
     upgrade: impl Future<Output = Result<Connection, E>>,
+    evidence: Arc<ClockEvidence>,
     clock: Clock,
 ) -> Result<Connection, DialFailure> {
     let deadline = clock.now() + INBOUND_HANDSHAKE_TIMEOUT;
-    let progress = Progress::at(DialStage::Security, clock.clone());
-    attempt(upgrade, progress, None, deadline, &clock).await
+    let progress = Progress::inbound(clock.clone());
+    attempt(upgrade, progress, None, deadline, &clock, &evidence).await
 }
 
 /// The end of a dial that nobody waits for any more; nobody reads it.

@@ -4,6 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod clock;
 pub(crate) mod interfaces;
 pub(crate) mod lru;
+pub(crate) mod networks;
 pub(crate) mod rate;
 pub(crate) mod sockets;
 
