@@ -27,7 +27,6 @@ use super::discovery::Discovery;
 use super::lookup::Lookups;
 #[cfg(feature = "dht")]
 use super::protocols::kad::DhtEvent;
-use super::protocols::perf;
 #[cfg(feature = "gossip")]
 use super::pubsub::Pubsub;
 use super::shared::Shared;
@@ -309,11 +308,7 @@ impl Worker {
                 self.connections.on_ping(core, event);
             }
             BehaviourEvent::FindPeer(event) => self.lookups.on_find_peer(core, event),
-            BehaviourEvent::Perf(event) => {
-                if let Some(outcome) = perf::take(&mut core.swarm.behaviour_mut().perf, event) {
-                    self.connections.on_perf(core, &outcome);
-                }
-            }
+            BehaviourEvent::Perf(outcome) => self.connections.on_perf(core, &outcome),
             #[cfg(feature = "dht")]
             BehaviourEvent::Dht(event) => self.on_dht(event),
             #[cfg(feature = "gossip")]

@@ -23,8 +23,7 @@ use super::protocols::find_peer::{self, FindPeer};
 use super::protocols::gossipsub::{self, Gossipsub, message_filter::MessageFilter};
 #[cfg(feature = "dht")]
 use super::protocols::kad::Dht;
-use super::protocols::perf::{self, Perf};
-use super::protocols::ping;
+use super::protocols::{perf, ping};
 use super::shared::Shared;
 use super::transport;
 use super::transport::terms::DialTerms;
@@ -54,7 +53,7 @@ pub(crate) struct Behaviour {
     #[cfg(feature = "gossip")]
     pub(crate) gossipsub: Gossipsub,
     pub(crate) find_peer: FindPeer,
-    pub(crate) perf: Perf,
+    pub(crate) perf: perf::Behaviour,
     autonat: Toggle<Autonat>,
 }
 
@@ -82,7 +81,7 @@ pub(crate) fn swarm(
         #[cfg(feature = "gossip")]
         gossipsub: gossipsub(shared, keypair, clock)?,
         find_peer: find_peer::behaviour(settings)?,
-        perf: perf::behaviour(settings.serve_perf, clock.clone()),
+        perf: perf::Behaviour::new(settings.serve_perf, clock.clone()),
         autonat: reachability.then(Autonat::default).into(),
     };
     let executor = move |task: BoxFuture<'static, ()>| {

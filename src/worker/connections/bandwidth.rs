@@ -1,21 +1,21 @@
-//! `measure_bandwidth`: a run of the perf protocol that uploads, then one that downloads. Each is timed by
-//! itself, from its first byte to the end of the answer, as the protocol's specification measures
-//! throughput: what waits in a buffer here doesn't count as sent.
+//! `measure_bandwidth`: a run of the perf protocol that uploads, then one that downloads, over the same
+//! connection. Each is timed by itself, from its first byte to the end of the answer, as the protocol's
+//! specification measures throughput: what waits in a buffer here doesn't count as sent.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
+use libp2p::swarm::ConnectionId;
 use serde_json::json;
 
 use crate::PeerId;
 use crate::error::{Error, ErrorKind};
+use crate::model::Text;
 use crate::model::params::MAX_MEASURED_BYTES;
 use crate::model::reply::{Bandwidth, Throughput};
 use crate::worker::core::Core;
 use crate::worker::core::calls::{CallId, Ending, Owner};
-use crate::worker::protocols::perf::{
-    self, OutboundFailure, OutboundRequestId, Outcome, Run, Wanted,
-};
+use crate::worker::protocols::perf::{self, Failure, Outcome, Run, Wanted};
 use crate::worker::reply::{Reply, Terms};
 use crate::worker::util::millis;
 
@@ -28,9 +28,10 @@ pub(super) struct Measurements(HashMap<CallId, Measurement>);
 
 struct Measurement {
     peer: PeerId,
+    connection: ConnectionId,
     /// The runs to be made, with their bytes; the last one is under way.
     runs: Vec<(Way, u64)>,
-    under_way: Option<(OutboundRequestId, Wanted)>,
+    under_way: Option<Wanted>,
     measured: Bandwidth,
     reply: Reply<Bandwidth>,
 }
@@ -49,7 +50,7 @@ impl Measurements {
         (upload_bytes, download_bytes): (u64, u64),
         terms: Terms<Bandwidth>,
     ) {
-        let Some(state) = core.peers.get(&peer) else {
+        let Some((text, connection)) = over(core, &peer) else {
             let error = Error::new(ErrorKind::NotConnected, format!("{peer} is not connected"));
             return terms.reply.send(Err(error));
         };
@@ -57,12 +58,13 @@ impl Measurements {
             let message = "a measurement of this peer is under way already";
             return terms.reply.send(Err(Error::new(ErrorKind::Busy, message)));
         }
-        let measured = Bandwidth { peer_id: state.text.clone(), upload: None, download: None };
+        let measured = Bandwidth { peer_id: text, upload: None, download: None };
         let Some((call, _, reply)) = core.register(Owner::Connections, terms) else { return };
         core.calls.needs_peer(call, peer);
         let runs = [(Way::Down, download_bytes), (Way::Up, upload_bytes)];
         let runs = runs.into_iter().filter(|(_, bytes)| *bytes > 0).collect();
-        self.0.insert(call, Measurement { peer, runs, under_way: None, measured, reply });
+        let measurement = Measurement { peer, connection, runs, under_way: None, measured, reply };
+        self.0.insert(call, measurement);
         self.next_run(core, call);
     }
 
@@ -76,32 +78,26 @@ impl Measurements {
             }
             return;
         };
-        let perf = &mut core.swarm.behaviour_mut().perf;
-        if !perf.is_connected(&measurement.peer) {
-            return self.fail(core, call, failed(&OutboundFailure::ConnectionClosed));
-        }
         let (run, wanted) = match way {
-            Way::Up => Run::new(bytes, 0),
-            Way::Down => Run::new(0, bytes),
+            Way::Up => Run::new(call.number(), bytes, 0),
+            Way::Down => Run::new(call.number(), 0, bytes),
         };
-        measurement.under_way = Some((perf.send_request(&measurement.peer, run), wanted));
+        measurement.under_way = Some(wanted);
+        let perf = &mut core.swarm.behaviour_mut().perf;
+        perf.begin(measurement.peer, measurement.connection, run);
     }
 
     /// Takes the outcome of one run.
     pub(super) fn on_outcome(&mut self, core: &mut Core, outcome: &Outcome) {
-        let is_its = |measurement: &Measurement| match &measurement.under_way {
-            Some((request, _)) => *request == outcome.request,
-            None => false,
-        };
-        let found = self.0.iter_mut().find(|(_, measurement)| is_its(measurement));
-        let Some((&call, measurement)) = found else { return };
+        let call = CallId::of_number(outcome.request);
+        let Some(measurement) = self.0.get_mut(&call) else { return };
         let took = match &outcome.took {
             Ok(took) => (*took).max(Duration::from_nanos(1)),
             Err(failure) => return self.fail(core, call, failed(failure)),
         };
         let Some((way, bytes)) = measurement.runs.pop() else { return };
         let over = core.peers.get_mut(&measurement.peer);
-        let over = over.and_then(|state| state.connection(outcome.connection));
+        let over = over.and_then(|state| state.connection(measurement.connection));
         let throughput = Throughput {
             bytes,
             duration_ms: millis(took),
@@ -113,6 +109,15 @@ impl Measurements {
             Way::Down => measurement.measured.download = Some(throughput),
         }
         self.next_run(core, call);
+    }
+
+    /// Fails the measurement that a closed connection was for, whatever others the peer has.
+    pub(super) fn connection_gone(&mut self, core: &mut Core, connection: ConnectionId) {
+        let mut measurements = self.0.iter();
+        let found = measurements.find(|(_, measurement)| measurement.connection == connection);
+        let Some((&call, _)) = found else { return };
+        let message = "the connection closed during the measurement";
+        self.fail(core, call, Error::new(ErrorKind::NotConnected, message));
     }
 
     pub(super) fn ended(&mut self, core: &mut Core, call: CallId, why: Ending) {
@@ -135,22 +140,25 @@ impl Measurements {
     }
 }
 
+/// Returns the peer's id in base58, and the connection to measure: the oldest that isn't being closed.
+fn over(core: &Core, peer: &PeerId) -> Option<(Text, ConnectionId)> {
+    let state = core.peers.get(peer)?;
+    Some((state.text.clone(), state.live().next()?.id))
+}
+
 /// Returns the error for a run that failed.
-fn failed(failure: &OutboundFailure) -> Error {
+fn failed(failure: &Failure) -> Error {
     match failure {
-        OutboundFailure::UnsupportedProtocols => {
+        Failure::Unsupported => {
             let message = format!("the peer does not serve {}", perf::PROTOCOL);
             Error::new(ErrorKind::Protocol, message)
                 .with_hint("the peer must be configured for it; one of peerkit has `serve_perf`")
         }
-        OutboundFailure::DialFailure | OutboundFailure::ConnectionClosed => {
-            let message = "the connection closed during the measurement";
-            Error::new(ErrorKind::NotConnected, message)
+        Failure::Timeout => Error::new(ErrorKind::Timeout, "the peer took too long for the bytes"),
+        Failure::TooMany => {
+            Error::new(ErrorKind::Busy, "too many measurements of the peer have yet to end")
         }
-        OutboundFailure::Timeout => {
-            Error::new(ErrorKind::Timeout, "the peer took too long for the bytes")
-        }
-        OutboundFailure::Io(error) => {
+        Failure::Broken(error) => {
             let message = format!("the peer broke the measurement off: {error}");
             Error::new(ErrorKind::Protocol, message).with_hint(
                 "it may serve others just now, or not so many bytes; try again, or with fewer",

@@ -143,6 +143,7 @@ impl Connections {
             self.pings.peer_gone(core, &peer);
         }
         self.disconnects.connection_gone(core, connection.number);
+        self.measurements.connection_gone(core, id);
         core.note(Note::Closed(Closed { peer, origin: connection.origin, last }));
     }
 
