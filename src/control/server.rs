@@ -141,7 +141,7 @@ fn accept(
             let message = format!("{MAX_SESSIONS} connections are open already");
             refuse(&stream, ErrorKind::Busy, message);
         }
-        Ok(entry) => serve(entry, manager.clone()),
+        Ok(entry) => entry.into_iter().for_each(|entry| serve(entry, manager.clone())),
     }
     Ok(())
 }

@@ -58,17 +58,21 @@ impl Sessions {
         Arc::new(Sessions { table: Mutex::default(), changed: Condvar::new(), attention })
     }
 
-    /// Enters a connection; gives it back where it is one too many or the run ends.
-    pub(super) fn enter(self: &Arc<Self>, stream: Stream) -> Result<Entry, Stream> {
+    /// Enters a connection; gives it back where it is one too many. Where the run ends it is closed, and the
+    /// client finds nobody when it looks again.
+    pub(super) fn enter(self: &Arc<Self>, stream: Stream) -> Result<Option<Entry>, Stream> {
         let mut table = self.table.lock();
-        if table.closing || table.open.len() >= MAX_SESSIONS {
+        if table.closing {
+            return Ok(None);
+        }
+        if table.open.len() >= MAX_SESSIONS {
             return Err(stream);
         }
         table.last += 1;
         let (id, stream) = (table.last, Arc::new(stream));
         let _hidden = os::hide(&*stream);
         table.open.insert(id, Connection { _hidden, stream: Arc::clone(&stream), call: None });
-        Ok(Entry { sessions: Arc::clone(self), id, stream })
+        Ok(Some(Entry { sessions: Arc::clone(self), id, stream }))
     }
 
     /// Tells whether the run is over.
