@@ -49,16 +49,15 @@ extern "C" {
 // bootstrap_from_cluster, limits {max_connections, max_per_peer, max_pending, max_inbound_per_s,
 // low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
 // default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
-// they find by data_dir), serve_perf (peers may measure the bandwidth to this node), log {level, file}.
+// they find by data_dir), serve_perf (peers may measure the bandwidth to this node),
+// log {level, file}.
 // Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,
 // storage_corrupt, storage_version, data_dir_locked (`detail.pid`), listen_failed, limit_reached
 // (no thread or descriptor is left), timeout, dead, forked, reentrant, invalid_argument.
 // Blocks until the node listens. Safe from any thread.
-char *peerkit_start(const char *config_json,
-                    uint32_t timeout_ms,
-                    peerkit_t *out);
+char *peerkit_start(const char *config_json, uint32_t timeout_ms, peerkit_t *out);
 
 // Gives the manager that runs in this process.
 //
