@@ -166,3 +166,49 @@ fn failed(failure: &Failure) -> Error {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used)]
+
+    use std::task::{Context, Poll};
+
+    use futures::task::noop_waker;
+    use libp2p::swarm::{NetworkBehaviour, NotifyHandler, ToSwarm};
+
+    use super::*;
+    use crate::worker::core::testing::{core, terms};
+
+    /// Takes out the run that was begun, and returns its id and its connection.
+    fn begun(core: &mut Core) -> (perf::RequestId, ConnectionId) {
+        let perf = &mut core.swarm.behaviour_mut().perf;
+        match perf.poll(&mut Context::from_waker(&noop_waker())) {
+            Poll::Ready(ToSwarm::NotifyHandler {
+                handler: NotifyHandler::One(id), event, ..
+            }) => (event.request, id),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn both_runs_go_over_one_connection_and_fail_with_that_one() {
+        let mut core = core(json!({ "profile": "offline" })).0;
+        let peer = PeerId::random();
+        core.connect_for_test(peer, None);
+        core.connect_for_test(peer, None);
+        let ids = core.peers.get(&peer).unwrap().live().map(|connection| connection.id);
+        let [first, second] = ids.collect::<Vec<_>>().try_into().unwrap();
+        let (terms, answer) = terms(&core, Duration::from_secs(60));
+        let mut measurements = Measurements::default();
+        measurements.begin(&mut core, peer, (1, 1), terms);
+        let (request, over) = begun(&mut core);
+        assert_eq!(over, first);
+        measurements.on_outcome(&mut core, &Outcome { request, took: Ok(Duration::ZERO) });
+        assert_eq!(begun(&mut core).1, first);
+        measurements.connection_gone(&mut core, second);
+        assert!(answer.try_recv().is_err(), "it goes on");
+        measurements.connection_gone(&mut core, first);
+        let error = answer.try_recv().unwrap().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotConnected);
+    }
+}

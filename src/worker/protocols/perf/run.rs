@@ -16,7 +16,7 @@ const BLOCK: usize = 64 * 1024;
 /// A run of ours: what it uploads, then has sent back.
 #[derive(Debug)]
 pub(crate) struct Run {
-    pub(super) request: RequestId,
+    pub(crate) request: RequestId,
     upload: u64,
     download: u64,
     /// Goes off when nobody waits for the run any more.
