@@ -10,6 +10,7 @@ use super::backoff::Backoff;
 use super::passes::{Pass, Pending};
 use super::source::DiscoverySource;
 use super::sources::{Arrived, Sources};
+#[cfg(feature = "daemons")]
 use crate::PeerId;
 use crate::config::Settings;
 #[cfg(feature = "daemons")]
