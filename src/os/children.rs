@@ -300,7 +300,8 @@ fn watched(line: &[u8]) -> Option<(RawFd, u64)> {
     Some((RawFd::try_from(fd).ok()?, number(b" ino:", 16)?))
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod tests {
     use super::*;
 
