@@ -14,11 +14,12 @@
  *     0 means "don't wait".
  *   - Every function may be called from any thread at any time. In a forked child of a process that
  *     ever called peerkit_start each answers `forked`, but for the three that say otherwise.
- *   - An operation that waits takes "cancel_token": N, a number of the caller's own, in its options;
- *     peerkit_cancel from another thread makes it answer `cancelled`.
+ *   - An operation that waits takes "cancel_token": N, a number of the caller's own, in its options.
+ *     peerkit_cancel from another thread makes the call answer `cancelled`.
  *   - A bug of peerkit's own answers `panic`. Operations then answer `dead`, until peerkit_stop and
  *     a new start.
- *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16 levels is an error.
+ *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16
+ *     levels is an error.
  */
 
 
