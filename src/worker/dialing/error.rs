@@ -25,6 +25,8 @@ pub(super) fn all_failed(report: &[Attempt], out_of_time: bool) -> Error {
         ErrorKind::Blocked
     } else if all(ErrorKind::Unsupported) {
         ErrorKind::Unsupported
+    } else if all(ErrorKind::LimitReached) {
+        ErrorKind::LimitReached
     } else {
         ErrorKind::DialFailed
     };

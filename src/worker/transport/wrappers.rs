@@ -238,7 +238,10 @@ where
         }
         let then = self.then;
         let opts = DialOpts { port_use: self.port_use, ..opts };
-        let dial = self.inner.dial(address, opts)?;
+        let dial = self.inner.dial(address, opts).inspect_err(|error| match error {
+            TransportError::Other(error) => note_cause(error, ip),
+            TransportError::MultiaddrNotSupported(_) => {}
+        })?;
         Ok(async move {
             reached(DialStage::Transport);
             match dial.await {
@@ -247,9 +250,7 @@ where
                     Ok(output)
                 }
                 Err(error) => {
-                    if let Some(cause) = socket_cause(&error, ip) {
-                        failing(cause);
-                    }
+                    note_cause(&error, ip);
                     Err(error)
                 }
             }
@@ -262,6 +263,13 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<TransportEvent<T::ListenerUpgrade, T::Error>> {
         Pin::new(&mut self.inner).poll(cx)
+    }
+}
+
+/// Notes what the socket said, where that is a cause of its own.
+fn note_cause(error: &(dyn std::error::Error + 'static), ip: Option<IpAddr>) {
+    if let Some(cause) = socket_cause(error, ip) {
+        failing(cause);
     }
 }
 
