@@ -3,8 +3,12 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Once};
 
 use serde_json::{Value, json};
+use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::flag::register_conditional_shutdown;
 use tempfile::TempDir;
 
 /// The program.
@@ -20,6 +24,7 @@ impl Home {
 
     /// With further configuration keys.
     pub fn with(mut config: Value) -> Self {
+        heed_signals();
         let dir = tempfile::tempdir().unwrap();
         config["profile"] = "offline".into();
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
@@ -89,4 +94,16 @@ impl Drop for Running {
         // Its directory goes after it.
         drop(self.home.take());
     }
+}
+
+/// Has the programs that tests start heed signals: a shell that runs the tests in the background ignores SIGINT for
+/// them, and an ignored signal is inherited. One that has a handler here is at its default there.
+fn heed_signals() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [SIGINT, SIGTERM] {
+            let always = Arc::new(AtomicBool::new(true));
+            register_conditional_shutdown(signal, 1, always).unwrap();
+        }
+    });
 }
