@@ -252,6 +252,7 @@ mod tests {
     use crate::worker::core::testing::core;
 
     /// A listed name may lead to several peers, none of which the list names.
+    #[cfg(feature = "dns")]
     #[tokio::test]
     async fn a_peer_that_answered_for_a_listed_name_was_discovered_by_the_list() {
         let listed = json!(["/dnsaddr/bootstrap.libp2p.io"]);
