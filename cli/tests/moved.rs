@@ -21,7 +21,7 @@ fn a_data_directory_that_is_mounted_elsewhere_is_attached_to() {
         return skipped("no mount namespace to be had");
     }
     let (node, elsewhere) = (Node::start(json!({})), tempfile::tempdir().unwrap());
-    // Where the node has it, nothing is to be seen.
+    // Hides it where the node has it.
     let script = r#"mount --bind "$1" "$2" && mount -t tmpfs none "$1" && exec "$0" --json --data-dir "$2" status"#;
     let output = unshare()
         .args(["sh", "-c", script, PEERKIT])

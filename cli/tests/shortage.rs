@@ -58,7 +58,7 @@ fn each_start(command: &[&str], ends_well: impl Fn(usize, &Output)) {
             .args(home.args(command));
         let output = shortage.of_nth(&mut peerkit, nth).stdin(Stdio::null()).output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
-        // Where tokio lacks a thread right after the trial it says so by a panic, which is caught.
+        // A lack of a thread of tokio's right after the trial is a panic, which is caught.
         let caught = told.contains("OS can't spawn worker thread");
         assert!(caught || !told.contains("panicked at cli"), "{nth}: {told}");
         assert!(
@@ -80,7 +80,7 @@ fn a_server_that_lacks_a_thread_for_its_start_says_so() {
     each_start(&["serve", "--json", "--http", "127.0.0.1:0"], |nth, output| {
         let line = first_line(output);
         let failed = output.status.code() == LIMIT_REACHED;
-        // Where the node lacked one, the server is there and says so.
+        // A server whose node lacked one is there and says so.
         let code = line.get("code").map_or("none", |code| code.as_str().unwrap());
         assert!(["none", "limit_reached"].contains(&code), "{nth}: {line}");
         assert!(!failed || code == "limit_reached", "{nth}: {line}");

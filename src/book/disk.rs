@@ -238,7 +238,7 @@ fn table_error(path: &Path, error: TableError) -> Error {
 fn redb_error(path: &Path, done: &str, error: redb::Error) -> Error {
     match &error {
         redb::Error::Io(io) => match io.kind() {
-            // What redb calls a magic number: the first bytes are those of another kind of file.
+            // redb's magic number isn't there: the first bytes are those of another kind of file.
             io::ErrorKind::InvalidData if io.to_string().contains("magic number") => {
                 corrupt(path, "it begins like no peer book")
             }

@@ -14,7 +14,7 @@ use super::der;
 use super::key_protobuf::{Unusable, fields, from_protobuf, protobuf};
 use crate::text;
 
-/// Where the objects of other programs have the key, and the peer id that it belongs to.
+/// The places of the key in objects of other programs, and of the peer id that it belongs to.
 const IN_JSON: &[(&str, &str)] = &[
     ("/Identity/PrivKey", "/Identity/PeerID"),
     ("/PrivKey", "/PeerID"),

@@ -60,9 +60,9 @@ pub fn wrong_value(name: &str, schema: &Value, given: &Value) -> Error {
 
 /// The words for a value that hasn't the form which its JSON Schema asks for.
 pub(crate) struct Misfit {
-    /// What it must be and isn't, behind its name.
+    /// Says what it must be and isn't, behind its name.
     pub what: String,
-    /// How to write what was meant, where that can be told.
+    /// Says how to write what was meant, where that can be told.
     pub hint: Option<String>,
 }
 

@@ -135,7 +135,7 @@ fn a_server_has_few_places_and_gives_them_to_the_next() {
     assert_eq!(run(&other, &node, 1, 0).0, 0);
     greedy.kill();
     eventually(SOON, "a place is free", || run(&other, &node, 1, 0) == (1, true));
-    // Who goes through a server's places one by one doesn't use them up.
+    // Runs one after the other don't use up a server's places.
     for _ in 0..2 * MAX_SERVED {
         assert_eq!(run(&other, &node, 1, 0), (1, true));
     }

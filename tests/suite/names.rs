@@ -216,7 +216,7 @@ fn a_bootstrap_entry_of_several_addresses_connects_whichever_is_dead() {
         ] },
         "c.test": { "A": ["10.77.0.3", "10.77.0.97"] },
     }));
-    // So many records don't fit into the 512 bytes of a plain answer, and the server has no TCP.
+    // These records don't fit into the 512 bytes of a plain answer, and the server has no TCP.
     host.rewrite(RESOLV_CONF, b"nameserver 127.0.0.1\noptions edns0\n");
     ["10.77.0.97", "10.77.0.98", "10.77.0.99"].iter().for_each(|ip| host.swallow(ip));
     let entries = json!(["/dnsaddr/all.test", by_name(&c, "c.test")]);

@@ -1,4 +1,4 @@
-//! What a caller can read, by its header `Accept` (RFC 9110, section 12.5.1).
+//! Reads the header `Accept`: the forms of an answer that a caller takes (RFC 9110, section 12.5.1).
 
 use axum::http::HeaderMap;
 use axum::http::header::ACCEPT;
@@ -18,10 +18,10 @@ struct Range {
     weight: u16,
 }
 
-/// What a caller says to a media type.
+/// The way in which a caller takes a media type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Taken {
-    /// How much it likes to have it, in thousandths; 0: not at all.
+    /// The preference for it, in thousandths; 0: it is refused.
     pub weight: u16,
     /// True where the type was named, rather than meant by a wildcard.
     pub named: bool,

@@ -83,7 +83,7 @@ fn a_locked_data_dir_names_its_holder() {
     assert_eq!(error.detail()["pid"], json!(1));
     assert!(error.message().ends_with("in use by process 1"), "{error}");
 
-    // Who is gone can't be stopped.
+    // A process that is gone can't be stopped.
     fs::write(scratch.path().join("lock"), format!("{}\n", i32::MAX)).unwrap();
     let error = DataDir::open(scratch.path()).unwrap_err();
     assert_eq!(error.detail()["pid"], Value::Null);

@@ -61,7 +61,7 @@ pub(crate) struct Listening<T> {
 /// A listener on all addresses, which are listened on one by one.
 struct Group {
     id: ListenerId,
-    /// What was asked for, with the port that all its members have.
+    /// The address asked for, with the port that all its members have.
     address: Multiaddr,
     members: Vec<Member>,
 }

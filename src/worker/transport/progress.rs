@@ -55,7 +55,7 @@ enum End {
     Failed(Duration),
 }
 
-/// What has come of a dial by now.
+/// The outcome of a dial by now.
 pub(crate) enum Outcome {
     Running,
     Landed(Duration),

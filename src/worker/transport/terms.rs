@@ -34,7 +34,7 @@ pub(crate) struct Begun {
     pub progress: Arc<Progress>,
 }
 
-/// What has begun of a dial.
+/// The attempts of a dial that have begun.
 pub(crate) type AllBegun = Arc<Mutex<Vec<Begun>>>;
 
 /// The terms of all dials under way.
