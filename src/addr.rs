@@ -126,6 +126,14 @@ pub(crate) fn ip_of(addr: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
+/// Returns the first port in an address, of TCP or UDP.
+pub(crate) fn port_of(addr: &Multiaddr) -> Option<u16> {
+    addr.iter().find_map(|part| match part {
+        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
+        _ => None,
+    })
+}
+
 /// Returns the transport of a connection to or from this address.
 pub(crate) fn transport_kind(addr: &Multiaddr) -> TransportKind {
     transport_of(addr).unwrap_or(TransportKind::Other)

@@ -197,6 +197,25 @@ impl Error {
         Error(Box::new(Inner { kind, message, hint: None, detail, source: None }))
     }
 
+    /// Makes the error for a thread that the system doesn't give, for a program that makes threads of its own
+    /// beside the node's: `limit_reached`, with a hint that speaks of threads.
+    ///
+    /// ```
+    /// use peerkit::{Error, ErrorKind};
+    ///
+    /// let refused = std::io::Error::from(std::io::ErrorKind::WouldBlock);
+    /// assert_eq!(Error::no_thread(&refused).kind(), ErrorKind::LimitReached);
+    /// ```
+    #[must_use]
+    pub fn no_thread(error: &io::Error) -> Self {
+        Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
+            .caused_by(error)
+            .with_hint(
+                "the limit on threads is reached, this user's or the container's, or memory is short: \
+                 raise it, or try again once other programs have ended",
+            )
+    }
+
     /// Adds a machine-readable fact under `detail`.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Value>) -> Self {
@@ -358,16 +377,6 @@ pub(crate) fn shortage(what: &str, error: &io::Error) -> Error {
 /// Makes an error of the most frequent kind.
 pub(crate) fn invalid_argument(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::InvalidArgument, message)
-}
-
-/// Makes the error for a thread that the system doesn't give.
-pub(crate) fn no_thread(error: &io::Error) -> Error {
-    Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}"))
-        .caused_by(error)
-        .with_hint(
-            "the limit on threads is reached, this user's or the container's, or memory is short: \
-             raise it, or try again once other programs have ended",
-        )
 }
 
 /// The longest name compared, in bytes: the cost is the product of both lengths.

@@ -17,7 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::book::{Book, Store, StoreHandle};
 use crate::bootstrap::BootstrapList;
 use crate::config::{self, Config, DataDir, Opened};
-use crate::error::{Error, ErrorKind, Result, lacks_descriptors, no_thread};
+use crate::error::{Error, ErrorKind, Result, lacks_descriptors};
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
 use crate::worker::{self, Command, CommandQueue, Shared};
@@ -111,14 +111,13 @@ impl Run {
         let listening = self.shared.listen_addresses();
         let text = |address: &Multiaddr| addr::with_peer_id(address, peer_id).to_string();
         let mut warnings = self.warnings.clone();
-        warnings.extend(self.shared.warnings());
+        warnings.extend(self.shared.warnings((Instant::now(), clock::now())));
         warnings.extend(
             self.store
                 .last_error()
                 .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
         );
         warnings.extend(shortages().map(str::to_owned));
-        warnings.extend(self.shared.clock_evidence.warning((Instant::now(), clock::now())));
         Status {
             state: self.state(),
             peer_id: peer_text.clone(),
@@ -177,7 +176,7 @@ pub(crate) fn spawn(config: Config, host: Host) -> Result<()> {
         sessions.get().inspect(|sessions: &&Arc<control::Sessions>| sessions.finish());
         (host.ended)(host.handle);
     };
-    os::spawn("peerkit", Box::new(body)).map(drop).map_err(|error| no_thread(&error))
+    os::spawn("peerkit", Box::new(body)).map(drop).map_err(|error| Error::no_thread(&error))
 }
 
 /// Runs from opening the directory to giving it back; returns the state to end in.

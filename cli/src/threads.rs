@@ -1,6 +1,6 @@
 //! Threads for what blocks: calls of operations, and the waits of event streams; and the runtime of a server.
 //!
-//! Where the system gives no thread, whoever needs it is told so and nothing else happens. tokio's own threads for
+//! A lack of threads is told to whoever needs one, and nothing else happens. tokio's own threads for
 //! what blocks panic then, or let a call wait for one that never comes. A few are made at the start and kept, so that
 //! somebody can still look when no more are to be had; the others end when they have been idle for a while.
 
@@ -13,7 +13,7 @@ use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
-use peerkit::{Error, ErrorKind};
+use peerkit::Error;
 use tokio::runtime::{self, Runtime};
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
@@ -128,15 +128,7 @@ impl Pool {
 
 /// Makes a thread, or says that there is none.
 pub fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, Error> {
-    Builder::new().name(name.to_owned()).spawn(body).map_err(|error| none(&error))
-}
-
-/// Makes the failure for want of a thread.
-fn none(error: &io::Error) -> Error {
-    Error::new(ErrorKind::LimitReached, format!("no thread to be had: {error}")).with_hint(
-        "the limit on threads is reached, this user's or the container's, or memory is short: raise it, or try again \
-         once other programs have ended",
-    )
+    Builder::new().name(name.to_owned()).spawn(body).map_err(|error| Error::no_thread(&error))
 }
 
 /// Makes a runtime with all its threads, `workers` of them and those that `stdio` may take, or says that they aren't to
@@ -152,7 +144,7 @@ pub fn runtime(workers: usize, stdio: bool) -> Result<Runtime, Error> {
     })?;
     match runtime.recv_timeout(BUILD) {
         Ok(Ok(made)) => made,
-        _ => Err(none(&io::ErrorKind::WouldBlock.into())),
+        _ => Err(Error::no_thread(&io::ErrorKind::WouldBlock.into())),
     }
 }
 
@@ -163,9 +155,9 @@ fn make(workers: usize, stdio: bool) -> Result<Runtime, Error> {
         .enable_io()
         .enable_time()
         .build()
-        .map_err(|error| none(&error))?;
+        .map_err(|error| Error::no_thread(&error))?;
     match stdio && !runtime.block_on(begin_stdio()) {
-        true => Err(none(&io::ErrorKind::WouldBlock.into())),
+        true => Err(Error::no_thread(&io::ErrorKind::WouldBlock.into())),
         false => Ok(runtime),
     }
 }

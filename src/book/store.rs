@@ -20,7 +20,7 @@ use super::disk::Disk;
 use super::memory::{Book, DirtyItem};
 use super::record::Record;
 use crate::PeerId;
-use crate::error::{Error, ErrorKind, Result, no_thread};
+use crate::error::{Error, ErrorKind, Result};
 
 /// The longest time for which an observation stays in memory only.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(4);
@@ -71,7 +71,7 @@ impl Store {
             last_error: Arc::clone(&last_error),
         };
         let running = spawn("peerkit-store", Box::new(move || thread.run()))
-            .map_err(|error| no_thread(&error))?;
+            .map_err(|error| Error::no_thread(&error))?;
         let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
         Ok(StoreHandle { book, kind, last_error })
     }

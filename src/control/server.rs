@@ -20,7 +20,7 @@ use super::sessions::{Entry, MAX_SESSIONS, Sessions};
 use super::socket::{Bound, Stream};
 use super::{session, wire};
 use crate::config::DataDir;
-use crate::error::{Error, ErrorKind, Result, no_thread, shortage};
+use crate::error::{Error, ErrorKind, Result, shortage};
 use crate::manager::PeerManager;
 use crate::os::{self, Flag, Polled};
 use crate::run::Run;
@@ -159,7 +159,7 @@ fn serve(entry: Entry, manager: PeerManager) {
         }
     };
     if let Err(error) = os::spawn_caller("peerkit-session", Box::new(body)) {
-        let error = no_thread(&error);
+        let error = Error::no_thread(&error);
         refuse(&stream, error.kind(), error.message().to_owned());
     }
 }

@@ -11,7 +11,7 @@ use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
-use crate::error::no_thread;
+use crate::error::Error;
 use crate::os;
 
 /// The most addresses of a name that are tried: what ureq has room for.
@@ -49,7 +49,7 @@ fn look_up(host: &str, port: u16, timeout: &NextTimeout) -> Result<Vec<SocketAdd
     let host = host.to_owned();
     let ask = move || drop(found.send((host.as_str(), port).to_socket_addrs()));
     os::spawn("peerkit-resolve", Box::new(ask))
-        .map_err(|error| ureq::Error::Other(Box::new(no_thread(&error))))?;
+        .map_err(|error| ureq::Error::Other(Box::new(Error::no_thread(&error))))?;
     match answer.recv_timeout(*timeout.after) {
         Ok(found) => Ok(found?.collect()),
         Err(_) => Err(ureq::Error::Timeout(timeout.reason)),

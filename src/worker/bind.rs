@@ -12,7 +12,6 @@ use futures::{FutureExt, StreamExt};
 use futures_timer::Delay;
 use libp2p::core::transport::ListenerId;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::swarm::{Swarm, SwarmEvent};
 #[cfg(unix)]
 use tokio::net::UnixStream;
@@ -30,7 +29,7 @@ use super::transport::words::innermost;
 use super::util::clock::Clock;
 use super::util::interfaces;
 use super::util::sockets::try_listen;
-use crate::error::{Error, ErrorKind, Result, no_thread, shortage};
+use crate::error::{Error, ErrorKind, Result, lacks_descriptors, shortage};
 use crate::os::{self, HiddenLoop};
 use crate::{Multiaddr, addr};
 
@@ -123,10 +122,11 @@ fn hide_sockets(_: &Runtime) -> Option<HiddenLoop> {
 /// made with the first timer, and for want of it that one and all after it would panic.
 fn have_timers() -> Result<()> {
     // The crate doesn't tell of a failure but by a panic. So one that can be foreseen is asked for first.
-    let one = os::spawn("peerkit-timers", Box::new(|| {})).map_err(|error| no_thread(&error))?;
+    let one =
+        os::spawn("peerkit-timers", Box::new(|| {})).map_err(|error| Error::no_thread(&error))?;
     let _ = one.join();
     let timer = catch_unwind(|| Delay::new(Duration::ZERO).now_or_never());
-    timer.map(|_| ()).map_err(|_| no_thread(&io::ErrorKind::WouldBlock.into()))
+    timer.map(|_| ()).map_err(|_| Error::no_thread(&io::ErrorKind::WouldBlock.into()))
 }
 
 /// Time after which a listener that has told no address has failed.
@@ -160,7 +160,7 @@ async fn listen(
             Ok(id) => {
                 pending.insert(id, address.clone());
             }
-            // What a plain socket is told says more than the transport's error.
+            // A plain socket is told more than the transport's error says.
             Err(error) => failures.push(match try_listen(address) {
                 Err(refusal) => refused(address, &refusal),
                 Ok(_) => failed(address, &innermost(&error)),
@@ -234,14 +234,7 @@ fn take_event(
 
 /// Tells whether an address names its port: the system finds a free one for 0.
 fn has_port(address: &Multiaddr) -> bool {
-    port_of(address).is_some_and(|port| port > 0)
-}
-
-fn port_of(address: &Multiaddr) -> Option<u16> {
-    address.iter().find_map(|part| match part {
-        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
-        _ => None,
-    })
+    addr::port_of(address).is_some_and(|port| port > 0)
 }
 
 /// Says why the system refuses an address, and what can be done about it.
@@ -251,7 +244,7 @@ fn refused(address: &Multiaddr, error: &io::Error) -> Error {
 
     let ip = addr::ip_of(address);
     let version = if ip.is_some_and(|ip| ip.is_ipv6()) { "IPv6" } else { "IPv4" };
-    let privileged = port_of(address).is_some_and(|port| PRIVILEGED.contains(&port));
+    let privileged = addr::port_of(address).is_some_and(|port| PRIVILEGED.contains(&port));
     let link_local = matches!(ip, Some(IpAddr::V6(ip)) if ip.is_unicast_link_local());
     let (why, hint) = match error.kind() {
         io::ErrorKind::AddrInUse => {
@@ -281,7 +274,7 @@ fn refused(address: &Multiaddr, error: &io::Error) -> Error {
                  (`RestrictAddressFamilies=` of a systemd unit); or leave the address out"
             ),
         ),
-        _ if is_no_descriptor(error) => (
+        _ if lacks_descriptors(error) => (
             format!("no file descriptor is left: {error}"),
             "raise the limit on open files, or close what isn't needed".to_owned(),
         ),
@@ -312,16 +305,6 @@ fn is_no_family(error: &io::Error) -> bool {
 
 #[cfg(not(unix))]
 fn is_no_family(_: &io::Error) -> bool {
-    false
-}
-
-#[cfg(unix)]
-fn is_no_descriptor(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
-}
-
-#[cfg(not(unix))]
-fn is_no_descriptor(_: &io::Error) -> bool {
     false
 }
 

@@ -9,7 +9,7 @@ use parking_lot::RwLock;
 
 use super::metrics::Recorder;
 use super::transport::counted::Traffic;
-use super::transport::evidence::ClockEvidence;
+use super::transport::evidence::{ClockEvidence, Moment};
 use super::transport::listening::Watch;
 use super::transport::names::Names;
 use crate::book::Book;
@@ -97,8 +97,9 @@ impl Shared {
     }
 
     /// Says what of this machine is wrong now.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        self.names.warnings().into_iter().chain(self.watch.warning()).collect()
+    pub(crate) fn warnings(&self, now: Moment) -> Vec<String> {
+        let clock = self.clock_evidence.warning(now);
+        self.names.warnings().into_iter().chain(self.watch.warning()).chain(clock).collect()
     }
 
     /// Notes that the worker has panicked, or that a call in the run has.

@@ -2,12 +2,12 @@
 //! its process (`shifted_clock.c`), made by the C compiler.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::preload::compile;
 use super::{Peer, loopback, program};
 
 /// A clock that is wrong for the peers started by it.
@@ -17,11 +17,7 @@ impl WrongClock {
     /// Makes one that is ahead of the machine's by this many seconds, or behind.
     pub fn ahead_by(seconds: i64) -> WrongClock {
         let dir = TempDir::new().unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/support/shifted_clock.c");
-        let mut compile = Command::new("cc");
-        compile.args(["-shared", "-fPIC", "-O1", "-Wall", "-Wextra", "-Werror", "-o"]);
-        let made = compile.arg(dir.path().join("clock.so")).arg(source).status();
-        assert!(made.unwrap().success(), "{compile:?}");
+        compile("shifted_clock", dir.path());
         let clock = WrongClock(dir);
         clock.set(seconds);
         clock
@@ -40,7 +36,7 @@ impl WrongClock {
     #[track_caller]
     pub fn peer(&self, config: Value) -> Peer {
         let mut command = Command::new(program());
-        command.env("LD_PRELOAD", self.0.path().join("clock.so"));
+        command.env("LD_PRELOAD", self.0.path().join("shifted_clock.so"));
         command.env("PEERKIT_TEST_CLOCK", self.0.path().join("shift"));
         let started = Peer::spawn(command.arg("peerkit").arg(loopback(config).to_string()));
         started.unwrap_or_else(|failure| panic!("the peer doesn't start: {failure}"))

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use super::passes::{Pass, Pending};
 use super::source::DiscoverySource;
 use crate::daemon::{self, Api, Found};
-use crate::error::{Error, ErrorKind, Result, no_thread};
+use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LastError, Source};
 use crate::worker::core::Core;
 use crate::worker::core::calls::{CallId, Ending, Owner};
@@ -131,7 +131,8 @@ impl DaemonSource {
             let _ = sender.try_send(Answered { source, asker, outcome });
         };
         // tokio's `spawn_blocking` would panic for want of a thread, and the worker with it.
-        os::spawn("peerkit-daemon", Box::new(question)).map_err(|error| no_thread(&error))?;
+        os::spawn("peerkit-daemon", Box::new(question))
+            .map_err(|error| Error::no_thread(&error))?;
         self.open += 1;
         Ok(())
     }

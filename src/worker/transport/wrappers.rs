@@ -15,7 +15,6 @@ use futures::future::{BoxFuture, FutureExt};
 use libp2p::core::transport::{
     DialOpts, ListenerId, PortUse, Transport, TransportError, TransportEvent,
 };
-use libp2p::multiaddr::Protocol;
 use parking_lot::Mutex;
 
 use super::attempt::{Connection, attempt, straight};
@@ -225,7 +224,7 @@ where
     ) -> Result<Self::Dial, TransportError<T::Error>> {
         let ip = addr::ip_of(&address);
         let refused = match ip.map(addr::is_public_ip) {
-            _ if ip.is_some_and(|ip| ip.is_unspecified()) || has_port_0(&address) => {
+            _ if ip.is_some_and(|ip| ip.is_unspecified()) || addr::port_of(&address) == Some(0) => {
                 Some(Cause::NoTarget)
             }
             Some(true) if self.local_only => Some(Cause::NotAllowed),
@@ -271,10 +270,6 @@ fn note_cause(error: &(dyn std::error::Error + 'static), ip: Option<IpAddr>) {
     if let Some(cause) = socket_cause(error, ip) {
         failing(cause);
     }
-}
-
-fn has_port_0(address: &Multiaddr) -> bool {
-    address.iter().any(|part| matches!(part, Protocol::Tcp(0) | Protocol::Udp(0)))
 }
 
 fn is_link_local(ip: IpAddr) -> bool {

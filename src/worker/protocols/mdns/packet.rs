@@ -16,7 +16,6 @@ use hickory_proto::ProtoError;
 use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, PTR, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
-use multiaddr::Protocol;
 
 use super::Refusal;
 use crate::addr::ip_of;
@@ -234,11 +233,7 @@ fn strings(local: &PeerId, addresses: &[Multiaddr]) -> Vec<String> {
 
 /// Returns the port for the SRV record, which nobody dials: TXT has the addresses.
 fn port(addresses: &[Multiaddr]) -> u16 {
-    let ports = addresses.iter().flatten().filter_map(|part| match part {
-        Protocol::Tcp(port) | Protocol::Udp(port) => Some(port),
-        _ => None,
-    });
-    ports.into_iter().next().unwrap_or_default()
+    addresses.iter().find_map(addr::port_of).unwrap_or_default()
 }
 
 /// Makes a random name of 32 to 63 letters and digits, as the specification asks.
