@@ -88,18 +88,24 @@
   }
   async function loadAccess() {
     let told = await askAccess();
-    const refused = told.token === "wrong";
-    if (refused) {
+    let refused = false;
+    while (told.token === "wrong") {
       setToken("");
+      refused = true;
       told = await askAccess();
     }
+    if (told.token === "right") refused = false;
     const before = access.value;
     const reason = told.acts ? null : why(told, refused || before.refused && token === null);
     const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
     if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
   }
   async function askAccess() {
-    return await read(await ask("/api/access", { headers: headers() }));
+    for (; ; ) {
+      const sent = token;
+      const told = await read(await ask("/api/access", { headers: headers() }));
+      if (sent === token) return told;
+    }
   }
   function why(told, refused) {
     if (told.read_only) return "This server is read-only: it was started with --read-only";
@@ -776,11 +782,11 @@
   }
   function lookupsList(lookups) {
     if (lookups.length === 0) return null;
-    const asked2 = lookups.map((lookup) => {
+    const asked3 = lookups.map((lookup) => {
       const found2 = lookup.error === null ? plural(lookup.found, "address", "addresses") : visible(lookup.error);
       return el("li", {}, `${words(lookup.source)}: ${found2} in ${ms(lookup.duration_ms)}`);
     });
-    return el("div", { class: "lookups" }, el("p", { class: "hint" }, "Asked for addresses:"), el("ul", {}, ...asked2));
+    return el("div", { class: "lookups" }, el("p", { class: "hint" }, "Asked for addresses:"), el("ul", {}, ...asked3));
   }
 
   // src/connect.ts
@@ -1066,9 +1072,9 @@
       byId(id).disabled = off && document.activeElement !== byId(id);
     }
     const { search, protocol, connected } = view.value;
-    const asked2 = JSON.stringify([search, protocol, connected, offset]);
-    if (asked2 !== announced && announced !== "") announce(total === 1 ? "1 peer" : `${total} peers, showing ${from} to ${to}`);
-    announced = asked2;
+    const asked3 = JSON.stringify([search, protocol, connected, offset]);
+    if (asked3 !== announced && announced !== "") announce(total === 1 ? "1 peer" : `${total} peers, showing ${from} to ${to}`);
+    announced = asked3;
   }
 
   // src/details.ts
@@ -1460,7 +1466,9 @@
   var LAST_PAUSE_MS = 1e4;
   var wake;
   var current;
+  var asked2 = false;
   function reconnect() {
+    asked2 = true;
     current?.abort();
     wake?.();
   }
@@ -1468,7 +1476,9 @@
     let pause = FIRST_PAUSE_MS;
     for (; ; ) {
       const began = performance.now();
+      asked2 = false;
       const failed = await once(reader).catch(asFailure);
+      if (asked2) continue;
       if (performance.now() - began > 5e3) pause = FIRST_PAUSE_MS;
       const wait = pause * (0.75 + Math.random() / 2);
       link.set({ state: "lost", failure: failed, retryAt: Date.now() + wait });
@@ -1480,9 +1490,9 @@
     }
   }
   async function once(reader) {
-    const since = await reader.prepare();
     const controller = new AbortController();
     current = controller;
+    const since = await reader.prepare();
     let silence = setTimeout(() => controller.abort(), SILENCE_MS);
     const heard2 = () => {
       clearTimeout(silence);

@@ -107,20 +107,27 @@ interface ToldAccess {
 /** Asks what this page may do. The server says so in an answer, not by refusing. */
 export async function loadAccess(): Promise<void> {
   let told = await askAccess();
-  const refused = told.token === "wrong";
-  if (refused) {
+  let refused = false;
+  while (told.token === "wrong") {
     // It would be refused with every call, also with those that need none.
     setToken("");
+    refused = true;
     told = await askAccess();
   }
+  if (told.token === "right") refused = false;
   const before = access.value;
   const reason = told.acts ? null : why(told, refused || (before.refused && token === null));
   const same = before.reads === told.reads && before.acts === told.acts && before.readOnly === told.read_only && before.reason === reason;
   if (!same) access.set({ reads: told.reads, acts: told.acts, readOnly: told.read_only, refused, reason });
 }
 
+/** The rights that the token gives which stands when the answer comes: it may be another one than when asked. */
 async function askAccess(): Promise<ToldAccess> {
-  return (await read(await ask("/api/access", { headers: headers() }))) as unknown as ToldAccess;
+  for (;;) {
+    const sent = token;
+    const told = (await read(await ask("/api/access", { headers: headers() }))) as unknown as ToldAccess;
+    if (sent === token) return told;
+  }
 }
 
 function why(told: ToldAccess, refused: boolean): string {

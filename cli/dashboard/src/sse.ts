@@ -30,9 +30,11 @@ export interface Reader {
 
 let wake: (() => void) | undefined;
 let current: AbortController | undefined;
+let asked = false;
 
-/** Tries again at once: for an impatient user, or with another token. */
+/** Tries again at once, also in the middle of a try: for an impatient user, or with another token. */
 export function reconnect(): void {
+  asked = true;
   current?.abort();
   wake?.();
 }
@@ -42,7 +44,9 @@ export async function follow(reader: Reader): Promise<never> {
   let pause = FIRST_PAUSE_MS;
   for (;;) {
     const began = performance.now();
+    asked = false;
     const failed = await once(reader).catch(asFailure);
+    if (asked) continue;
     if (performance.now() - began > 5_000) pause = FIRST_PAUSE_MS;
     const wait = pause * (0.75 + Math.random() / 2);
     link.set({ state: "lost", failure: failed, retryAt: Date.now() + wait });
@@ -55,9 +59,9 @@ export async function follow(reader: Reader): Promise<never> {
 }
 
 async function once(reader: Reader): Promise<Failure> {
-  const since = await reader.prepare();
   const controller = new AbortController();
   current = controller;
+  const since = await reader.prepare();
   let silence = setTimeout(() => controller.abort(), SILENCE_MS);
   const heard = () => {
     clearTimeout(silence);

@@ -44,6 +44,31 @@ export async function a_token_in_the_address_of_an_open_page_is_taken(browser) {
   await tab.close();
 }
 
+export async function a_token_that_comes_while_the_page_still_asks_is_taken(browser) {
+  const near = await serve(home());
+  for (const path of ["access", "call/status"]) {
+    const tab = await Tab.open(browser, near.http);
+    await tab.says("#link-words", /^Live$/);
+    // What was asked without the token is answered after the token came.
+    let answer;
+    const given = new Promise((resolve) => (answer = resolve));
+    const asked = new Promise((resolve) => {
+      void tab.page.route(`**/api/${path}`, async (route) => {
+        resolve();
+        await given;
+        await route.continue();
+      });
+    });
+    await tab.page.reload({ waitUntil: "commit" });
+    await asked;
+    await tab.page.evaluate((token) => (location.hash = `token=${token}`), near.token);
+    answer();
+    await tab.says("#access", /^Full access$/);
+    await tab.says("#link-words", /^Live$/);
+    await tab.close();
+  }
+}
+
 export async function a_read_only_server_offers_no_action(browser) {
   const dir = home();
   const owner = await serve(dir);
