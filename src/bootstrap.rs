@@ -33,13 +33,20 @@ const MAX_WARNINGS: usize = 20;
 
 /// The list, shared by facade and worker.
 pub(crate) struct BootstrapList {
-    /// The file; None: the list is in memory only.
-    place: Option<Place>,
+    kept: Mutex<Kept>,
     configured: Vec<Entry>,
     /// The file as it was last read or written. Held for as long as the disk takes, so only by calls
     /// that change the list; what the others ask is in `known`.
     text: Mutex<Vec<u8>>,
     known: RwLock<Known>,
+}
+
+/// The place of the list.
+enum Kept {
+    InMemory,
+    At(Place),
+    /// The directory has been given back, and isn't held any longer.
+    Closed,
 }
 
 /// The list that follows from the configuration and the file.
@@ -63,8 +70,9 @@ impl BootstrapList {
         let (known, refused) = know(&configured, &text);
         let warnings =
             place.as_ref().map(|place| warnings(&place.path(), refused)).unwrap_or_default();
+        let kept = Mutex::new(place.map_or(Kept::InMemory, Kept::At));
         let list =
-            BootstrapList { place, configured, text: Mutex::new(text), known: RwLock::new(known) };
+            BootstrapList { kept, configured, text: Mutex::new(text), known: RwLock::new(known) };
         Ok((list, warnings))
     }
 
@@ -142,9 +150,21 @@ impl BootstrapList {
         Ok(true)
     }
 
+    /// Lets the data directory go: what is added or removed from now on is refused.
+    pub(crate) fn close(&self) {
+        // A change that is under way has the text.
+        let _text = self.text.lock();
+        *self.kept.lock() = Kept::Closed;
+    }
+
     fn reread(&self, text: &mut Vec<u8>) -> Result<()> {
-        let Some(place) = &self.place else { return Ok(()) };
-        let read = read_file(place)?;
+        let read = match &*self.kept.lock() {
+            Kept::InMemory => return Ok(()),
+            Kept::At(place) => read_file(place)?,
+            Kept::Closed => {
+                return Err(Error::new(ErrorKind::Closed, "the bootstrap list is closed"));
+            }
+        };
         if read != *text {
             self.take(text, read);
         }
@@ -156,7 +176,7 @@ impl BootstrapList {
             let message = "the file of the bootstrap list would be longer than 1 MiB";
             return Err(Error::new(ErrorKind::LimitReached, message).with("limit", MAX_FILE_BYTES));
         }
-        if let Some(place) = &self.place {
+        if let Kept::At(place) = &*self.kept.lock() {
             place.replace(&changed).map_err(|error| {
                 storage_error(&place.path(), "the bootstrap list can't be written", &error)
             })?;

@@ -39,7 +39,8 @@ pub(crate) struct Run {
     pub commands: CommandQueue,
     started: Instant,
     warnings: Vec<String>,
-    held: Vec<(Held, &'static str)>,
+    /// Files that are trusted, until the end.
+    held: Mutex<Vec<(Held, &'static str)>>,
     end_warnings: Mutex<Vec<String>>,
     state: Mutex<State>,
     state_changed: Condvar,
@@ -60,6 +61,9 @@ impl Run {
 
     /// Ends the run: sets its last state and publishes `stopped`.
     fn end(&self, state: State) {
+        // Handles outlive the run, and a directory that is held can't be unmounted.
+        self.held.lock().clear();
+        self.shared.bootstrap.close();
         self.set_state(state);
         let code = if state == State::Dead { ErrorKind::Dead } else { ErrorKind::Closed };
         self.shared.hub.publish(None, EventKind::Stopped { code });
@@ -123,7 +127,7 @@ impl Run {
             "the peer book's file was removed while the node runs, and written anew from memory"
                 .to_owned()
         }));
-        warnings.extend(self.held.iter().filter_map(|(held, so)| lost(held, so)));
+        warnings.extend(self.held.lock().iter().filter_map(|(held, so)| lost(held, so)));
         warnings.extend(shortages().map(str::to_owned));
         Status {
             state: self.state(),
@@ -297,7 +301,7 @@ fn bind_and_run(
         commands: queue,
         started: Instant::now(),
         warnings: [&shared.settings.warnings, &warnings, bound.warnings()].concat(),
-        held,
+        held: Mutex::new(held),
         end_warnings: Mutex::default(),
         state: Mutex::new(State::Running),
         state_changed: Condvar::new(),

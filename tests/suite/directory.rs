@@ -368,3 +368,18 @@ fn a_lock_or_a_key_that_is_lost_under_the_node_is_told() {
     second.kill();
     assert_eq!(known(&at(&dir)), HashSet::from([kept]));
 }
+
+#[test]
+fn a_node_that_has_stopped_holds_nothing_of_its_directory() {
+    let scratch = TempDir::new().unwrap();
+    let (dir, _) = used(&scratch);
+    let peer = at(&dir);
+    let open = || {
+        let all = fs::read_dir(format!("/proc/{}/fd", peer.pid())).unwrap();
+        let open = all.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        open.filter(|path| path.starts_with(&dir)).count()
+    };
+    assert!(open() > 0, "this way of looking works");
+    peer.ok("stop", json!({}));
+    assert_eq!(open(), 0);
+}
