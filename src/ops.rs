@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind, MAX_NAME, Result, may_be_meant, nearest};
 use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout};
 pub use crate::model::given::{whole_numbers, wrong_value};
+pub use crate::model::once::{Misread, read_json};
 use crate::model::params::*;
 use crate::model::reply::*;
 

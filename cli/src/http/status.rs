@@ -7,6 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use peerkit::Error;
 use peerkit::ErrorKind::{self, *};
+use peerkit::text::visible_json;
 
 use crate::hints::{Door, reworded};
 use crate::node::Reply;
@@ -40,7 +41,7 @@ pub fn plain(reply: Reply) -> Response {
 
 /// Answers with some JSON text.
 pub fn json(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text));
+    let mut response = Response::new(Body::from(visible_json(text).into_owned()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -64,10 +65,19 @@ impl Refusal {
         self.status
     }
 
+    /// Says what is wrong, for a door that answers in a form of its own.
+    pub fn message(&self) -> &str {
+        self.error.message()
+    }
+
+    /// Writes the envelope.
+    pub fn to_json(&self, method: &str) -> String {
+        reworded(Reply::refused(method, &self.error), Door::Route).into_json()
+    }
+
     /// Makes the response; `method` is the operation that was meant, if one was.
     pub fn into_response(self, method: &str) -> Response {
-        let reply = reworded(Reply::refused(method, &self.error), Door::Route);
-        let mut response = json(self.status, reply.into_json());
+        let mut response = json(self.status, self.to_json(method));
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {
