@@ -413,6 +413,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nothing_is_hidden_in_what_an_error_says() {
+        let error = Error::new(ErrorKind::Protocol, "it says \u{202e}x\n\u{e0041}".to_owned())
+            .with("said", "\u{202e}x")
+            .with_hint("ask \u{200b}again");
+        assert_eq!(error.to_string(), r"it says \u{202e}x\n\u{e0041}");
+        assert_eq!(error.hint(), Some(r"ask \u{200b}again"));
+        assert_eq!(error.detail()["said"], "\u{202e}x", "facts are for programs");
+    }
+
+    #[test]
     fn an_io_error_keeps_the_error_and_the_systems_own_kind() {
         let error = Error::new(ErrorKind::DialTimeout, "no word").with("pid", 7);
         let io = io::Error::from(error);

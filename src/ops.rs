@@ -395,6 +395,19 @@ mod tests {
     }
 
     #[test]
+    fn replies_hide_nothing_and_keep_the_values() {
+        let agent = "kubo\u{202e}\u{200b}\u{e0041}";
+        let told = success("x", &serde_json::json!({ "agent": agent })).unwrap();
+        let failed =
+            failure("x", &invalid_argument("no").with("key", agent), &schema(|_| true.into()));
+        for (reply, place) in [(told, "/agent"), (failed, "/detail/key")] {
+            assert!(reply.is_ascii(), "{reply}");
+            let reply: Value = serde_json::from_str(&reply).unwrap();
+            assert_eq!(reply.pointer(place).unwrap(), agent);
+        }
+    }
+
+    #[test]
     fn failures_have_the_empty_arrays_of_the_success() {
         let error = invalid_argument("no");
         let reply: Value =

@@ -108,21 +108,17 @@ pub fn is_hidden(c: char) -> bool {
 /// ```
 #[must_use]
 pub fn visible(text: &str) -> Cow<'_, str> {
-    if shows_all(text) {
+    if !has(text, is_hidden) {
         return text.into();
     }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            c if is_hidden(c) => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => shown.push(c),
+    let shown = write_out(text, is_hidden, |shown, c| match c {
+        '\n' => shown.push_str("\\n"),
+        '\r' => shown.push_str("\\r"),
+        '\t' => shown.push_str("\\t"),
+        c => {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
         }
-    }
+    });
     shown.into()
 }
 
@@ -139,28 +135,57 @@ pub fn visible_json<'a>(json: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
     let json = json.into();
     // They stand in strings only, but for the line breaks of JSON that is set out in lines.
     let hides = |c: char| c != '\n' && is_hidden(c);
-    if shows_all(&json) || !json.chars().any(hides) {
+    if !has(&json, hides) {
         return json;
     }
-    let mut shown = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if hides(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(shown, "\\u{unit:04x}");
-            }
-        } else {
-            shown.push(c);
+    let shown = write_out(&json, hides, |shown, c| {
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            let _ = write!(shown, "\\u{unit:04x}");
         }
-    }
+    });
     shown.into()
 }
 
-/// Tells quickly of nearly every text that nothing is hidden in it.
-fn shows_all(text: &str) -> bool {
-    // Without a branch inside, so that many bytes are looked at in one step: replies are long.
-    let plain =
-        |piece: &[u8]| piece.iter().fold(true, |plain, byte| plain & (b' '..=b'~').contains(byte));
-    text.as_bytes().chunks(1024).all(plain)
+/// Cuts a text into pieces. Replies are long, and most pieces of most can be passed over at once.
+fn pieces(mut rest: &str) -> impl Iterator<Item = &str> {
+    const BYTES: usize = 64;
+    std::iter::from_fn(move || {
+        let mut end = BYTES.min(rest.len());
+        while !rest.is_char_boundary(end) {
+            end += 1;
+        }
+        let (piece, behind) = rest.split_at(end);
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Tells of most pieces that nothing is hidden in them; without a branch, so that many bytes are looked at in one step.
+fn is_plain(piece: &str) -> bool {
+    piece.bytes().fold(true, |plain, byte| plain & (b' '..=b'~').contains(&byte))
+}
+
+fn has(text: &str, hides: impl Fn(char) -> bool) -> bool {
+    pieces(text).any(|piece| !is_plain(piece) && piece.chars().any(&hides))
+}
+
+/// Copies a text, and writes each character that hides in another way.
+fn write_out(
+    text: &str,
+    hides: impl Fn(char) -> bool,
+    mut write: impl FnMut(&mut String, char),
+) -> String {
+    let mut shown = String::with_capacity(text.len() + 16);
+    for piece in pieces(text) {
+        if is_plain(piece) {
+            shown.push_str(piece);
+            continue;
+        }
+        for c in piece.chars() {
+            if hides(c) { write(&mut shown, c) } else { shown.push(c) }
+        }
+    }
+    shown
 }
 
 #[cfg(test)]
@@ -176,6 +201,11 @@ mod tests {
             assert!(!line.chars().chain(shown.chars()).any(is_hidden), "{:x}", u32::from(c));
             assert_eq!(line == text, !is_hidden(c), "{:x}", u32::from(c));
             assert_eq!(serde_json::from_str::<String>(&shown).unwrap(), text);
+        }
+        for before in 0..200 {
+            let text = format!("{}é\u{202e}漢", "x".repeat(before));
+            assert_eq!(visible(&text), text.replace('\u{202e}', r"\u{202e}"));
+            assert_eq!(visible_json(&text), text.replace('\u{202e}', r"\u202e"));
         }
         assert_eq!(visible_json("{\n  \"a\": \"\u{2028}\"\n}"), "{\n  \"a\": \"\\u2028\"\n}");
     }

@@ -77,6 +77,10 @@ mod tests {
                 "the remote answers, and not as libp2p does",
             ),
             ("decrypt error".to_owned(), "decrypt error"),
+            (
+                "closed by peer: \u{202e}x\u{1b}[2J".to_owned(),
+                r"closed by peer: \u{202e}x\u{1b}[2J",
+            ),
         ] {
             assert_eq!(innermost(&io::Error::other(io::Error::other(text))), words);
         }
