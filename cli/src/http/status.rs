@@ -7,7 +7,6 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use peerkit::Error;
 use peerkit::ErrorKind::{self, *};
-use peerkit::text::visible_json;
 
 use crate::hints::{Door, reworded};
 use crate::node::Reply;
@@ -41,7 +40,7 @@ pub fn plain(reply: Reply) -> Response {
 
 /// Answers with some JSON text.
 pub fn json(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(visible_json(text).into_owned()));
+    let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response

@@ -3,6 +3,7 @@
 //! request would wait until its own patience ends.
 
 use peerkit::ops::{Misread, read_json};
+use peerkit::text::visible_json;
 use rmcp::model::ClientJsonRpcMessage;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -68,7 +69,8 @@ impl Refused {
     /// Writes the error, without a newline.
     pub fn to_json(&self) -> String {
         let error = json!({"code": self.code, "message": self.message});
-        json!({"jsonrpc": "2.0", "id": self.id, "error": error}).to_string()
+        let refused = json!({"jsonrpc": "2.0", "id": self.id, "error": error});
+        visible_json(refused.to_string()).into_owned()
     }
 }
 
