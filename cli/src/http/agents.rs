@@ -84,8 +84,11 @@ async fn speak_json(request: Request, next: Next) -> Response {
 
 /// Refuses a request whose body is too long, or didn't come.
 fn refused_unread(refusal: Refusal) -> Response {
-    let refused = Refused::answered(b"", false, refusal.message());
-    status::json(refusal.status(), refused.to_json())
+    let by_server = refusal.status().is_server_error();
+    let refused = Refused::answered(b"", by_server, refusal.message()).to_json();
+    let mut response = refusal.into_response("");
+    *response.body_mut() = Body::from(refused);
+    response
 }
 
 /// Escapes what is hidden in a response, which is JSON throughout, be it in events: its client reads the same, and
