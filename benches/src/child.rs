@@ -91,6 +91,15 @@ impl Child {
         Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
     }
 
+    /// Starts `peerkit serve` with this configuration, at a port of the loopback, and a token for who acts.
+    pub fn server_at(host: Option<&Host>, data_dir: &str, config: &Value) -> Result<Child> {
+        let file = format!("{data_dir}.json");
+        std::fs::write(&file, config.to_string())?;
+        let fixed = ["serve", "--json", "--http", "127.0.0.1:0", "--data-dir"];
+        let mut command = inside(host, crate::http::program()?);
+        Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
+    }
+
     /// Starts a go-libp2p peer.
     pub fn go() -> Result<Child> {
         let default = "tests/interop/go/bin/interop".into();
@@ -149,6 +158,22 @@ impl Child {
         let line = text.lines().find(|line| line.starts_with(&format!("{what}:")));
         let number = line.and_then(|line| line.split_whitespace().nth(1));
         Ok(number.ok_or_else(|| format!("no {what} in {path}"))?.parse()?)
+    }
+
+    /// Begins to measure the most memory it has, by [`peak_kib`](Self::peak_kib); returns what it has now.
+    pub fn begin_peak(&self) -> Result<f64> {
+        let now = self.memory_kib("Rss")?;
+        std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?;
+        Ok(now)
+    }
+
+    /// Returns the most memory it had since then.
+    pub fn peak_kib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let text = std::fs::read_to_string(&path)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.ok_or_else(|| format!("no VmHWM in {path}"))?.parse()?)
     }
 
     /// Returns the processor time its threads have used, in seconds; of threads that have ended, nothing.
