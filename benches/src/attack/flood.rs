@@ -51,12 +51,9 @@ pub async fn flood(options: Value, work: Work, counts: Arc<Counts>) -> Result<()
             Work::Requests => requests(source, &target, &key, &counts).await,
             Work::Frames => resets(source, &target, &key, &counts).await,
         };
-        if let Err(error) = ended
-            && std::env::var_os("PEERKIT_BENCH_ATTACK_TELLS").is_some()
-        {
-            eprintln!("bench: {work:?}: {error}");
+        if let Err(why) = ended {
+            counts.ended_by(why);
         }
-        counts.ended();
         sleep(PAUSE).await;
     }
 }

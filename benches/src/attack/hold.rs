@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use libp2p::Multiaddr;
 use libp2p::swarm::SwarmEvent;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -27,11 +28,13 @@ const SMALL_BUFFER: u32 = 4_096;
 const ASKS_AGAIN: Duration = Duration::from_secs(20);
 const DRIP: Duration = Duration::from_secs(1);
 
-/// The number of connections an attacker made, and of those that the attacked ended.
+/// The number of connections (in a flood, of pieces of work) an attacker made, of connections that ended, and
+/// why the last one did, where that is known.
 #[derive(Debug, Default)]
 pub struct Counts {
-    pub made: AtomicU64,
-    pub ended: AtomicU64,
+    made: AtomicU64,
+    ended: AtomicU64,
+    why: Mutex<String>,
 }
 
 impl Counts {
@@ -43,9 +46,14 @@ impl Counts {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
+    pub fn ended_by(&self, why: impl ToString) {
+        self.ended();
+        *self.why.lock() = why.to_string();
+    }
+
     pub fn told(&self) -> Value {
         let number = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        json!({ "made": number(&self.made), "ended": number(&self.ended) })
+        json!({ "made": number(&self.made), "ended": number(&self.ended), "why": *self.why.lock() })
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ffi::CString;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::tally::paced;
@@ -61,19 +62,21 @@ pub fn history(node: &Node, command: &Value) -> Result<Value> {
 /// all at once.
 pub fn serve_holder(options: &Value) -> Result<()> {
     let (authority, token) = (line::text(options, "authority")?, line::text(options, "token")?);
+    let open = || Client::with_token(authority, token, PATIENCE);
+    let last = Mutex::new(None);
     line::serve(&json!({}), |command| {
         let (ms, per_s) = (line::number(command, "ms")?, line::number(command, "per_s")?);
-        let open = || Client::with_token(authority, token, PATIENCE);
         std::thread::scope(|scope| {
             let anew = scope
                 .spawn(|| paced(ms, per_s, || timed(|| open()?.ask("GET", LIST, "").map(drop))));
             let kept = scope.spawn(|| {
-                let mut kept = None;
+                // From one command to the next too: it is there before an attack.
+                let mut last = last.lock();
                 paced(ms, per_s, || {
                     timed(|| {
-                        let mut client = kept.take().map_or_else(&open, Ok)?;
+                        let mut client = last.take().map_or_else(open, Ok)?;
                         client.ask("GET", LIST, "")?;
-                        kept = Some(client);
+                        *last = Some(client);
                         Ok(())
                     })
                 })
