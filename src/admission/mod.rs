@@ -6,7 +6,7 @@
 //! number of places. Once it is full:
 //!
 //! 1. some places are kept for who is trusted ([`Rules::reserve`]);
-//! 2. what a source or a prefix has beyond its share goes first;
+//! 2. what a source or a prefix has beyond its share goes first, of the largest;
 //! 3. then goes who was in its handshake for longest;
 //! 4. nobody who has proved something goes for somebody who hasn't, and who is trusted goes for nobody.
 //!
@@ -55,8 +55,8 @@ pub struct Rules {
 
 impl Rules {
     /// Makes the usual rules of a pool: an eighth of it is kept for who is trusted, and of the rest one source
-    /// may keep a thirty-second part and one prefix a sixteenth. A handshake may take 10 s, and 1 s when the
-    /// pool is full.
+    /// may keep a thirty-second part and one prefix a sixteenth, but four and eight of a small pool: several
+    /// honest ones may share an address. A handshake may take 10 s, and 1 s when the pool is full.
     #[must_use]
     pub fn of(size: usize) -> Rules {
         let reserve = size / 8;
@@ -64,8 +64,8 @@ impl Rules {
         Rules {
             size,
             reserve,
-            of_source: (strangers / 32).max(1),
-            of_prefix: (strangers / 16).max(1),
+            of_source: (strangers / 32).max(4),
+            of_prefix: (strangers / 16).max(8),
             patience: Duration::from_secs(10),
             least_patience: Duration::from_secs(1),
         }

@@ -221,15 +221,23 @@ impl<K: Copy + Eq + Hash> Pool<K> {
 
     /// Finds who makes room for a connection of this source and standing.
     fn victim(&self, source: Source, standing: Standing) -> Result<K, Refusal> {
-        let crowded = || self.crowded().and_then(Ranks::least);
+        let largest = self.largest_crowd();
         if standing == Standing::Trusted {
-            return crowded().or_else(|| self.strangers.least()).ok_or(Refusal::Full);
+            let crowd = largest.and_then(|(_, crowd)| crowd.least());
+            return crowd.or_else(|| self.strangers.least()).ok_or(Refusal::Full);
         }
-        // A crowd makes room for its own, and takes nobody else's place.
-        if let Some(own) = self.full_group(source) {
-            return own.longest_unproven().ok_or(Refusal::Share);
+        // With one more it must still be smaller than the crowd, or they would displace each other for ever.
+        if let Some((weight, crowd)) = largest
+            && weight > self.weight(source) + 2
+            && let Some(least) = crowd.least()
+        {
+            return Ok(least);
         }
-        crowded().or_else(|| self.strangers.longest_unproven()).ok_or(Refusal::Full)
+        // Who has its share makes room for its own, and takes nobody else's place.
+        match self.full_group(source) {
+            Some(own) => own.longest_unproven().ok_or(Refusal::Share),
+            None => self.strangers.longest_unproven().ok_or(Refusal::Full),
+        }
     }
 
     /// Returns those of the source, or else of its prefix, where they have all of their share.
@@ -241,11 +249,20 @@ impl<K: Copy + Eq + Hash> Pool<K> {
             .or_else(|| of_prefix.filter(|ranks| ranks.len() >= self.rules.of_prefix))
     }
 
-    /// Returns those of a source or a prefix that has more than its share.
-    fn crowded(&self) -> Option<&Ranks<K>> {
-        let source = self.crowded_sources.first().and_then(|source| self.sources.get(source));
-        let prefix = || self.crowded_prefixes.first().and_then(|it| self.prefixes.get(it));
-        source.or_else(prefix)
+    /// Returns the largest of those that have more than their share, and its weight. There are never more of
+    /// them than shares in the pool.
+    fn largest_crowd(&self) -> Option<(usize, &Ranks<K>)> {
+        let sources = self.crowded_sources.iter().filter_map(|source| self.sources.get(source));
+        let prefixes = self.crowded_prefixes.iter().filter_map(|prefix| self.prefixes.get(prefix));
+        let sources = sources.map(|ranks| (ranks.len() * 2, ranks));
+        sources.chain(prefixes.map(|ranks| (ranks.len(), ranks))).max_by_key(|(weight, _)| *weight)
+    }
+
+    /// Weighs what a source and its prefix have. A place of the source counts twice, as its share is half.
+    fn weight(&self, source: Source) -> usize {
+        let of_source = self.sources.get(&source).map_or(0, Ranks::len);
+        let of_prefix = source.prefix().and_then(|prefix| self.prefixes.get(&prefix));
+        (of_source * 2).max(of_prefix.map_or(0, Ranks::len))
     }
 
     fn enter(&mut self, key: K, source: Source, standing: Standing, now: Instant) {
