@@ -112,10 +112,6 @@ impl Net {
     fn refused(&self, reason: &str) -> u64 {
         self.refusals()[format!("inbound.{reason}")].as_u64().unwrap_or(0)
     }
-
-    fn open(&self) -> u64 {
-        self.node.ok("get_peer_stats", json!({}))["connected_peers"].as_u64().unwrap()
-    }
 }
 
 fn open(crowds: &[Peer]) -> u64 {

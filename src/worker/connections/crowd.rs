@@ -116,7 +116,7 @@ fn beyond_shares(all: &[Candidate], room: &Room, open: usize) -> Vec<usize> {
             beyond.push((weight(of_source, of_prefix), at));
         }
     }
-    take(all, by_weight(beyond), open - (room.high_water - room.high_water / 4))
+    take(all, by_weight(beyond), open.saturating_sub(room.high_water - room.high_water / 4))
 }
 
 /// Returns the youngest of the mature, down to `low_water`, where the mature are too many by themselves: they
