@@ -166,6 +166,11 @@ fn silent_sockets_of_one_host_keep_nobody_out() {
     came(&crowd, 60);
     net.keeps_its_promises();
     assert!(net.refused("displaced") > 0, "{:#}", net.refusals());
+    let told = net.node.wait_event(SOON, |event| event["event"] == "connections_refused");
+    assert!(told["reasons"]["inbound.displaced"].as_u64() > Some(0), "{told:#}");
+    let metrics = net.node.ok("get_metrics", json!({}))["metrics"].as_str().unwrap().to_owned();
+    let counted = "peerkit_refused_total{source=\"inbound\",reason=\"displaced\"} ";
+    assert!(metrics.contains(counted), "{metrics}");
     // What made room was closed indeed: no more sockets are open than there are places.
     eventually(SOON, "sockets are closed", || open(&crowd) <= 16 + 2);
 }
