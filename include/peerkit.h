@@ -19,7 +19,9 @@
  *   - A bug of peerkit's own answers `panic`. Operations then answer `dead`, until peerkit_stop and
  *     a new start.
  *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16
- *     levels is an error.
+ *     levels is an error, as is a name given twice in one object.
+ *   - Running out of memory aborts the process, as it does in any program of Rust: there is no error
+ *     to hand back. What peerkit keeps is bounded, but not against a machine that has nothing left.
  */
 
 
@@ -51,7 +53,7 @@ extern "C" {
 // low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
 // default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
 // they find by data_dir), serve_perf (peers may measure the bandwidth to this node),
-// log {level, file}.
+// allow_foreign_data_dir (data_dir may belong to another user), log {level, file}.
 // Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 // may start at once: one does the work, all get the same handle.
 // Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,

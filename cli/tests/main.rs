@@ -19,5 +19,6 @@ mod moved;
 mod output;
 mod shortage;
 mod signals;
+mod socket;
 mod support;
 mod watch;

@@ -46,7 +46,7 @@ impl App {
             node: Arc::new(Guarded::new(node, setup, args.read_only)),
             threads,
             hosts: Hosts::new(bound, &args.allow_hosts)?,
-            token: Token::of(&setup.data_dir),
+            token: Token::of(&setup.data_dir, setup.config.allow_foreign_data_dir == Some(true)),
             policy: Policy::of(args)?,
             requests: Room::for_requests(),
             acting: Arc::new(Semaphore::new(MAX_ACTING)),

@@ -1,6 +1,6 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
 //!
-//! `server` accepts connections; `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
+//! `server` accepts connections (`stall`, `unparsed`); `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
 //! the table of what they can ask for, `router` leads them there, `accept` says what they can read; `calls` runs an operation (`params`) and `shape` and
 //! `status` make its reply a response; `events`, `metrics` (in the form of `exposition`), `openapi`, `access`, `pages` and `agents` (MCP) answer what
 //! is no operation. `app` is the state they share.
@@ -27,6 +27,7 @@ mod shape;
 mod stall;
 mod status;
 mod token;
+mod unparsed;
 
 #[cfg(test)]
 pub use self::routes::of_operation as routes_of;

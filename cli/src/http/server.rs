@@ -15,6 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
 use super::stall::NoStall;
+use super::unparsed::Enveloped;
 use crate::node::Reply;
 
 /// Connections at once; a browser opens half a dozen, an event stream keeps one.
@@ -62,7 +63,7 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
-    let stream = TokioIo::new(NoStall::new(stream, READ_TIME));
+    let stream = TokioIo::new(Enveloped::new(NoStall::new(stream, READ_TIME)));
     let served = http.serve_connection(stream, TowerToHyperService::new(router));
     let mut served = std::pin::pin!(served);
     // Whatever ends a connection, a broken request among it, concerns nobody else.
