@@ -329,6 +329,8 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //                      |"shutdown"|"error", inferred, error: its last connection ended
 //   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
 //                      bootstrap peer, or to have more peers connected
+//   connections_refused  reasons {reason: count}: inbound ones, since the event before; one
+//                      in 10 s at most
 //   listen_addr        address, active: true where this node listens there now
 //   external_addr      address, active: true where others can reach this node there
 //   discovery          found {source: count}, duration_ms: a pass ended

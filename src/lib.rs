@@ -58,6 +58,7 @@
 #![cfg_attr(not(all(feature = "default", feature = "capi")), allow(dead_code, unused_variables))]
 
 mod addr;
+pub mod admission;
 mod book;
 mod bootstrap;
 mod clock;

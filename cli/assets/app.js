@@ -1330,7 +1330,7 @@
 
   // src/feed.ts
   var MOST = 500;
-  var KINDS = ["peer_discovered", "peer_connected", "peer_identified", "peer_disconnected", "dial_failed", "listen_addr", "external_addr", "discovery", "message", "stopped"];
+  var KINDS = ["peer_discovered", "peer_connected", "peer_identified", "peer_disconnected", "dial_failed", "connections_refused", "listen_addr", "external_addr", "discovery", "message", "stopped"];
   var events = [];
   var waiting = [];
   var paused = false;

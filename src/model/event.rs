@@ -128,6 +128,12 @@ pub enum EventKind {
         /// dialer. Failed dials of DHT queries are no events.
         source: Source,
     },
+    /// Inbound connections were refused, or closed to make room for others. Comes once in 10 s at most.
+    #[non_exhaustive]
+    ConnectionsRefused {
+        /// The number since the last such event, by reason as in `dropped` of the statistics.
+        reasons: BTreeMap<Text, u64>,
+    },
     /// This node listens at an address, or no longer.
     #[non_exhaustive]
     ListenAddr {
@@ -247,6 +253,8 @@ kinds! {
     PeerDisconnected = "peer_disconnected",
     /// A dial failed at every address.
     DialFailed = "dial_failed",
+    /// Inbound connections were refused, or closed to make room for others.
+    ConnectionsRefused = "connections_refused",
     /// This node listens at an address, or no longer.
     ListenAddr = "listen_addr",
     /// Others can reach this node at an address, or no longer.
@@ -312,6 +320,7 @@ impl EventKind {
             EventKind::Message { topic, message_id, data } => {
                 texts([topic]) + message_id.len() + data.len()
             }
+            EventKind::ConnectionsRefused { reasons } => ALLOCATION + texts(reasons.keys()),
             EventKind::Discovery { found, .. } => ALLOCATION * (1 + found.len()),
             EventKind::PeerIdentified { agent_version, protocols } => {
                 texts(agent_version) + texts(protocols.iter())

@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::behaviour::BehaviourEvent;
 use super::command::Command;
-use super::connections::{Connections, on_identify, trim};
+use super::connections::{Connections, make_room, on_identify, trim};
 #[cfg(feature = "dht")]
 use super::content::Content;
 use super::core::calls::{CallId, Ending, Owner};
@@ -177,6 +177,7 @@ impl Worker {
                 Timer::AutoDial => self.dialing.look(core),
                 Timer::Surroundings => self.dialing.look_around(core),
                 Timer::Trim => trim(core),
+                Timer::TellRefusals => self.connections.on_refused(core),
                 #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
                 #[cfg(feature = "mdns")]
@@ -273,6 +274,7 @@ impl Worker {
             }
             SwarmEvent::IncomingConnectionError { send_back_addr, error, .. } => {
                 tracing::info!(from = %send_back_addr, %error, "an inbound connection failed");
+                self.connections.on_refused(core);
             }
             SwarmEvent::NewListenAddr { address, .. } => {
                 advertise(&mut core.swarm, &core.shared.settings, &address);
@@ -299,6 +301,10 @@ impl Worker {
         let core = &mut self.core;
         let metrics = &core.shared.metrics;
         match event {
+            BehaviourEvent::Gater(displaced) => {
+                make_room(core, displaced.peer, displaced.connection);
+                self.connections.on_refused(core);
+            }
             BehaviourEvent::Identify(event) => {
                 metrics.record_identify(&event);
                 on_identify(core, event);

@@ -34,7 +34,7 @@ pub const PLENTY: u64 = 20_000;
 /// Spares a connection from trimming, at a node of [`Peer::with_grace`], which takes it from [`GRACE_MS`] of its
 /// environment: nodes built with `fault-injection` do.
 pub const GRACE: Duration = Duration::from_secs(2);
-const GRACE_MS: &str = "PEERKIT_TRIM_GRACE_MS";
+pub const GRACE_MS: &str = "PEERKIT_TRIM_GRACE_MS";
 /// The time after a call's own deadline at which its answer may come on a machine that is busy.
 const SLACK: Duration = Duration::from_secs(20);
 
@@ -96,6 +96,13 @@ impl Peer {
     pub fn raw(options: Value) -> Peer {
         let started = Peer::spawn(Command::new(program()).arg("raw").arg(options.to_string()));
         started.unwrap_or_else(|failure| panic!("the raw peer doesn't start: {failure}"))
+    }
+
+    /// Starts a crowd of strangers; `tests/support/crowd.rs` has its options and calls.
+    #[track_caller]
+    pub fn crowd(options: Value) -> Peer {
+        let started = Peer::spawn(Command::new(program()).arg("crowd").arg(options.to_string()));
+        started.unwrap_or_else(|failure| panic!("the crowd doesn't come: {failure}"))
     }
 
     /// Starts a peer by a command that ends in running the program.

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use super::namespace::{BRIDGE, Holder, QUIET};
 use super::skip::skipped;
-use super::{Peer, program};
+use super::{GRACE, GRACE_MS, Peer, program};
 
 /// A host has no resolver but one given later.
 const NO_RESOLVER: &str = "mount --bind /dev/null /etc/resolv.conf || exit\n";
@@ -127,6 +127,22 @@ impl Host {
     pub fn flood(&self) -> Peer {
         let started = self.test_peer("flood", &json!({ "ip": self.ip() }));
         started.unwrap_or_else(|failure| panic!("the flood doesn't start: {failure}"))
+    }
+
+    /// Starts a crowd of strangers: `tests/support/crowd.rs` has its options and calls.
+    #[track_caller]
+    pub fn crowd(&self, options: Value) -> Peer {
+        let started = self.test_peer("crowd", &options);
+        started.unwrap_or_else(|failure| panic!("the crowd doesn't come: {failure}"))
+    }
+
+    /// Starts a manager as [`peer`](Self::peer) does, sparing connections from trimming for [`GRACE`] only.
+    #[track_caller]
+    pub fn peer_with_grace(&self, config: Value) -> Peer {
+        let mut command = self.command(program());
+        command.env(GRACE_MS, GRACE.as_millis().to_string());
+        let started = Peer::spawn(command.arg("peerkit").arg(config.to_string()));
+        started.unwrap_or_else(|failure| panic!("the peer doesn't start: {failure}"))
     }
 
     /// Gives the host a name server of its own, which its programs ask from then on. The records are as

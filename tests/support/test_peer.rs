@@ -6,9 +6,11 @@
 //! an operation of the catalogue or one of those in [`Host::answer`]. `test-peer raw OPTIONS_JSON` runs
 //! a plain rust-libp2p peer: see `raw_peer`. `test-peer dns OPTIONS_JSON` runs a name server: see
 //! `dns_server`. `test-peer http OPTIONS_JSON` runs a web server: see `http_server`. `test-peer flood
-//! OPTIONS_JSON` floods multicast DNS: see `flood`. The end of the input ends each.
+//! OPTIONS_JSON` floods multicast DNS: see `flood`. `test-peer crowd OPTIONS_JSON` is a crowd of strangers: see
+//! `crowd`. The end of the input ends each.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod crowd;
 mod dns_server;
 mod flood;
 mod http_server;
@@ -34,7 +36,10 @@ fn main() {
         ["dns", options] => dns_server::run(options),
         ["http", options] => http_server::run(options),
         ["flood", options] => flood::run(options),
-        _ => panic!("usage: test-peer peerkit CONFIG_JSON | raw, dns, http or flood OPTIONS_JSON"),
+        ["crowd", options] => crowd::run(options),
+        _ => panic!(
+            "usage: test-peer peerkit CONFIG_JSON | raw, dns, http, flood or crowd OPTIONS_JSON"
+        ),
     }
 }
 

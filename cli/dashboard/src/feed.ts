@@ -7,7 +7,7 @@ import type { PeerEvent } from "./types";
 
 const MOST = 500;
 
-const KINDS = ["peer_discovered", "peer_connected", "peer_identified", "peer_disconnected", "dial_failed", "listen_addr", "external_addr", "discovery", "message", "stopped"];
+const KINDS = ["peer_discovered", "peer_connected", "peer_identified", "peer_disconnected", "dial_failed", "connections_refused", "listen_addr", "external_addr", "discovery", "message", "stopped"];
 
 let events: PeerEvent[] = [];
 let waiting: PeerEvent[] = [];

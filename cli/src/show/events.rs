@@ -14,7 +14,9 @@ pub fn line(event: &Event, ids: &Ids) -> String {
         style::DIM,
         match event.kind {
             EventKind::PeerConnected { .. } => style::GOOD,
-            EventKind::PeerDisconnected { .. } | EventKind::DialFailed { .. } => style::WARN,
+            EventKind::PeerDisconnected { .. }
+            | EventKind::DialFailed { .. }
+            | EventKind::ConnectionsRefused { .. } => style::WARN,
             _ => style::HEADER,
         },
     );
@@ -50,6 +52,10 @@ fn what(kind: &EventKind) -> String {
         }
         EventKind::DialFailed { code, error, source, .. } => {
             format!("{code}: {error} (dialled for {})", name(source))
+        }
+        EventKind::ConnectionsRefused { reasons, .. } => {
+            let reasons = reasons.iter().map(|(reason, count)| format!("{reason} {count}"));
+            reasons.collect::<Vec<_>>().join(", ")
         }
         EventKind::ListenAddr { address, active: on, .. } => format!("{address}{}", active(on)),
         EventKind::ExternalAddr { address, active: on, .. } => format!("{address}{}", active(on)),

@@ -1,8 +1,8 @@
 //! Admits connections or refuses them: by the profile's addresses and the rate of inbound ones before
 //! the handshake, by the peer's intent and the dial's origin, and by the limits on how many there are
-//! (`limits`).
+//! (`limits`). Counts each inbound one that it refuses.
 
-use std::convert::Infallible;
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -14,20 +14,18 @@ use libp2p::swarm::{
     THandlerOutEvent, ToSwarm, dummy,
 };
 
-use super::limits::Limits;
+use super::limits::{Displaced, Limits, NoPlace};
+use crate::admission::{Rate, Source, Standing};
 use crate::book::Origin;
-use crate::model::Direction;
 use crate::worker::shared::Shared;
 use crate::worker::transport::terms::DialTerms;
 use crate::worker::util::clock::Clock;
-use crate::worker::util::rate::TokenBucket;
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, PeerId, addr, admission};
 
 /// The reason why a connection was refused.
 #[derive(Debug)]
 enum Refusal {
     PublicAddress,
-    TooFast,
     NotWanted,
     QueriesPaused,
     Unregistered,
@@ -37,7 +35,6 @@ impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Refusal::PublicAddress => "profile \"lan\" refuses public addresses",
-            Refusal::TooFast => "more inbound connections in a second than allowed",
             Refusal::QueriesPaused => "discovery is stopped; the DHT dials nobody",
             Refusal::NotWanted => "the user disconnected the peer; it isn't dialled automatically",
             Refusal::Unregistered => "no part of peerkit asked for the dial",
@@ -50,8 +47,10 @@ impl std::error::Error for Refusal {}
 /// Refuses connections by address, origin, rate and number.
 pub(crate) struct Gater {
     clock: Clock,
-    rate: TokenBucket,
+    rate: Rate,
     limits: Limits,
+    /// Those that have to be closed because others took their places.
+    displaced: VecDeque<Displaced>,
     terms: DialTerms,
     shared: Arc<Shared>,
 }
@@ -59,25 +58,91 @@ pub(crate) struct Gater {
 impl Gater {
     pub(super) fn new(shared: Arc<Shared>, terms: DialTerms, clock: Clock) -> Self {
         let limits = &shared.settings.limits;
-        let rate = TokenBucket::new(limits.max_inbound_per_s, limits.max_inbound_per_s);
-        Gater { clock, rate, limits: Limits::new(limits.clone()), terms, shared }
+        let rate = Rate::new(limits.max_inbound_per_s);
+        let limits = Limits::new(limits.clone());
+        Gater { clock, rate, limits, displaced: VecDeque::new(), terms, shared }
     }
 
-    fn admit_dial(&self, connection: ConnectionId, peer: Option<PeerId>) -> Result<(), Refusal> {
+    fn admit_dial(
+        &self,
+        connection: ConnectionId,
+        peer: Option<PeerId>,
+    ) -> Result<Origin, Refusal> {
         let origin = self.terms.enter(connection).ok_or(Refusal::Unregistered)?;
         if origin == Origin::Query && self.terms.queries_paused() {
             return Err(Refusal::QueriesPaused);
         }
         match peer.is_none_or(|peer| self.shared.book.admits(&peer, origin)) {
-            true => Ok(()),
+            true => Ok(origin),
             false => Err(Refusal::NotWanted),
         }
     }
+
+    /// Lets the handshake of an inbound connection begin.
+    fn begin_inbound(
+        &mut self,
+        connection: ConnectionId,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        let local_only = self.shared.settings.local_only();
+        if local_only && addr::ip_of(remote).is_some_and(addr::is_public_ip) {
+            self.shared.discovery.refused("inbound.public_address");
+            return Err(ConnectionDenied::new(Refusal::PublicAddress));
+        }
+        let (source, now) = (source(remote), self.clock.now());
+        let end = self.terms.handshakes().last();
+        let passed = self.rate.take(source, now);
+        let begun = passed.and_then(|()| self.limits.begin_handshake(connection, source, end, now));
+        for (why, times) in self.limits.take_ended() {
+            (0..times).for_each(|_| self.refused(why));
+        }
+        begun.map_err(|why| {
+            self.refused(why);
+            ConnectionDenied::new(why)
+        })
+    }
+
+    /// Gives a connection whose handshake is over its place.
+    fn admit(
+        &mut self,
+        connection: ConnectionId,
+        peer: &PeerId,
+        (source, standing): (Source, Standing),
+    ) -> Result<dummy::ConnectionHandler, NoPlace> {
+        let now = self.clock.now();
+        let displaced = self.limits.admit(connection, peer, (source, standing), now)?;
+        if displaced.is_some() {
+            self.refused(admission::Refusal::Displaced);
+        }
+        self.displaced.extend(displaced);
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn refused(&self, why: admission::Refusal) {
+        self.shared.discovery.refused(match why {
+            admission::Refusal::Full => "inbound.full",
+            admission::Refusal::Share => "inbound.share",
+            admission::Refusal::Displaced => "inbound.displaced",
+            admission::Refusal::Overdue => "inbound.overdue",
+            admission::Refusal::TooFast => "inbound.too_fast",
+        });
+    }
+
+    /// Judges whose connection a remote opened: one that the user named, or a stranger's.
+    fn standing(&self, peer: &PeerId) -> Standing {
+        let named = self.shared.book.get(peer).is_some_and(|record| record.is_protected());
+        if named { Standing::Trusted } else { Standing::Proven }
+    }
+}
+
+/// Returns where a connection comes from. One without an IP address comes from this machine.
+fn source(remote: &Multiaddr) -> Source {
+    addr::ip_of(remote).map_or(Source::Local, Source::from)
 }
 
 impl NetworkBehaviour for Gater {
     type ConnectionHandler = dummy::ConnectionHandler;
-    type ToSwarm = Infallible;
+    type ToSwarm = Displaced;
 
     fn handle_pending_inbound_connection(
         &mut self,
@@ -85,14 +150,7 @@ impl NetworkBehaviour for Gater {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        let local_only = self.shared.settings.local_only();
-        if local_only && addr::ip_of(remote).is_some_and(addr::is_public_ip) {
-            return Err(ConnectionDenied::new(Refusal::PublicAddress));
-        }
-        if !self.rate.take(self.clock.now()) {
-            return Err(ConnectionDenied::new(Refusal::TooFast));
-        }
-        self.limits.begin(connection, Direction::Inbound).map_err(ConnectionDenied::new)
+        self.begin_inbound(connection, remote)
     }
 
     fn handle_established_inbound_connection(
@@ -100,10 +158,19 @@ impl NetworkBehaviour for Gater {
         connection: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        let admitted = self.limits.admit(connection, Direction::Inbound, &peer);
-        admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
+        if !self.limits.end_handshake(connection) {
+            return Err(ConnectionDenied::new(admission::Refusal::Displaced));
+        }
+        let whose = (source(remote), self.standing(&peer));
+        self.admit(connection, &peer, whose).map_err(|no_place| {
+            match no_place.why {
+                Some(why) => self.refused(why),
+                None => self.shared.discovery.refused("inbound.per_peer"),
+            }
+            ConnectionDenied::new(no_place.limit)
+        })
     }
 
     fn handle_pending_outbound_connection(
@@ -113,8 +180,8 @@ impl NetworkBehaviour for Gater {
         _: &[Multiaddr],
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        self.admit_dial(connection, peer).map_err(ConnectionDenied::new)?;
-        self.limits.begin(connection, Direction::Outbound).map_err(ConnectionDenied::new)?;
+        let origin = self.admit_dial(connection, peer).map_err(ConnectionDenied::new)?;
+        self.limits.begin_dial(connection, origin).map_err(ConnectionDenied::new)?;
         Ok(Vec::new())
     }
 
@@ -122,31 +189,39 @@ impl NetworkBehaviour for Gater {
         &mut self,
         connection: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
         // Only now may be known which peer the address is of, and the user may have disconnected it.
         let origin = self.terms.origin(connection).unwrap_or(Origin::Query);
         if !self.shared.book.admits(&peer, origin) {
-            self.limits.fail(connection, Direction::Outbound);
+            self.limits.fail(connection);
             return Err(ConnectionDenied::new(Refusal::NotWanted));
         }
-        let admitted = self.limits.admit(connection, Direction::Outbound, &peer);
-        admitted.map(|()| dummy::ConnectionHandler).map_err(ConnectionDenied::new)
+        // Remotes tell queries whom to ask, so those are nobody the user or this node knows.
+        let standing = match origin {
+            Origin::Query => Standing::Proven,
+            Origin::Call | Origin::Bootstrap | Origin::Auto => Standing::Trusted,
+        };
+        let whose = (source(remote), standing);
+        let admitted = self.admit(connection, &peer, whose);
+        admitted.map_err(|no_place| ConnectionDenied::new(no_place.limit))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(event) => self.limits.established(event.peer_id),
-            FromSwarm::ConnectionClosed(event) => self.limits.closed(event.peer_id),
+            FromSwarm::ConnectionEstablished(event) => {
+                self.limits.established(event.connection_id, event.peer_id);
+            }
+            FromSwarm::ConnectionClosed(event) => {
+                self.limits.closed(event.connection_id, event.peer_id);
+            }
             FromSwarm::DialFailure(event) => {
                 self.terms.take(event.connection_id);
-                self.limits.fail(event.connection_id, Direction::Outbound);
+                self.limits.fail(event.connection_id);
             }
-            FromSwarm::ListenFailure(event) => {
-                self.limits.fail(event.connection_id, Direction::Inbound);
-            }
+            FromSwarm::ListenFailure(event) => self.limits.fail(event.connection_id),
             _ => {}
         }
     }
@@ -161,6 +236,8 @@ impl NetworkBehaviour for Gater {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
+        self.displaced
+            .pop_front()
+            .map_or(Poll::Pending, |it| Poll::Ready(ToSwarm::GenerateEvent(it)))
     }
 }

@@ -3,13 +3,15 @@
 //! `peer_disconnected` at its last.
 //!
 //! `identify` takes what peers say of themselves, `closed` tells why a connection ended, `trim` closes
-//! what is too many; `disconnect`, `ping` and `bandwidth` are the calls about a connected peer.
+//! what is too many, which `crowd` chooses, `refusals` tells of those that weren't let in; `disconnect`, `ping` and `bandwidth` are the calls about a connected peer.
 
 mod bandwidth;
 mod closed;
+mod crowd;
 mod disconnect;
 mod identify;
 mod ping;
+mod refusals;
 mod trim;
 
 use libp2p::core::ConnectedPoint;
@@ -18,6 +20,7 @@ use libp2p::swarm::{ConnectionError, ConnectionId};
 use self::bandwidth::Measurements;
 use self::disconnect::Disconnects;
 use self::ping::Pings;
+use self::refusals::Refusals;
 use super::core::Core;
 use super::core::calls::{CallId, Ending};
 use super::core::notes::{Closed, DialOutcome, Note, Opened};
@@ -30,10 +33,10 @@ use crate::model::event::EventKind;
 use crate::model::reply::{Bandwidth, Pinged};
 use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
 use crate::text::visible;
-use crate::{Multiaddr, PeerId, addr};
+use crate::{Multiaddr, PeerId, addr, admission};
 
 pub(crate) use self::identify::on_identify;
-pub(crate) use self::trim::trim;
+pub(crate) use self::trim::{make_room, trim};
 
 /// Characters kept of a transport's error.
 const MAX_ERROR_CHARS: usize = 300;
@@ -65,6 +68,7 @@ pub(crate) struct Connections {
     disconnects: Disconnects,
     measurements: Measurements,
     pings: Pings,
+    refusals: Refusals,
 }
 
 impl Connections {
@@ -148,6 +152,11 @@ impl Connections {
         core.note(Note::Closed(Closed { peer, origin: connection.origin, last }));
     }
 
+    /// Hears that inbound connections were refused, or that they may be told of.
+    pub(crate) fn on_refused(&mut self, core: &mut Core) {
+        self.refusals.look(core);
+    }
+
     pub(crate) fn on_ping(&mut self, core: &mut Core, event: PingEvent) {
         self.pings.on_event(core, event);
     }
@@ -180,6 +189,7 @@ fn add(
         number: core.peers.next_number(),
         id,
         address: info.address.clone(),
+        source: addr::ip_of(&remote).map_or(admission::Source::Local, admission::Source::from),
         direction,
         transport: info.transport,
         since: core.now,

@@ -1,11 +1,14 @@
 //! Trims connections: with more than `high_water`, those of the least useful peers, until `low_water`
 //! are left; with more peers than `low_water`, those that only a query of the DHT wanted and has had
-//! time to use.
+//! time to use. `crowd` says who is least useful.
 
-use std::cmp::Reverse;
 use std::time::{Duration, Instant};
 
+use libp2p::swarm::ConnectionId;
+
+use super::crowd::{self, Candidate, Room};
 use crate::PeerId;
+use crate::admission::Rules;
 use crate::book::Origin;
 use crate::model::Direction;
 use crate::model::event::DisconnectReason;
@@ -59,20 +62,41 @@ fn close_surplus(core: &mut Core) {
     if open <= limits.high_water as usize {
         return;
     }
-    let surplus = open - limits.low_water as usize;
+    let room = Room {
+        low_water: limits.low_water as usize,
+        high_water: limits.high_water as usize,
+        // Grace has the places up to here, which is `high_water` unless that was set lower.
+        grace: limits.high_water.max(limits.max_connections / 4 * 3) as usize,
+        shares: Rules::of(limits.max_connections as usize),
+    };
     let candidates = core.peers.iter().filter_map(|(peer, state)| {
         let since = state.live().map(|connection| connection.since).min()?;
         let kept = core.shared.book.get(peer).is_some_and(|record| record.is_protected());
         let ours = state.live().any(|open| open.direction == Direction::Outbound);
-        let connections = state.live().count();
-        let trimmable = !kept && !core.calls.need(peer);
-        trimmable.then_some(Candidate { peer: *peer, ours, since, connections })
+        Some(Candidate {
+            peer: *peer,
+            ours,
+            kept: kept || core.calls.need(peer),
+            source: state.live().next()?.source,
+            age: core.since(since),
+            connections: state.live().count(),
+        })
     });
-    let (victims, again) = choose_victims(candidates.collect(), surplus, core.now);
+    let (victims, next) = crowd::choose(candidates.collect(), &room, trim_grace());
     close(core, victims, "there are more connections than limits.high_water");
-    if let Some(again) = again {
-        core.timers.set_at_latest(again, Timer::Trim);
+    if let Some(next) = next {
+        core.timers.set_at_latest(core.now + next, Timer::Trim);
     }
+}
+
+/// Closes a connection whose place another got.
+pub(crate) fn make_room(core: &mut Core, peer: PeerId, connection: ConnectionId) {
+    tracing::info!(%peer, why = "its place was needed", "trims a connection");
+    let state = core.peers.get_mut(&peer);
+    if let Some(open) = state.and_then(|state| state.connection(connection)) {
+        open.closing.get_or_insert(DisconnectReason::Trimmed);
+    }
+    core.swarm.close_connection(connection);
 }
 
 fn close(core: &mut Core, peers: Vec<PeerId>, why: &str) {
@@ -80,39 +104,6 @@ fn close(core: &mut Core, peers: Vec<PeerId>, why: &str) {
         tracing::info!(%peer, why, "trims a peer");
         core.close_peer(&peer, DisconnectReason::Trimmed);
     }
-}
-
-/// A connected peer that may be trimmed.
-#[derive(Clone, Copy)]
-struct Candidate {
-    peer: PeerId,
-    /// True where we opened a connection to it, so something here wanted the peer.
-    ours: bool,
-    since: Instant,
-    connections: usize,
-}
-
-/// Chooses the peers to trim so that `surplus` connections close, the least useful first: peers that
-/// only dialled us before those we dialled, and of each kind the youngest first, since a remote that
-/// opens connections in masses can't make them old (docs/adr/0011). Spares those in their grace period;
-/// where that leaves too many, also returns when to look again.
-fn choose_victims(
-    mut candidates: Vec<Candidate>,
-    surplus: usize,
-    now: Instant,
-) -> (Vec<PeerId>, Option<Instant>) {
-    candidates.sort_unstable_by_key(|candidate| (candidate.ours, Reverse(candidate.since)));
-    let (mature, young): (Vec<_>, Vec<_>) =
-        candidates.into_iter().partition(|candidate| candidate.since + trim_grace() <= now);
-    let mut closed = 0;
-    let victims = mature.into_iter().take_while(|victim| {
-        let wanted = closed < surplus;
-        closed += victim.connections;
-        wanted
-    });
-    let victims: Vec<_> = victims.map(|victim| victim.peer).collect();
-    let next = young.iter().map(|candidate| candidate.since + trim_grace()).min();
-    (victims, next.filter(|_| closed < surplus))
 }
 
 #[cfg(test)]

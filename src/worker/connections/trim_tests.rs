@@ -21,39 +21,6 @@ fn age(core: &mut Core, seconds: u64) {
     core.now += Duration::from_secs(seconds);
 }
 
-/// Makes a candidate by age in seconds, and whether we opened the connection.
-fn candidate(now: Instant, age: u64, ours: bool, connections: usize) -> Candidate {
-    let since = now - Duration::from_secs(age);
-    Candidate { peer: PeerId::random(), ours, since, connections }
-}
-
-#[test]
-fn the_youngest_that_came_to_us_go_first_and_no_more_than_needed() {
-    let now = Instant::now() + Duration::from_secs(1000);
-    let [old, middle, young] = [500, 300, 100].map(|age| candidate(now, age, false, 1));
-    let ours = candidate(now, 50, true, 1);
-    let double = candidate(now, 60, false, 2);
-    let all = || vec![old, ours, middle, young, double];
-    let chosen = |surplus| choose_victims(all(), surplus, now).0;
-    assert_eq!(chosen(1), [double.peer]);
-    assert_eq!(chosen(2), [double.peer]);
-    assert_eq!(chosen(3), [double.peer, young.peer]);
-    assert_eq!(chosen(9), [double.peer, young.peer, middle.peer, old.peer, ours.peer]);
-}
-
-#[test]
-fn those_in_their_grace_period_are_spared_until_it_is_over() {
-    let now = Instant::now() + Duration::from_secs(1000);
-    let [new, newer, old] = [15, 5, 30].map(|age| candidate(now, age, false, 1));
-    let (victims, again) = choose_victims(vec![new, newer, old], 2, now);
-    assert_eq!(victims, [old.peer]);
-    assert_eq!(again, Some(new.since + TRIM_GRACE));
-    assert_eq!(choose_victims(vec![new, newer, old], 1, now), (vec![old.peer], None));
-    assert_eq!(choose_victims(vec![new], 0, now), (vec![], None));
-    let later = now + Duration::from_secs(5);
-    assert_eq!(choose_victims(vec![new, newer], 1, later).0, [new.peer]);
-}
-
 #[tokio::test]
 async fn a_crowd_is_trimmed_to_low_water_when_its_grace_period_is_over() {
     let mut core = small(2, 4);

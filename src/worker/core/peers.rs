@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::swarm::ConnectionId;
 
+use crate::admission::Source;
 use crate::book::Origin;
 use crate::model::event::DisconnectReason;
 use crate::model::{Direction, Text, TransportKind};
@@ -38,6 +39,7 @@ pub(crate) struct Connection {
     pub number: u64,
     pub id: ConnectionId,
     pub address: Text,
+    pub source: Source,
     pub direction: Direction,
     pub transport: TransportKind,
     pub since: Instant,

@@ -81,6 +81,7 @@ impl Core {
             number,
             id: ConnectionId::new_unchecked(usize::MAX - number as usize),
             address: address.into(),
+            source: crate::admission::Source::Local,
             direction,
             transport: TransportKind::Tcp,
             since: self.now,

@@ -25,6 +25,8 @@ pub(crate) enum Timer {
     Surroundings,
     /// A connection is old enough to be trimmed.
     Trim,
+    /// Connections that were refused may be told of again.
+    TellRefusals,
     /// This node's own peer record is to be published.
     #[cfg(feature = "gossip")]
     PublishRecord,

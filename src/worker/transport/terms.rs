@@ -12,6 +12,7 @@ use libp2p::swarm::ConnectionId;
 use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
+use super::handshakes::Handshakes;
 use super::progress::Progress;
 use crate::book::Origin;
 use crate::worker::util::clock::Clock;
@@ -43,6 +44,8 @@ pub(crate) struct DialTerms(Arc<State>);
 
 struct State {
     clock: Clock,
+    /// Passes from the transport to the gater beside the terms.
+    handshakes: Handshakes,
     registered: Mutex<HashMap<ConnectionId, Terms>>,
     /// The terms of the dial whose addresses the swarm is handing out.
     current: Mutex<Option<Terms>>,
@@ -68,6 +71,7 @@ impl DialTerms {
     pub(crate) fn new(clock: Clock) -> Self {
         DialTerms(Arc::new(State {
             clock,
+            handshakes: Handshakes::default(),
             registered: Mutex::default(),
             current: Mutex::default(),
             queries_paused: AtomicBool::new(false),
@@ -119,6 +123,11 @@ impl DialTerms {
 
     pub(crate) fn queries_paused(&self) -> bool {
         self.0.queries_paused.load(Ordering::Relaxed)
+    }
+
+    /// Returns the inbound handshakes under way.
+    pub(crate) fn handshakes(&self) -> &Handshakes {
+        &self.0.handshakes
     }
 
     pub(super) fn current(&self) -> Option<Terms> {

@@ -117,7 +117,11 @@ where
         polled.map(|event| {
             event
                 .map_upgrade(|upgrade| {
-                    inbound(upgrade, Arc::clone(evidence), clock.clone()).boxed()
+                    let followed = inbound(upgrade, Arc::clone(evidence), clock.clone());
+                    let (handshake, clock) =
+                        (self.terms.handshakes().begin(followed), clock.clone());
+                    // One that was ended is nobody's failure.
+                    handshake.map(move |end| end.unwrap_or_else(|_| Err(aborted(&clock)))).boxed()
                 })
                 .map_err(|error| listening_failed(error, clock))
         })
@@ -160,7 +164,7 @@ async fn inbound<E: std::error::Error + 'static>(
     attempt(upgrade, progress, None, deadline, &clock, &evidence).await
 }
 
-/// The end of a dial that nobody waits for any more; nobody reads it.
+/// The end of a dial or a handshake that nobody waits for any more; nobody reads it.
 fn aborted(clock: &Clock) -> DialFailure {
     Progress::at(DialStage::Skipped, clock.clone()).so_far()
 }
