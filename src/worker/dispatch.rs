@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::behaviour::BehaviourEvent;
 use super::command::Command;
-use super::connections::{Connections, on_identify, trim};
+use super::connections::{Connections, trim};
 #[cfg(feature = "dht")]
 use super::content::Content;
 use super::core::calls::{CallId, Ending, Owner};
@@ -177,6 +177,7 @@ impl Worker {
                 Timer::AutoDial => self.dialing.look(core),
                 Timer::Surroundings => self.dialing.look_around(core),
                 Timer::Trim => trim(core),
+                Timer::Identify(peer) => self.connections.identify_due(core, peer),
                 #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
                 #[cfg(feature = "mdns")]
@@ -301,7 +302,7 @@ impl Worker {
         match event {
             BehaviourEvent::Identify(event) => {
                 metrics.record_identify(&event);
-                on_identify(core, event);
+                self.connections.on_identify(core, event);
             }
             BehaviourEvent::Ping(event) => {
                 metrics.record_ping(&event);
@@ -392,7 +393,7 @@ impl Worker {
         self.core.begin_turn();
         self.discovery.shut_down(&mut self.core);
         // Their calls are answered `closed`.
-        self.connections = Connections::default();
+        self.connections.drop_calls();
         (self.dialing, self.lookups) = (Dialing::default(), Lookups::default());
         #[cfg(feature = "dht")]
         {

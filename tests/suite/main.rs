@@ -23,6 +23,7 @@ mod failures;
 mod forks;
 mod gossip;
 mod hammer;
+mod history;
 mod hold_off;
 mod hostile;
 mod hostile_dht;

@@ -16,6 +16,7 @@ mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
 mod raw_perf;
+mod raw_push;
 mod record;
 
 use std::io::{BufRead, Write};
