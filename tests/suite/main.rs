@@ -43,5 +43,6 @@ mod reachability;
 mod shortage;
 mod snapshots;
 mod texts;
+mod threads;
 mod trimming;
 mod waits;
