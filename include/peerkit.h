@@ -295,10 +295,12 @@ char *peerkit_cancel(peerkit_t h, uint64_t token);
 // @param options_json  NULL or such as {"since":0,"kinds":["peer_connected","peer_disconnected"]}
 // @param out           set to the subscription's handle; 0 on failure
 //
-// `since`: begins with the events after this number that are still kept (the last 4096, or less
-// where they take more than 4 MiB), and goes on with what happens from now on: no event is missed
-// between the two, none comes twice. 0 asks for all that are kept. The `lagged` of the first batch
-// counts those after `since` that aren't kept any more, whatever their kind.
+// `since`: begins with the events after this number that are still kept (4096, or less where they
+// take more than 4 MiB; each kind has a share of that which no other kind can take, so that no remote
+// decides how much of the past there is), and goes on with what happens from now on: no event is
+// missed between the two, none comes twice. 0 asks for all that are kept. The `lagged` of the first
+// batch counts those after `since` that aren't kept any more; with `kinds` it is 0 only where none
+// of these is lost, and may count some of them that came before `since`.
 // `kinds`: only events of these kinds; `stopped` always comes. The numbers then have gaps, and what
 // a slow reader loses is counted only where it is of these kinds.
 // Reply: `events_handle`; `last_seq`, the number of the last event before this call: what is
@@ -309,7 +311,9 @@ char *peerkit_cancel(peerkit_t h, uint64_t token);
 // number is of another run), limit_reached (1024 are open, or no descriptor is left),
 // invalid_handle, dead, forked, reentrant.
 // Doesn't block. Safe from any thread.
-char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_t *out);
+char *peerkit_events_open(peerkit_t h,
+                          const char *options_json,
+                          peerkit_events_t *out);
 
 // Takes up to 64 events, oldest first.
 //
@@ -324,7 +328,8 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //                      peer that was asked)|"ipfs"|"cluster"|"inbound", multiaddrs[]: a peer the
 //                      book didn't know
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
-//   peer_identified    agent_version, protocols[]
+//   peer_identified    agent_version, protocols[], coalesced: the number of changes before this one
+//                      that have no event, since the peer changes more often than once a second
 //   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
 //                      |"shutdown"|"error", inferred, error: its last connection ended
 //   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a

@@ -5,12 +5,14 @@
 //! events and is told how many. The flag's descriptor is readable exactly while something is queued or
 //! the run has ended, because it is raised and lowered under the queue's own lock.
 //!
-//! The hub keeps the newest events for those who subscribe later (`since`). A subscription is
+//! The hub keeps events for those who subscribe later (`since`; `events/history.rs` says which). A subscription is
 //! filled from them and entered into the list under the one lock that publishing takes, so nothing
 //! falls between what is replayed and what is live, and nothing comes twice.
 
 mod backlog;
+mod history;
 mod kinds;
+mod subject;
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -18,6 +20,7 @@ use std::time::Instant;
 use parking_lot::{Condvar, Mutex};
 
 use self::backlog::{Backlog, Bounds, Kept};
+use self::history::History;
 use self::kinds::Kinds;
 use crate::clock::{self, Timestamp};
 use crate::error::{Error, ErrorKind, Result, invalid_argument, shortage};
@@ -28,7 +31,7 @@ use crate::os::Flag;
 
 /// The most a subscription holds for its reader before it drops the oldest.
 const QUEUE: Bounds = Bounds { events: 4096, bytes: 8 << 20, at_least: 1 };
-/// The most kept for those who subscribe later.
+/// The most kept for those who subscribe later, of all kinds together.
 const HISTORY: Bounds = Bounds { events: 4096, bytes: 4 << 20, at_least: RECENT };
 const _: () = assert!(
     HISTORY.events <= QUEUE.events && HISTORY.bytes <= QUEUE.bytes,
@@ -46,19 +49,36 @@ pub(crate) struct Hub {
     inner: Mutex<HubInner>,
 }
 
+/// Counts of a hub.
+pub(crate) struct Counts {
+    /// Events published.
+    pub published: u64,
+    /// Changes of which no event was made; see [`Hub::coalesced`].
+    pub coalesced: u64,
+    /// Subscriptions that are open.
+    pub subscriptions: u64,
+}
+
 struct HubInner {
     last_seq: u64,
-    /// The newest events, one for each number up to the last.
-    history: Backlog,
+    history: History,
+    /// The number of changes that no event was made of; see [`Hub::coalesced`].
+    coalesced: u64,
     subscriptions: Vec<Weak<Subscription>>,
     ended: bool,
 }
 
 impl Default for Hub {
     fn default() -> Self {
-        let history = Backlog::new(&HISTORY);
-        let inner = HubInner { last_seq: 0, history, subscriptions: Vec::new(), ended: false };
-        Hub { inner: Mutex::new(inner) }
+        Hub {
+            inner: Mutex::new(HubInner {
+                last_seq: 0,
+                history: History::new(&HISTORY),
+                coalesced: 0,
+                subscriptions: Vec::new(),
+                ended: false,
+            }),
+        }
     }
 }
 
@@ -110,31 +130,39 @@ impl Hub {
         Ok(subscription)
     }
 
-    /// Counts the events published in this run, and the open subscriptions.
-    pub(crate) fn counts(&self) -> (u64, usize) {
+    /// Counts a change of which no event was made, since the same thing changed again too soon.
+    pub(crate) fn coalesced(&self) {
+        self.inner.lock().coalesced += 1;
+    }
+
+    /// Counts what happened in this run.
+    pub(crate) fn counts(&self) -> Counts {
         let inner = self.inner.lock();
         let open = inner.subscriptions.iter().filter(|weak| weak.strong_count() > 0);
-        (inner.last_seq, open.count())
+        Counts {
+            published: inner.last_seq,
+            coalesced: inner.coalesced,
+            subscriptions: open.count() as u64,
+        }
     }
 
     /// Returns the last events, oldest first.
     pub(crate) fn recent(&self) -> Vec<Arc<Event>> {
-        let inner = self.inner.lock();
-        inner.history.newest(RECENT).map(|kept| Arc::clone(&kept.event)).collect()
+        let newest = self.inner.lock().history.newest(RECENT);
+        newest.iter().map(|kept| Arc::clone(&kept.event)).collect()
     }
 }
 
 impl HubInner {
-    /// Queues what is kept of the events after `since`, and counts those that aren't kept. Their kind
-    /// isn't known any more, so all of them count.
+    /// Queues what is kept of the events after `since`, and counts those that aren't.
     fn replay(&self, since: u64, kinds: Kinds, queue: &mut Queue) -> Result<()> {
-        let Some(after) = self.last_seq.checked_sub(since) else {
+        if since > self.last_seq {
             return Err(beyond_the_end(since, self.last_seq));
-        };
-        let kept = self.history.newest(usize::try_from(after).unwrap_or(usize::MAX));
-        queue.lagged = after - kept.len() as u64;
-        for event in kept.filter(|event| kinds.contains(event.kind)) {
-            queue.lagged += queue.events.push(Arc::clone(event));
+        }
+        let (kept, lost) = self.history.after(since, self.last_seq, kinds);
+        queue.lagged = lost;
+        for event in kept {
+            queue.lagged += queue.events.push(event);
         }
         Ok(())
     }

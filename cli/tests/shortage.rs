@@ -1,5 +1,6 @@
 //! A lack of threads is told to whoever needed one: a start fails for it, a request is refused, and the rest goes on.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 use crate::support::http::{Server, wait_for};
 use crate::support::process::{Home, PEERKIT};
 use crate::support::shortage::Shortage;
+use crate::support::threads::{listed, names, of_process};
 
 /// The exit code of `limit_reached`.
 const LIMIT_REACHED: Option<i32> = Some(6);
@@ -44,6 +46,27 @@ fn a_request_without_a_thread_is_refused_and_those_that_have_one_are_served() {
     assert_eq!(server.get("/api/events").refused(503), "limit_reached");
     shortage.end();
     server.client().events("/api/events").await_named("opened");
+}
+
+#[test]
+fn the_threads_of_a_server_are_those_of_the_page() {
+    let server = Server::start(&[]);
+    let [node, program] = ["thread", "thread of the program"].map(listed);
+    assert!(program.iter().all(|row| !row.last.is_empty()), "it says what each does");
+    let page: BTreeSet<String> = names(&node).union(&names(&program)).cloned().collect();
+    let mut stream = server.client().events("/api/events");
+    stream.await_named("opened");
+    let is_new = |name: &String| !page.contains(name);
+    for _ in 0..20 {
+        server.get("/api/peers/list").with_status(200);
+        server.post("/api/call/discover_peers", "");
+        let threads = of_process(server.pid());
+        let unlisted: Vec<_> = threads.iter().filter(|name| is_new(name)).collect();
+        assert!(unlisted.is_empty(), "{unlisted:?}");
+        for expected in ["events", "call", "keeper", "signals", "tokio-rt-worker", "peerkit"] {
+            assert!(threads.contains(expected), "{expected} of {threads:?}");
+        }
+    }
 }
 
 /// Runs a command once for each thread that it may lack, and checks that it ends in good order.

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use super::api::Api;
 use super::gather::{Addresses, Capped, Found, Gather, MAX_ENTRIES};
 use super::http::{Daemon, Service, Verb};
+use super::questions::Questions;
 use crate::addr::parse_peer_id;
 use crate::error::Result;
 
@@ -46,8 +47,8 @@ struct Ipfs {
 type Members = Capped<Member, MAX_ENTRIES>;
 
 /// Returns the member that was asked and the IPFS daemon beside it, then the other members and theirs.
-pub(crate) fn cluster_peers(api: &Api, deadline: Instant) -> Result<Found> {
-    let cluster = Daemon { service: &CLUSTER, api, deadline };
+pub(crate) fn cluster_peers(api: &Api, deadline: Instant, questions: &Questions) -> Result<Found> {
+    let cluster = Daemon { service: &CLUSTER, api, deadline, questions };
     let asked: Member = cluster.read(&cluster.ask("/id")?)?;
     let members = members(&cluster.ask("/peers")?).map_err(|error| cluster.unreadable(&error))?;
 

@@ -15,6 +15,7 @@ use ureq::unversioned::transport::DefaultConnector;
 use ureq::{Agent, Body, RequestBuilder};
 
 use super::api::Api;
+use super::questions::Questions;
 use super::resolver::NameResolver;
 use crate::error::{Error, ErrorKind, Result};
 
@@ -48,6 +49,7 @@ pub(super) struct Daemon<'a> {
     pub service: &'static Service,
     pub api: &'a Api,
     pub deadline: Instant,
+    pub questions: &'a Questions,
 }
 
 impl Daemon<'_> {
@@ -57,7 +59,8 @@ impl Daemon<'_> {
         if left.is_zero() {
             return Err(self.timeout());
         }
-        let agent = agent(self.api, left);
+        let agent = agent(self.api, left, NameResolver::new(self.questions));
+        let Some(_under_way) = self.questions.begin(&agent) else { return Err(self.timeout()) };
         let url = format!("{}{path}", self.api.origin());
         let reply = match self.service.verb {
             Verb::Get => self.headers(agent.get(url)).call(),
@@ -188,7 +191,7 @@ impl Daemon<'_> {
 
 /// Makes a client for one request: the whole of it, from the look-up of the name to the last byte of
 /// the reply, may take the time `left`.
-fn agent(api: &Api, left: Duration) -> Agent {
+fn agent(api: &Api, left: Duration, names: NameResolver) -> Agent {
     let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
     let config = Agent::config_builder()
         .user_agent(concat!("peerkit/", env!("CARGO_PKG_VERSION")))
@@ -203,5 +206,5 @@ fn agent(api: &Api, left: Duration) -> Agent {
         .max_idle_connections(0)
         .timeout_global(Some(left))
         .build();
-    Agent::with_parts(config, DefaultConnector::default(), NameResolver)
+    Agent::with_parts(config, DefaultConnector::default(), names)
 }

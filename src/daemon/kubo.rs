@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::api::Api;
 use super::gather::{Addresses, Capped, Found, Gather, MAX_ENTRIES};
 use super::http::{Daemon, Service, Verb};
+use super::questions::Questions;
 use crate::addr::parse_peer_id;
 use crate::error::Result;
 
@@ -46,8 +47,8 @@ struct Connection {
 
 /// Returns the daemon, then the peers it is connected to. Those that dialled it have the address that
 /// they dialled from, at which they may or may not listen.
-pub(crate) fn kubo_peers(api: &Api, deadline: Instant) -> Result<Found> {
-    let kubo = Daemon { service: &KUBO, api, deadline };
+pub(crate) fn kubo_peers(api: &Api, deadline: Instant, questions: &Questions) -> Result<Found> {
+    let kubo = Daemon { service: &KUBO, api, deadline, questions };
     let id: Id = kubo.read(&kubo.ask("/api/v0/id")?)?;
     let swarm: Swarm = kubo.read(&kubo.ask("/api/v0/swarm/peers")?)?;
 

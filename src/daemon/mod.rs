@@ -2,8 +2,9 @@
 //!
 //! `api` reads where a daemon's API is, `resolver` looks its name up, `http` asks it one thing, `kubo` and `cluster` know the two
 //! APIs, and here is what they have in common: making bounded, checked peers of a daemon's replies. All
-//! of it blocks until its deadline at the latest, so it is called from a thread of its own; it knows
-//! neither the swarm nor the book, and whether an address may be dialled is for the caller.
+//! of it blocks until its deadline at the latest, or until its `questions` end, so it is called from a
+//! thread of its own; it knows neither the swarm nor the book, and whether an address may be dialled is
+//! for the caller.
 
 mod api;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod cluster;
 mod gather;
 mod http;
 mod kubo;
+mod questions;
 mod resolver;
 #[cfg(test)]
 mod test_server;
@@ -22,6 +24,7 @@ pub(crate) use self::api::Api;
 pub(crate) use self::cluster::cluster_peers;
 pub(crate) use self::gather::Found;
 pub(crate) use self::kubo::kubo_peers;
+pub(crate) use self::questions::Questions;
 
 /// Tells whether the address of a daemon's API, a URL or a multiaddr as `bootstrap_from_ipfs` takes it in
 /// `api`, names this machine: `localhost`, or a loopback address in its usual notation. False for

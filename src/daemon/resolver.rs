@@ -3,14 +3,16 @@
 //!
 //! It stands in for ureq's own, which panics where the system gives no thread. `http` hands it to ureq.
 
+use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded, select};
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::NextTimeout;
 
+use super::questions::Questions;
 use crate::error::Error;
 use crate::os;
 
@@ -18,7 +20,16 @@ use crate::os;
 const MAX_ADDRESSES: usize = 16;
 
 #[derive(Debug)]
-pub(super) struct NameResolver;
+pub(super) struct NameResolver {
+    /// Disconnected when nobody wants to know any more.
+    ended: Receiver<Infallible>,
+}
+
+impl NameResolver {
+    pub(super) fn new(questions: &Questions) -> Self {
+        NameResolver { ended: questions.ended() }
+    }
+}
 
 impl Resolver for NameResolver {
     fn resolve(
@@ -34,7 +45,7 @@ impl Resolver for NameResolver {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let found = match host.parse::<IpAddr>() {
             Ok(ip) => vec![SocketAddr::new(ip, port)],
-            Err(_) => look_up(host, port, &timeout)?,
+            Err(_) => look_up(host, port, &timeout, &self.ended)?,
         };
         let mut wanted = self.empty();
         for address in config.ip_family().keep_wanted(found.into_iter()).take(MAX_ADDRESSES) {
@@ -44,14 +55,21 @@ impl Resolver for NameResolver {
     }
 }
 
-fn look_up(host: &str, port: u16, timeout: &NextTimeout) -> Result<Vec<SocketAddr>, ureq::Error> {
+fn look_up(
+    host: &str,
+    port: u16,
+    timeout: &NextTimeout,
+    ended: &Receiver<Infallible>,
+) -> Result<Vec<SocketAddr>, ureq::Error> {
     let (found, answer) = bounded(1);
     let host = host.to_owned();
     let ask = move || drop(found.send((host.as_str(), port).to_socket_addrs()));
     os::spawn("peerkit-resolve", Box::new(ask))
         .map_err(|error| ureq::Error::Other(Box::new(Error::no_thread(&error))))?;
-    match answer.recv_timeout(*timeout.after) {
-        Ok(found) => Ok(found?.collect()),
-        Err(_) => Err(ureq::Error::Timeout(timeout.reason)),
+    let late = || ureq::Error::Timeout(timeout.reason);
+    select! {
+        recv(answer) -> found => Ok(found.map_err(|_| late())??.collect()),
+        recv(ended) -> _ => Err(late()),
+        default(*timeout.after) => Err(late()),
     }
 }

@@ -29,11 +29,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const SOON: Duration = Duration::from_secs(5);
 
 fn kubo(url: &str) -> Result<Found> {
-    kubo_peers(&Api::parse(url)?, Instant::now() + PATIENCE)
+    kubo_peers(&Api::parse(url)?, Instant::now() + PATIENCE, &Questions::default())
 }
 
 fn cluster(url: &str) -> Result<Found> {
-    cluster_peers(&Api::parse(url)?, Instant::now() + PATIENCE)
+    cluster_peers(&Api::parse(url)?, Instant::now() + PATIENCE, &Questions::default())
 }
 
 fn kubo_with(id: &str, swarm: impl Into<String>) -> Server {
@@ -260,13 +260,14 @@ fn a_daemon_that_dawdles_is_left_at_the_deadline() {
     for (scheme, server) in servers {
         let api = Api::parse(&server.url().replace("http", scheme)).unwrap();
         let start = Instant::now();
-        let error = kubo_peers(&api, start + DEADLINE).unwrap_err();
+        let error = kubo_peers(&api, start + DEADLINE, &Questions::default()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Timeout, "{error}");
         assert!((DEADLINE..SOON).contains(&start.elapsed()), "{:?}", start.elapsed());
     }
     let passed = Instant::now();
     let untouched = kubo_with(KUBO_ID, KUBO_SWARM);
-    let error = kubo_peers(&Api::parse(&untouched.url()).unwrap(), passed).unwrap_err();
+    let error = kubo_peers(&Api::parse(&untouched.url()).unwrap(), passed, &Questions::default())
+        .unwrap_err();
     assert_eq!((error.kind(), untouched.requests().len()), (ErrorKind::Timeout, 0));
 }
 

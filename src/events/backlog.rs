@@ -1,11 +1,11 @@
-//! Events kept in order, bounded twice: in number and in the memory they take. The hub's history is a
-//! backlog, and so is each subscription's queue; they share the events.
+//! The events that wait for one reader, in order, bounded twice: in number and in the memory they take.
+//! A queue shares its events with the hub's history and with other queues.
 
 use std::collections::VecDeque;
-use std::collections::vec_deque::Iter;
 use std::sync::Arc;
 
 use super::kinds::Kinds;
+use super::subject::Subject;
 use crate::model::event::Event;
 
 /// An event, with what the hub works out once for all who keep it.
@@ -13,13 +13,15 @@ pub(super) struct Kept {
     pub event: Arc<Event>,
     /// Its own kind, alone.
     pub kind: Kinds,
-    cost: usize,
+    pub subject: Option<Subject>,
+    pub cost: usize,
 }
 
 impl Kept {
     pub(super) fn new(event: Event) -> Arc<Self> {
         let (kind, cost) = (Kinds::only(event.kind.kind()), event.cost());
-        Arc::new(Kept { event: Arc::new(event), kind, cost })
+        let subject = Subject::of(&event);
+        Arc::new(Kept { event: Arc::new(event), kind, subject, cost })
     }
 }
 
@@ -29,7 +31,7 @@ pub(super) struct Bounds {
     pub events: usize,
     /// The most bytes, as [`Event::cost`] estimates them.
     pub bytes: usize,
-    /// The newest events that are kept whatever they cost.
+    /// So many events are kept whatever they cost.
     pub at_least: usize,
 }
 
@@ -81,11 +83,6 @@ impl Backlog {
 
     pub(super) fn is_empty(&self) -> bool {
         self.events.is_empty()
-    }
-
-    /// Returns the newest `count` events, or all there are, oldest first.
-    pub(super) fn newest(&self, count: usize) -> Iter<'_, Arc<Kept>> {
-        self.events.range(self.events.len().saturating_sub(count)..)
     }
 
     #[cfg(test)]

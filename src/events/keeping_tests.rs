@@ -10,6 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::error::ErrorKind;
 use crate::model::event::{DisconnectReason, Kind};
+use crate::model::{Direction, TransportKind};
 
 /// Makes an event of any kind; of `bytes` and more, if its kind has text.
 fn some_kind(number: usize, bytes: usize) -> EventKind {
@@ -119,12 +120,18 @@ fn only_the_kinds_asked_for_come_and_only_they_count_as_lost() {
 }
 
 #[test]
-fn what_is_lost_before_a_replay_counts_whatever_its_kind_and_is_told_even_with_no_event() {
+fn what_is_lost_before_a_replay_is_told_even_with_no_event_and_only_where_it_may_be_of_the_kinds() {
     let hub = Hub::default();
     let last = HISTORY.events + 30;
     (0..last).for_each(|number| publish(&hub, number, 1));
+    assert_eq!(drain(&hub.subscribe(&since(last as u64)).unwrap()), (vec![], 0));
     let none = hub.subscribe(&since(0).kinds([Kind::PeerConnected])).unwrap();
-    assert_eq!(drain(&none), (vec![], 30));
+    assert_eq!(drain(&none), (vec![], 0), "there never was one");
+    for kind in KINDS {
+        assert_eq!(drain(&hub.subscribe(&since(0).kinds([kind])).unwrap()).1, 10, "{kind}");
+        // Those that are lost are among the first thirty.
+        assert_eq!(drain(&hub.subscribe(&since(30).kinds([kind])).unwrap()).1, 0);
+    }
 }
 
 #[test]
@@ -259,42 +266,134 @@ proptest! {
     }
 }
 
+/// Makes an event about one of the peers, or of a topic.
+fn about(kind: Kind, subject: u8, bytes: usize) -> (Option<Text>, EventKind) {
+    let text: Text = format!("{subject} {}", "x".repeat(bytes)).into();
+    match kind {
+        Kind::Message => {
+            let (topic, data) = (format!("topic {subject}").into(), vec![0; bytes]);
+            (None, EventKind::Message { topic, message_id: String::new(), data })
+        }
+        Kind::PeerIdentified => {
+            let protocols = [text].into();
+            let kind = EventKind::PeerIdentified { agent_version: None, protocols, coalesced: 0 };
+            (Some(format!("peer {subject}").into()), kind)
+        }
+        Kind::PeerConnected => {
+            let (direction, transport) = (Direction::Inbound, TransportKind::Tcp);
+            let kind = EventKind::PeerConnected { address: text, direction, transport };
+            (Some(format!("peer {subject}").into()), kind)
+        }
+        _ => (None, EventKind::ListenAddr { address: text, active: true }),
+    }
+}
+
+const SORTS: [Kind; 4] =
+    [Kind::Message, Kind::PeerIdentified, Kind::PeerConnected, Kind::ListenAddr];
+
+/// Publishes `count` events of a kind about one subject.
+fn flood(hub: &Hub, kind: Kind, subject: u8, count: usize, bytes: usize) {
+    for _ in 0..count {
+        let (peer, kind) = about(kind, subject, bytes);
+        hub.publish(peer, kind);
+    }
+}
+
+#[test]
+fn a_flood_of_one_kind_leaves_the_others_their_share_whatever_it_is_made_of() {
+    let share = HISTORY.events / 16;
+    for (flooded, count, bytes) in
+        [(Kind::PeerIdentified, 9000, 10), (Kind::Message, 1000, 60_000), (Kind::Message, 9000, 1)]
+    {
+        let hub = Hub::default();
+        let others = SORTS.into_iter().filter(|kind| *kind != flooded);
+        let others: Vec<_> = others.collect();
+        others.iter().for_each(|kind| flood(&hub, *kind, 1, share, 10));
+        // Of many subjects, so that it isn't held down by being one's alone.
+        (0..count).for_each(|number| flood(&hub, flooded, number as u8, 1, bytes));
+        for kind in others {
+            let (kept, lagged) = drain(&hub.subscribe(&since(0).kinds([kind])).unwrap());
+            assert_eq!((kept.len(), lagged), (share, 0), "{kind} beside {flooded}");
+        }
+        let (kept, lagged) = drain(&hub.subscribe(&since(0)).unwrap());
+        assert!(kept.is_sorted() && lagged > 0);
+        assert_eq!(kept.len() as u64 + lagged, hub.counts().published, "every loss is told");
+        let (kept, lagged) = drain(&hub.subscribe(&since(0).kinds([flooded])).unwrap());
+        assert_eq!(kept.len() as u64 + lagged, count as u64);
+        assert_eq!(kept.last(), Some(&hub.counts().published));
+    }
+}
+
+#[test]
+fn a_subject_that_changes_all_the_time_makes_room_at_its_own_cost() {
+    for kind in [Kind::PeerConnected, Kind::PeerIdentified, Kind::Message] {
+        let hub = Hub::default();
+        (0..100).for_each(|bystander| flood(&hub, kind, bystander, 2, 10));
+        flood(&hub, kind, 200, 3 * HISTORY.events, 10);
+        let batch = hub.subscribe(&since(0).kinds([kind])).unwrap();
+        let (kept, lagged) = drain(&batch);
+        assert_eq!(kept[..200], (1..=200).collect::<Vec<_>>(), "all of the bystanders");
+        assert_eq!((kept.len(), lagged), (HISTORY.events, 2 * HISTORY.events as u64 + 200));
+        // A reader that saw the bystanders' last is told of what it missed of the other.
+        let (later, lagged) = drain(&hub.subscribe(&since(200)).unwrap());
+        assert_eq!((later.len(), lagged), (HISTORY.events - 200, 2 * HISTORY.events as u64 + 200));
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(60))]
 
     /// Compares with a list that forgets nothing.
     #[test]
-    fn a_replay_is_the_newest_of_everything_within_the_bounds(
-        sizes in prop::collection::vec(
-            prop_oneof![5 => 0..300usize, 1 => 10_000..70_000usize, 1 => Just(300_000)], 1..400),
-        repeat in 1..40usize,
+    fn a_replay_keeps_the_bounds_the_order_and_the_shares_and_tells_every_loss(
+        floods in prop::collection::vec(
+            (0..4usize, 0..40u8, 1..900usize,
+             prop_oneof![5 => 0..300usize, 1 => 10_000..70_000usize, 1 => Just(300_000)]), 1..30),
         at in 0..=1000u64,
-        kind in prop::option::of(0..3usize),
+        wanted in prop::option::of(0..4usize),
     ) {
         let hub = Hub::default();
-        let mut all = Vec::new();
-        for bytes in sizes.iter().cycle().take(sizes.len() * repeat) {
-            let kind = some_kind(all.len(), *bytes);
-            let seq = all.len() as u64 + 1;
-            let event = Event { seq, timestamp: clock::now(), peer_id: None, kind: kind.clone() };
-            all.push((seq, kind.kind(), event.cost()));
-            hub.publish(None, kind);
-        }
-        let mut room = HISTORY.bytes;
-        let mut kept = 0;
-        for (_, _, cost) in all.iter().rev().take(HISTORY.events) {
-            let Some(left) = room.checked_sub(*cost).or((kept < RECENT).then_some(0)) else { break };
-            (room, kept) = (left, kept + 1);
+        let mut all: Vec<(Kind, usize)> = Vec::new();
+        for (kind, subject, count, bytes) in floods {
+            // A few megabytes are enough of each.
+            for number in 0..count.min(20_000_000 / (bytes + 100)) {
+                let (peer, kind) = about(SORTS[kind], subject ^ (number % 3) as u8, bytes);
+                let seq = all.len() as u64 + 1;
+                let event = Event { seq, timestamp: clock::now(), peer_id: peer.clone(), kind };
+                all.push((event.kind.kind(), event.cost()));
+                hub.publish(peer, event.kind);
+            }
         }
         let last = all.len() as u64;
         let from = last * at / 1000;
-        let options = kind.map_or(since(from), |kind| since(from).kinds([KINDS[kind]]));
+        let (everything, lost) = drain(&hub.subscribe(&since(0)).unwrap());
+        prop_assert!(everything.is_sorted_by(|one, next| one < next));
+        prop_assert_eq!(everything.last(), Some(&last));
+        prop_assert_eq!(everything.len() as u64 + lost, last);
+        let of = |seq: &u64| all[*seq as usize - 1];
+        let bytes: usize = everything.iter().map(|seq| of(seq).1).sum();
+        prop_assert!(everything.len() <= HISTORY.events);
+        prop_assert!(bytes <= HISTORY.bytes || everything.len() <= HISTORY.at_least);
+        for kind in SORTS {
+            let happened = all.iter().filter(|(of, _)| *of == kind);
+            let kept = everything.iter().map(of).filter(|(of, _)| *of == kind);
+            let (sum, largest) = (kept.clone().map(|(_, cost)| cost).sum::<usize>(),
+                happened.clone().map(|(_, cost)| *cost).max().unwrap_or(0));
+            let whole = kept.clone().count() == happened.count();
+            let share = kept.count() >= HISTORY.events / 16 || sum + largest >= HISTORY.bytes / 16;
+            prop_assert!(whole || share || largest > HISTORY.bytes / 16, "{kind}: {sum}");
+        }
+
+        let options = wanted.map_or(since(from), |kind| since(from).kinds([SORTS[kind]]));
         let (got, lagged) = drain(&hub.subscribe(&options).unwrap());
-        let first_kept = last - kept as u64;
-        let expected = all.iter().filter(|(seq, of, _)| {
-            *seq > from.max(first_kept) && kind.is_none_or(|kind| *of == KINDS[kind])
-        });
-        prop_assert_eq!(got, expected.map(|(seq, _, _)| *seq).collect::<Vec<_>>());
-        prop_assert_eq!(lagged, first_kept.saturating_sub(from));
+        let wanted = |seq: &u64| wanted.is_none_or(|kind| of(seq).0 == SORTS[kind]);
+        let expected: Vec<_> =
+            everything.iter().copied().filter(|seq| *seq > from && wanted(seq)).collect();
+        let happened = (from + 1..=last).filter(wanted).count();
+        let missing = (happened - expected.len()) as u64;
+        prop_assert_eq!(got, expected);
+        prop_assert!(lagged >= missing && (lagged == 0) == (missing == 0), "{lagged} {missing}");
+        let exact = options.kinds.is_none() || from == 0;
+        prop_assert!(!exact || lagged == missing);
     }
 }

@@ -75,11 +75,14 @@ fn this_node(now: &mut Registry, run: &Run) {
     bytes.get_or_create(&[("direction", "out".into())]).inc_by(traffic.bytes_out);
     let help = "Bytes of all connections, as their streams carry them";
     now.register_with_unit("traffic", help, Unit::Bytes, bytes);
-    let (published, subscriptions) = run.shared.hub.counts();
-    let events = Counter::<u64>::default();
-    events.inc_by(published);
+    let counts = run.shared.hub.counts();
+    let (events, coalesced) = (Counter::<u64>::default(), Counter::<u64>::default());
+    events.inc_by(counts.published);
+    coalesced.inc_by(counts.coalesced);
     now.register("events", "Events published", events);
-    gauge(now, "event_subscriptions", "Open subscriptions to events", subscriptions as u64);
+    let help = "Changes without an event of their own: what changed did so again too soon";
+    now.register("events_coalesced", help, coalesced);
+    gauge(now, "event_subscriptions", "Open subscriptions to events", counts.subscriptions);
 }
 
 fn peers(now: &mut Registry, run: &Run) {

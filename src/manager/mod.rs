@@ -263,7 +263,8 @@ impl PeerManager {
     }
 
     /// Subscribes to events of some kinds, or beginning with those of the past that are kept: the
-    /// last 4096, or less where they take more than 4 MiB.
+    /// last 4096, or less where they take more than 4 MiB. Each kind has a share that no other can take:
+    /// no remote decides how much of the past there is.
     ///
     /// Events that `since` asks for and that aren't kept any more are counted in the first batch's `lagged`.
     ///

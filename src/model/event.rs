@@ -106,6 +106,10 @@ pub enum EventKind {
         agent_version: Option<Text>,
         /// The protocols it speaks. Untrusted text from the remote.
         protocols: std::sync::Arc<[Text]>,
+        /// The number of earlier changes, since the event before of this kind and peer, that have none of their own:
+        /// the peer changed faster than once a second. This is its last state.
+        #[serde(default)]
+        coalesced: u64,
     },
     /// The last connection to a peer ended.
     #[non_exhaustive]
@@ -185,7 +189,8 @@ pub struct EventBatch {
     /// Up to 64 events, oldest first.
     pub events: Vec<std::sync::Arc<Event>>,
     /// The number of older events that were lost before these because the reader was slow; in the first batch
-    /// also of those after `since` that aren't kept any more.
+    /// also of those after `since` that aren't kept any more. Of a subscription to some kinds that is never too
+    /// small, and 0 where nothing of them is lost, but may be too large.
     pub lagged: u64,
 }
 
@@ -322,7 +327,7 @@ impl EventKind {
             }
             EventKind::ConnectionsRefused { reasons } => ALLOCATION + texts(reasons.keys()),
             EventKind::Discovery { found, .. } => ALLOCATION * (1 + found.len()),
-            EventKind::PeerIdentified { agent_version, protocols } => {
+            EventKind::PeerIdentified { agent_version, protocols, .. } => {
                 texts(agent_version) + texts(protocols.iter())
             }
             EventKind::PeerDisconnected { error, .. } => error.as_ref().map_or(0, String::len),
@@ -360,6 +365,7 @@ mod tests {
         let kind = EventKind::PeerIdentified {
             agent_version: Some(name.clone()),
             protocols: vec![name; 255].into(),
+            coalesced: 0,
         };
         let event = Event { seq: 1, timestamp: crate::clock::now(), peer_id: None, kind };
         assert!((256 * 200..256 * 300).contains(&event.cost()), "{}", event.cost());

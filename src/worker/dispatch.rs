@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::behaviour::BehaviourEvent;
 use super::command::Command;
-use super::connections::{Connections, make_room, on_identify, trim};
+use super::connections::{Connections, make_room, trim};
 #[cfg(feature = "dht")]
 use super::content::Content;
 use super::core::calls::{CallId, Ending, Owner};
@@ -178,6 +178,7 @@ impl Worker {
                 Timer::Surroundings => self.dialing.look_around(core),
                 Timer::Trim => trim(core),
                 Timer::TellRefusals => self.connections.on_refused(core),
+                Timer::Identify(peer) => self.connections.identify_due(core, peer),
                 #[cfg(feature = "gossip")]
                 Timer::PublishRecord => self.discovery.record_due(core),
                 #[cfg(feature = "mdns")]
@@ -307,7 +308,7 @@ impl Worker {
             }
             BehaviourEvent::Identify(event) => {
                 metrics.record_identify(&event);
-                on_identify(core, event);
+                self.connections.on_identify(core, event);
             }
             BehaviourEvent::Ping(event) => {
                 metrics.record_ping(&event);
@@ -398,7 +399,7 @@ impl Worker {
         self.core.begin_turn();
         self.discovery.shut_down(&mut self.core);
         // Their calls are answered `closed`.
-        self.connections = Connections::default();
+        self.connections.drop_calls();
         (self.dialing, self.lookups) = (Dialing::default(), Lookups::default());
         #[cfg(feature = "dht")]
         {

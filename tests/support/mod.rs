@@ -15,6 +15,7 @@ pub mod servers;
 pub mod shortage;
 pub mod skip;
 pub mod stream;
+pub mod threads;
 pub mod visitor;
 pub mod wrong_clock;
 

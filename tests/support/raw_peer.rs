@@ -8,6 +8,7 @@
 //! - `calls`: an address that it dials, and again whenever that fails or has ended;
 //! - `identify`: "real", "none", "silent" (takes the stream, says nothing), or an object for a
 //!   message made by hand: `agent`, `agent_bytes` of that many letters, `protocols` in number;
+//! - `pushes`: an object, for one that pushes its identify: `raw_push` has its options;
 //! - `topics`: speaks gossipsub and subscribes to these; `raw_gossip` has its calls then.
 //! - `seed`: the same number makes the same identity;
 //! - `kad`: an object, for one of the DHT: `raw_kad` has its options;
@@ -45,6 +46,7 @@ use serde_json::{Value, json};
 use super::raw_gossip::{self, Gossip};
 use super::raw_kad::RawKad;
 use super::raw_perf::{self, RawPerf};
+use super::raw_push::{self, RawPush};
 use super::record::{field, varint};
 
 #[derive(NetworkBehaviour)]
@@ -56,6 +58,7 @@ struct Behaviour {
     kad: Toggle<RawKad>,
     autonat: Toggle<autonat::v2::server::Behaviour>,
     perf: Toggle<RawPerf>,
+    push: Toggle<RawPush>,
 }
 
 /// Runs until the input ends.
@@ -159,6 +162,7 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
             (options["autonat"] == true).then(autonat::v2::server::Behaviour::default),
         ),
         perf: raw_perf::behaviour(&options["perf"]).into(),
+        push: raw_push::behaviour(&keypair, &options["pushes"]).into(),
     };
     for peer in options["blocks"].as_array().into_iter().flatten() {
         behaviour.blocked.block_peer(peer.as_str().unwrap().parse().unwrap());
@@ -264,7 +268,7 @@ impl<S: Send + 'static> OutboundConnectionUpgrade<S> for NoMuxer {
 }
 
 /// Makes an identify message, length in front.
-fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
+pub fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
     const PUBLIC_KEY: u8 = 1;
     const PROTOCOL: u8 = 3;
     const AGENT: u8 = 6;

@@ -18,6 +18,7 @@ mod raw_gossip;
 mod raw_kad;
 mod raw_peer;
 mod raw_perf;
+mod raw_push;
 mod record;
 
 use std::io::{BufRead, Write};
@@ -54,11 +55,15 @@ fn peerkit_peer(config: &str) {
     for line in std::io::stdin().lock().lines() {
         let Ok(line) = line else { break };
         let request: Value = serde_json::from_str(&line).expect("a request is JSON");
-        let host = Arc::clone(&host);
-        std::thread::spawn(move || {
-            let reply = host.answer(&request);
-            print_line(&json!({ "id": request["id"], "reply": reply }));
-        });
+        let (host, its) = (Arc::clone(&host), request.clone());
+        let answer = move || {
+            let reply = host.answer(&its);
+            print_line(&json!({ "id": its["id"], "reply": reply }));
+        };
+        // Where the system gives no thread, which is what some tests are about, the next request waits.
+        if std::thread::Builder::new().spawn(answer.clone()).is_err() {
+            answer();
+        }
     }
 }
 

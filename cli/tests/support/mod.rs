@@ -13,3 +13,5 @@ pub mod shortage;
 pub mod skip;
 pub mod snapshot;
 pub mod terminal;
+#[path = "../../../tests/support/threads.rs"]
+pub mod threads;

@@ -15,10 +15,12 @@ mod refusals;
 mod trim;
 
 use libp2p::core::ConnectedPoint;
+use libp2p::identify::Event as IdentifyEvent;
 use libp2p::swarm::{ConnectionError, ConnectionId};
 
 use self::bandwidth::Measurements;
 use self::disconnect::Disconnects;
+use self::identify::Identities;
 use self::ping::Pings;
 use self::refusals::Refusals;
 use super::core::Core;
@@ -35,7 +37,6 @@ use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source,
 use crate::text::visible;
 use crate::{Multiaddr, PeerId, addr, admission};
 
-pub(crate) use self::identify::on_identify;
 pub(crate) use self::trim::{make_room, trim};
 
 /// Characters kept of a transport's error.
@@ -62,10 +63,12 @@ pub(crate) enum ConnectionsCommand {
     },
 }
 
-/// The calls that wait for something of a connected peer. The connections stand in the core.
+/// What connected peers said of themselves, and the calls that wait for something of one. The connections stand in
+/// the core.
 #[derive(Default)]
 pub(crate) struct Connections {
     disconnects: Disconnects,
+    identities: Identities,
     measurements: Measurements,
     pings: Pings,
     refusals: Refusals,
@@ -94,6 +97,12 @@ impl Connections {
         self.disconnects.ended(core, call, why);
         self.measurements.ended(core, call, why);
         self.pings.ended(core, call, why);
+    }
+
+    /// Drops all calls, which are answered `closed`.
+    pub(crate) fn drop_calls(&mut self) {
+        (self.disconnects, self.pings) = (Disconnects::default(), Pings::default());
+        self.measurements = Measurements::default();
     }
 
     /// Takes an established connection; `outcome` is that of the dial that led to it.
@@ -130,6 +139,9 @@ impl Connections {
         // A connection that was closed because nobody wanted it was never noted.
         let Some((connection, gone)) = core.peers.remove(&peer, id) else { return };
         let (reason, inferred) = closed::reason(connection.closing, cause);
+        if let Some(state) = &gone {
+            self.identities.peer_gone(core, peer, &state.text);
+        }
         let disconnect = gone.is_some().then_some(LastDisconnect { reason, at: core.time });
         core.shared.book.connection_closed(&peer, connection.number, disconnect);
         let mut last = None;
@@ -155,6 +167,15 @@ impl Connections {
     /// Hears that inbound connections were refused, or that they may be told of.
     pub(crate) fn on_refused(&mut self, core: &mut Core) {
         self.refusals.look(core);
+    }
+
+    pub(crate) fn on_identify(&mut self, core: &mut Core, event: IdentifyEvent) {
+        self.identities.on_event(core, event);
+    }
+
+    /// Takes what a peer said too fast and was held back.
+    pub(crate) fn identify_due(&mut self, core: &mut Core, peer: PeerId) {
+        self.identities.due(core, peer);
     }
 
     pub(crate) fn on_ping(&mut self, core: &mut Core, event: PingEvent) {

@@ -13,6 +13,8 @@ pub(crate) enum Timer {
     Deadline(CallId),
     /// The silence of a peer may count as acceptance.
     Acceptance(PeerId),
+    /// What a peer said of itself too fast is to be taken.
+    Identify(PeerId),
     /// The time of a step of a call's look-up is over.
     LookupStep(CallId),
     /// A pass of discovery is due.

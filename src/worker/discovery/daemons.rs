@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::passes::{Pass, Pending};
 use super::source::DiscoverySource;
-use crate::daemon::{self, Api, Found};
+use crate::daemon::{self, Api, Found, Questions};
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::{LastError, Source};
 use crate::worker::core::Core;
@@ -33,6 +33,14 @@ pub(super) struct DaemonSource {
     sender: mpsc::Sender<Answered>,
     answers: mpsc::Receiver<Answered>,
     calls: HashMap<CallId, Reply<Vec<PeerId>>>,
+    questions: Questions,
+}
+
+impl Drop for DaemonSource {
+    fn drop(&mut self) {
+        // Their threads end with the run.
+        self.questions.end();
+    }
 }
 
 /// The asker of a question, by number.
@@ -82,7 +90,8 @@ impl DiscoverySource for DaemonSource {
 impl DaemonSource {
     pub(super) fn new(source: Source) -> Self {
         let (sender, answers) = mpsc::channel(AT_ONCE);
-        DaemonSource { source, open: 0, sender, answers, calls: HashMap::new() }
+        let (calls, questions) = (HashMap::new(), Questions::default());
+        DaemonSource { source, open: 0, sender, answers, calls, questions }
     }
 
     fn configured<'a>(&self, core: &'a Core) -> &'a Option<Api> {
@@ -117,10 +126,11 @@ impl DaemonSource {
             return Err(Error::new(ErrorKind::Busy, message));
         }
         let (source, sender) = (self.source, self.sender.clone());
+        let questions = self.questions.clone();
         let question = move || {
             let ask = || match source {
-                Source::Cluster => daemon::cluster_peers(&api, deadline),
-                _ => daemon::kubo_peers(&api, deadline),
+                Source::Cluster => daemon::cluster_peers(&api, deadline, &questions),
+                _ => daemon::kubo_peers(&api, deadline, &questions),
             };
             // An answer must come, or the question would count as open for ever.
             let outcome = catch_unwind(AssertUnwindSafe(ask)).unwrap_or_else(|_| {
