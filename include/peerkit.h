@@ -324,7 +324,8 @@ char *peerkit_events_open(peerkit_t h, const char *options_json, peerkit_events_
 //   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 //   peer_identified    agent_version, protocols[]
 //   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
-//                      |"shutdown"|"error", inferred, error: its last connection ended
+//                      |"over_budget"|"shutdown"|"error", inferred, error: its last connection
+//                      ended
 //   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
 //                      bootstrap peer, or to have more peers connected
 //   listen_addr        address, active: true where this node listens there now

@@ -72,7 +72,8 @@ pub unsafe extern "C" fn peerkit_events_open(
 ///   peer_connected     address, direction "inbound"|"outbound", transport: its first connection
 ///   peer_identified    agent_version, protocols[]
 ///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
-///                      |"shutdown"|"error", inferred, error: its last connection ended
+///                      |"over_budget"|"shutdown"|"error", inferred, error: its last connection
+///                      ended
 ///   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
 ///                      bootstrap peer, or to have more peers connected
 ///   listen_addr        address, active: true where this node listens there now

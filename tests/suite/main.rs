@@ -44,3 +44,4 @@ mod snapshots;
 mod texts;
 mod trimming;
 mod waits;
+mod work;

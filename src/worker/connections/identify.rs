@@ -11,6 +11,7 @@ use crate::worker::core::Core;
 use crate::worker::core::notes::Note;
 use crate::worker::core::peers::Identity;
 use crate::worker::util::addresses::filter_addresses;
+use crate::worker::util::budgets::Work;
 
 /// Characters kept of a remote's agent and protocol version.
 const MAX_AGENT_CHARS: usize = 256;
@@ -40,6 +41,11 @@ fn identified(core: &mut Core, peer: PeerId, id: ConnectionId, info: identify::I
     let text = state.text.clone();
     let known = state.connections.iter().any(|open| open.identity == Identity::Known);
     let Some(connection) = state.connection(id) else { return };
+    // Each connection tells it once; what comes after are pushes.
+    let again = connection.identity == Identity::Known;
+    if again && !core.shared.budgets.take(&peer, Work::Identify) {
+        return;
+    }
     connection.identity = Identity::Known;
     let seen_at = connection.address.parse().ok();
     let listened = info.listen_addrs.iter().cloned();

@@ -2,13 +2,14 @@
 //! (`wrappers`, `security` with `tls`, `attempt`, `progress`, with the words of `words`), the names in addresses
 //! (`names`) and all they lead to (`race`), what speaks against this machine's clock (`evidence`) and doing without
 //! it (`fallback`), listening where interfaces can't be watched (`listening`), the terms that dials go under
-//! (`terms`), and the bytes of connections (`counted`).
+//! (`terms`), the bytes of connections (`counted`), and what their frames cost (`metered`).
 
 mod attempt;
 pub(crate) mod counted;
 pub(crate) mod evidence;
 mod fallback;
 pub(crate) mod listening;
+mod metered;
 #[cfg_attr(not(feature = "dns"), path = "names/absent.rs")]
 pub(crate) mod names;
 pub(crate) mod progress;
