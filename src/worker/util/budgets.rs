@@ -28,7 +28,9 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// Streams of a connection that cost nothing: those that each peer opens first, for identify and the like.
 /// Connections have a rate of their own.
 const FREE_STREAMS: u32 = 16;
-/// Frames that a connection takes out of its peer's budget at once; what is less costs nothing.
+/// Small frames of a connection that cost nothing, as those of its first streams are: about 100.
+const FREE_FRAMES: u32 = 256;
+/// Frames that a connection takes out of its peer's budget at once.
 const FRAMES_AT_ONCE: u32 = 64;
 
 /// The kinds of work that have a budget.
@@ -227,7 +229,7 @@ impl ConnectionMeter {
     /// Counts a frame, or a message, that carries next to nothing.
     pub(crate) fn frame(&self) -> Result<(), OverBudget> {
         let so_far = self.frames.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-        if !so_far.is_multiple_of(FRAMES_AT_ONCE) {
+        if so_far <= FREE_FRAMES || !so_far.is_multiple_of(FRAMES_AT_ONCE) {
             return Ok(());
         }
         self.charge(Work::Frames, FRAMES_AT_ONCE)

@@ -66,6 +66,25 @@ fn connecting_anew_fills_no_budget() {
 }
 
 #[test]
+fn a_slow_flood_is_over_in_time_and_what_stays_at_the_rate_never() {
+    let (budgets, clock) = budgets();
+    let Budget { per_second, burst, .. } = Work::Streams.budget();
+    let connections = [PeerId::random(), PeerId::random()].map(|peer| budgets.connection(peer));
+    let [slow, steady] = &connections;
+    let mut seconds = 0;
+    while (0..per_second + per_second / 4).all(|_| slow.stream().is_ok()) {
+        assert!((0..per_second).all(|_| steady.stream().is_ok()));
+        clock.advance(Duration::from_secs(1));
+        seconds += 1;
+    }
+    assert_eq!(seconds, 4 * burst / per_second - 4, "a quarter above the rate");
+    for _ in 0..1000 {
+        clock.advance(Duration::from_secs(1));
+        assert!((0..per_second).all(|_| steady.stream().is_ok()));
+    }
+}
+
+#[test]
 fn while_all_ask_for_too_much_nobody_has_more_than_its_rate() {
     let (budgets, _) = budgets();
     let Budget { per_second, burst, all_burst, .. } = Work::Streams.budget();
@@ -84,13 +103,14 @@ fn while_all_ask_for_too_much_nobody_has_more_than_its_rate() {
 fn a_few_frames_cost_nothing_and_many_end_the_connection() {
     let (budgets, _) = budgets();
     let Budget { burst, .. } = Work::Frames.budget();
-    for _ in 0..burst / FRAMES_AT_ONCE {
-        let connection = budgets.connection(PeerId::random());
-        assert!((1..FRAMES_AT_ONCE).all(|_| connection.frame().is_ok()));
+    let peer = PeerId::random();
+    for _ in 0..2 * burst / FREE_FRAMES {
+        let connection = budgets.connection(peer);
+        assert!((0..FREE_FRAMES).all(|_| connection.frame().is_ok()));
     }
-    let connection = budgets.connection(PeerId::random());
+    let connection = budgets.connection(peer);
     let passed = (0..u32::MAX).take_while(|_| connection.frame().is_ok()).count() as u32;
-    assert!(passed > burst && passed < burst + 2 * FRAMES_AT_ONCE, "{passed}");
+    assert!(passed > burst && passed < burst + FREE_FRAMES + 2 * FRAMES_AT_ONCE, "{passed}");
     assert_eq!(connection.in_budget(), Err(OverBudget(Work::Frames)));
     assert_eq!(counted(&budgets, "budget.frames"), 1);
 }
