@@ -75,7 +75,8 @@ pub unsafe extern "C" fn peerkit_events_open(
 ///   peer_identified    agent_version, protocols[], coalesced: the number of changes before this one
 ///                      that have no event, since the peer changes more often than once a second
 ///   peer_disconnected  reason "local_request"|"remote_closed"|"ping_dead"|"idle"|"trimmed"
-///                      |"shutdown"|"error", inferred, error: its last connection ended
+///                      |"over_budget"|"shutdown"|"error", inferred, error: its last connection
+///                      ended
 ///   dial_failed        code, error, source "user"|"bootstrap"|"book": dialled for a call, as a
 ///                      bootstrap peer, or to have more peers connected
 ///   connections_refused  reasons {reason: count}: inbound ones, since the event before; one

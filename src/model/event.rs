@@ -52,6 +52,8 @@ pub enum DisconnectReason {
     Idle,
     /// This node had more connections than `limits.high_water`, or only a query of the DHT had needed this one.
     Trimmed,
+    /// The remote had this node do more than its budget of work: `error` says of what. It is refused for a minute.
+    OverBudget,
     /// The user blocked the peer. Doesn't come yet: no operation of this version blocks one.
     Blocked,
     /// The manager stopped.
@@ -118,7 +120,7 @@ pub enum EventKind {
         reason: DisconnectReason,
         /// True where the reason is inferred from the error with which the connection broke.
         inferred: bool,
-        /// The transport's error, in its own words; null where there was none.
+        /// The transport's error, in its own words, or the budget that was exceeded; null where there was none.
         error: Option<String>,
     },
     /// A dial failed at every address.

@@ -12,6 +12,8 @@ use super::transport::counted::Traffic;
 use super::transport::evidence::{ClockEvidence, Moment};
 use super::transport::listening::Watch;
 use super::transport::names::Names;
+use super::util::budgets::Budgets;
+use super::util::clock::Clock;
 use crate::book::Book;
 use crate::bootstrap::BootstrapList;
 use crate::config::Settings;
@@ -37,6 +39,8 @@ pub(crate) struct Shared {
     pub watch: Arc<Watch>,
     /// Evidence against this machine's clock.
     pub clock_evidence: Arc<ClockEvidence>,
+    /// How much work remotes may ask for.
+    pub budgets: Arc<Budgets>,
     listening: RwLock<Vec<Multiaddr>>,
     dead: AtomicBool,
 }
@@ -48,6 +52,8 @@ impl Shared {
         book: Arc<Book>,
         bootstrap: BootstrapList,
     ) -> Self {
+        let discovery: Arc<DiscoveryLog> = Arc::default();
+        let budgets = Arc::new(Budgets::new(Arc::clone(&discovery), Clock::default()));
         Shared {
             settings,
             peer_id,
@@ -55,12 +61,13 @@ impl Shared {
             book,
             bootstrap,
             hub: Hub::default(),
-            discovery: Arc::default(),
+            discovery,
             metrics: Arc::default(),
             traffic: Arc::default(),
             names: Arc::default(),
             watch: Arc::default(),
             clock_evidence: Arc::default(),
+            budgets,
             listening: RwLock::default(),
             dead: AtomicBool::new(false),
         }

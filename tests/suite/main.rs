@@ -48,3 +48,4 @@ mod texts;
 mod threads;
 mod trimming;
 mod waits;
+mod work;

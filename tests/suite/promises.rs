@@ -13,7 +13,7 @@ use crate::support::servers::Meddler;
 use crate::support::{Peer, failed, some_peer_id};
 
 /// The reasons for which a connection ends, each with a test in which it does.
-const REASONS: [(&str, &str); 7] = [
+const REASONS: [(&str, &str); 8] = [
     (
         "local_request",
         "connecting::peers_connect_are_listed_answer_pings_and_part_over_tcp_and_quic",
@@ -28,6 +28,7 @@ const REASONS: [(&str, &str); 7] = [
         "trimmed",
         "trimming::strangers_who_came_last_are_trimmed_down_to_low_water_and_whoever_was_asked_for_stays",
     ),
+    ("over_budget", "work::streams_opened_and_reset_end_the_connection_and_a_bystander_is_served"),
     ("shutdown", "promises::a_stop_is_the_reason_of_its_disconnects"),
     ("error", "promises::a_connection_that_breaks_ends_in_an_error_that_says_why"),
 ];

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+pub mod attacker;
 pub mod control;
 pub mod dice;
 pub mod go_peer;

@@ -5,7 +5,8 @@
 //! - `made_up`: `{"count": N, "addrs": [..]}`: N made-up peers at these addresses in each answer,
 //!   closer to the key asked for than anybody real;
 //! - `silent`: takes questions and never answers;
-//! - `provide`, `put`: the numbers of provider records, and of values, sent over each connection;
+//! - `provide`, `put`, `ask`: the numbers of provider records, of values, and of questions who is close to a key,
+//!   sent over one stream of each connection;
 //! - `key_bytes`: the length of their keys (34).
 
 use std::collections::HashMap;
@@ -54,6 +55,7 @@ struct Ways {
     silent: bool,
     provide: u64,
     put: u64,
+    ask: u64,
     key_bytes: usize,
 }
 
@@ -73,13 +75,14 @@ impl RawKad {
             silent: options["silent"] == true,
             provide: number("provide"),
             put: number("put"),
+            ask: number("ask"),
             key_bytes: options["key_bytes"].as_u64().unwrap_or(34) as usize,
         }))
     }
 
     fn speaker(&self) -> Speaker {
-        let Ways { provide, put, .. } = *self.0;
-        Speaker { ways: Arc::clone(&self.0), floods: provide + put > 0 }
+        let Ways { provide, put, ask, .. } = *self.0;
+        Speaker { ways: Arc::clone(&self.0), floods: provide + put + ask > 0 }
     }
 }
 
@@ -120,6 +123,9 @@ impl Ways {
             let addrs = ["/ip4/127.0.0.1/tcp/9".parse().unwrap()];
             let provider = field(9, &peer(&self.local, &addrs));
             return [number(1, ADD_PROVIDER), field(2, &key), provider].concat();
+        }
+        if nth >= self.provide + self.put {
+            return [number(1, FIND_NODE), field(2, &key)].concat();
         }
         let record = [field(1, &key), field(2, &[7; 1000])].concat();
         [number(1, PUT_VALUE), field(2, &key), field(3, &record)].concat()
@@ -291,10 +297,10 @@ impl OutboundUpgrade<Stream> for Talk {
 
     fn upgrade_outbound(self, mut stream: Stream, _: StreamProtocol) -> Self::Future {
         async move {
-            let Ways { provide, put, .. } = *self.0;
-            for nth in 0..provide + put {
+            let Ways { provide, put, ask, .. } = *self.0;
+            for nth in 0..provide + put + ask {
                 write(&mut stream, &self.0.flood(nth)).await?;
-                // A value is answered by the same value; a provider record isn't answered.
+                // A value is answered by the same value, a question by peers; a provider record isn't answered.
                 if nth >= provide {
                     read(&mut stream).await?;
                 }

@@ -1,7 +1,9 @@
-//! The node's protocols, and the swarm that runs them. `gater` and `limits` admit connections.
+//! The node's protocols, and the swarm that runs them. `gater` and `limits` admit connections, `standing` ends
+//! those of peers that were over a budget of work.
 
 mod gater;
 pub(crate) mod limits;
+mod standing;
 
 use std::num::NonZeroU8;
 use std::panic::AssertUnwindSafe;
@@ -17,6 +19,7 @@ use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use tokio::sync::Notify;
 
 use self::gater::Gater;
+use self::standing::Standing;
 use super::protocols::autonat::Autonat;
 use super::protocols::find_peer::{self, FindPeer};
 #[cfg(feature = "gossip")]
@@ -26,6 +29,7 @@ use super::protocols::kad::Dht;
 use super::protocols::{perf, ping};
 use super::shared::Shared;
 use super::transport;
+use super::transport::counted::Counters;
 use super::transport::terms::DialTerms;
 use super::util::clock::Clock;
 use crate::config::{DhtMode, Settings};
@@ -46,6 +50,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     gater: Gater,
+    standing: Standing,
     identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     #[cfg(feature = "dht")]
@@ -67,13 +72,15 @@ pub(crate) fn swarm(
     crashed: Arc<Notify>,
 ) -> Result<Swarm<Behaviour>> {
     let settings = &shared.settings;
-    let (traffic, names) = (Arc::clone(&shared.traffic), Arc::clone(&shared.names));
+    let (names, budgets) = (Arc::clone(&shared.names), Arc::clone(&shared.budgets));
+    let counters = Counters { traffic: Arc::clone(&shared.traffic), budgets };
     let evidence = Arc::clone(&shared.clock_evidence);
     let (watch, dials) = (&shared.watch, terms.clone());
-    let transport = transport::build(keypair, settings, dials, traffic, names, watch, evidence)?;
+    let transport = transport::build(keypair, settings, dials, names, watch, evidence, &counters)?;
     let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),
+        standing: Standing::new(counters.budgets, terms.clone()),
         identify: identify(keypair, settings),
         ping: ping::Behaviour::new(clock.clone()),
         #[cfg(feature = "dht")]
@@ -113,8 +120,8 @@ fn identify(keypair: &Keypair, settings: &Settings) -> identify::Behaviour {
 
 #[cfg(feature = "dht")]
 fn dht(shared: &Shared, terms: &DialTerms) -> Result<Option<Dht>> {
-    let log = Arc::clone(&shared.discovery);
-    Dht::new(shared.peer_id, &shared.settings, terms.clone(), log)
+    let (log, budgets) = (Arc::clone(&shared.discovery), Arc::clone(&shared.budgets));
+    Dht::new(shared.peer_id, &shared.settings, terms.clone(), log, budgets)
 }
 
 #[cfg(feature = "gossip")]

@@ -8,6 +8,7 @@ use libp2p::swarm::ConnectionError;
 
 use crate::model::event::DisconnectReason;
 use crate::worker::transport::quic;
+use crate::worker::util::budgets::OverBudget;
 
 /// Returns the reason why a connection ended, and whether it is inferred rather than known.
 pub(super) fn reason(
@@ -18,6 +19,9 @@ pub(super) fn reason(
         (Some(reason), _) => (reason, false),
         (None, None) => (DisconnectReason::LocalRequest, true),
         (None, Some(ConnectionError::KeepAliveTimeout)) => (DisconnectReason::Idle, false),
+        (None, Some(ConnectionError::IO(error))) if is_over_budget(error) => {
+            (DisconnectReason::OverBudget, false)
+        }
         (None, Some(ConnectionError::IO(error))) => (io_reason(error), true),
     }
 }
@@ -32,6 +36,11 @@ fn io_reason(error: &io::Error) -> DisconnectReason {
     } else {
         DisconnectReason::RemoteClosed
     }
+}
+
+/// Tells whether this node ended it because of what the remote had it do.
+fn is_over_budget(error: &io::Error) -> bool {
+    chain(error).any(|inner| inner.is::<OverBudget>())
 }
 
 /// Tells whether the socket says that the other side is gone.

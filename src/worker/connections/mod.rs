@@ -31,7 +31,7 @@ use super::protocols::perf::Outcome;
 use super::protocols::ping::Event as PingEvent;
 use super::reply::Terms;
 use crate::book::{Discovered, Origin};
-use crate::model::event::EventKind;
+use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{Bandwidth, Pinged};
 use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
 use crate::text::visible;
@@ -138,7 +138,10 @@ impl Connections {
     ) {
         // A connection that was closed because nobody wanted it was never noted.
         let Some((connection, gone)) = core.peers.remove(&peer, id) else { return };
-        let (reason, inferred) = closed::reason(connection.closing, cause);
+        // A protocol that found the peer over a budget has the swarm close its connections.
+        let over = core.shared.budgets.refuses(&peer).filter(|_| cause.is_none());
+        let ours = connection.closing.or(over.map(|_| DisconnectReason::OverBudget));
+        let (reason, inferred) = closed::reason(ours, cause);
         if let Some(state) = &gone {
             self.identities.peer_gone(core, peer, &state.text);
         }
@@ -150,7 +153,13 @@ impl Connections {
             let text = |cause: &ConnectionError| -> String {
                 visible(&cause.to_string()).chars().take(MAX_ERROR_CHARS).collect()
             };
-            let kind = EventKind::PeerDisconnected { reason, inferred, error: cause.map(text) };
+            let error = match reason {
+                DisconnectReason::OverBudget => {
+                    core.shared.budgets.refuses(&peer).map(|over| over.to_string())
+                }
+                _ => cause.map(text),
+            };
+            let kind = EventKind::PeerDisconnected { reason, inferred, error };
             core.shared.hub.publish(Some(state.text), kind);
             let stage = match cause.is_some_and(closed::is_muxer_mismatch) {
                 true => DialStage::Muxer,

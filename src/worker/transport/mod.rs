@@ -2,7 +2,8 @@
 //! (`wrappers`, `security` with `tls`, `attempt`, `progress`, with the words of `words`), the names in addresses
 //! (`names`) and all they lead to (`race`), what speaks against this machine's clock (`evidence`) and doing without
 //! it (`fallback`), listening where interfaces can't be watched (`listening`), the terms that dials go under
-//! (`terms`), how an inbound handshake is ended (`handshakes`), and the bytes of connections (`counted`).
+//! (`terms`), how an inbound handshake is ended (`handshakes`), the bytes of connections (`counted`), and what their
+//! frames cost (`metered`).
 
 mod attempt;
 pub(crate) mod counted;
@@ -10,6 +11,7 @@ pub(crate) mod evidence;
 mod fallback;
 pub(crate) mod handshakes;
 pub(crate) mod listening;
+mod metered;
 #[cfg_attr(not(feature = "dns"), path = "names/absent.rs")]
 pub(crate) mod names;
 pub(crate) mod progress;

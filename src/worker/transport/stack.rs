@@ -1,4 +1,4 @@
-//! The transport stack: TCP with Noise or TLS and yamux, QUIC beside it; with a private network's key in
+//! The transport stack: TCP with Noise or TLS and metered yamux, QUIC beside it; with a private network's key in
 //! front of TCP's handshakes where one is configured.
 
 use std::sync::Arc;
@@ -13,12 +13,15 @@ use libp2p::identity::Keypair;
 use libp2p::pnet::{PnetConfig, PreSharedKey};
 #[cfg(feature = "quic")]
 use libp2p::quic;
-use libp2p::{noise, tcp, yamux};
+use libp2p::{noise, tcp};
 
-use super::counted::{Counted, Traffic};
+#[cfg(feature = "quic")]
+use super::counted::Counted;
+use super::counted::Counters;
 use super::evidence::ClockEvidence;
 use super::fallback::NoiseInstead;
 use super::listening::{Listening, Watch};
+use super::metered::Metered;
 use super::names::Names;
 #[cfg(feature = "quic")]
 use super::quic::config as quic_config;
@@ -35,10 +38,10 @@ pub(crate) fn build(
     keypair: &Keypair,
     settings: &Settings,
     terms: DialTerms,
-    traffic: Arc<Traffic>,
     names: Arc<Names>,
     watch: &Arc<Watch>,
     evidence: Arc<ClockEvidence>,
+    counters: &Counters,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>> {
     let local_only = settings.local_only();
     let psk = settings.swarm_key.as_ref().map(|key| PreSharedKey::new(key.bytes()));
@@ -50,6 +53,7 @@ pub(crate) fn build(
         evidence: Arc::clone(&evidence),
         clock,
     };
+    let counting = counters.clone();
     let tcp = tcp::tokio::Transport::new(tcp::Config::default());
     let tcp = Reach::tcp(Listening::new(tcp, Arc::clone(watch)), local_only)
         .and_then(move |socket, _| async move {
@@ -60,7 +64,10 @@ pub(crate) fn build(
         })
         .upgrade(Version::V1Lazy)
         .authenticate(security)
-        .multiplex(yamux::Config::default())
+        .multiplex_ext(move |peer, _| Metered {
+            meter: counting.budgets.connection(*peer),
+            traffic: Arc::clone(&counting.traffic),
+        })
         .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
 
     let connected = NoiseInstead::new(tcp);
@@ -70,19 +77,22 @@ pub(crate) fn build(
         let quic = match psk {
             Some(_) => OptionalTransport::none(),
             None => {
+                let Counters { traffic, budgets } = counters.clone();
                 let quic = quic::tokio::Transport::new(quic_config(keypair));
                 OptionalTransport::some(
-                    Reach::quic(Listening::new(quic, Arc::clone(watch)), local_only)
-                        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer))),
+                    Reach::quic(Listening::new(quic, Arc::clone(watch)), local_only).map(
+                        move |(peer, muxer), _| {
+                            let meter = budgets.connection(peer);
+                            let muxer = Counted::counting_streams(muxer, traffic.clone(), meter);
+                            (peer, StreamMuxerBox::new(muxer))
+                        },
+                    ),
                 )
             }
         };
         quic.or_transport(connected).map(|connection, _| connection.into_inner())
     };
-    let counted = connected.map(move |(peer, muxer), _| {
-        (peer, StreamMuxerBox::new(Counted::new(muxer, traffic.clone())))
-    });
-    Ok(Attempted::new(counted, terms, names, evidence).boxed())
+    Ok(Attempted::new(connected, terms, names, evidence).boxed())
 }
 
 fn unusable_key(error: impl std::fmt::Display) -> Error {

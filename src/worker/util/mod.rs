@@ -1,6 +1,7 @@
 //! Helpers that know nothing of the node and serve several rooms.
 
 pub(crate) mod addresses;
+pub(crate) mod budgets;
 pub(crate) mod clock;
 pub(crate) mod interfaces;
 pub(crate) mod lru;

@@ -1,7 +1,7 @@
 //! Limits how often something may happen: `per_second` times on average, `burst` times at once.
 //!
 //! Pure. The gater asks it before a handshake, gossipsub's message filter before a message is kept,
-//! `discovery/records` before a signature is verified.
+//! `discovery/records` before a signature is verified, `budgets` before a remote has us work.
 
 use std::time::Instant;
 
@@ -39,6 +39,11 @@ impl TokenBucket {
             self.tokens -= tokens;
         }
         granted
+    }
+
+    /// Tells whether no more was taken lately than comes back in a second.
+    pub(crate) fn is_modest(&self) -> bool {
+        self.burst - self.tokens <= self.per_second
     }
 }
 

@@ -34,6 +34,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::model::Source;
 use crate::worker::transport::terms::DialTerms;
 use crate::worker::util::addresses::{filter_addresses, least_scope};
+use crate::worker::util::budgets::{Budgets, Work};
 use crate::{Multiaddr, PeerId};
 
 /// Time after which a query ends with what it has.
@@ -72,6 +73,7 @@ pub(crate) struct Dht {
     wanted: HashMap<QueryId, PeerId>,
     events: VecDeque<DhtEvent>,
     log: Arc<DiscoveryLog>,
+    budgets: Arc<Budgets>,
     terms: DialTerms,
 }
 
@@ -82,6 +84,7 @@ impl Dht {
         settings: &Settings,
         terms: DialTerms,
         log: Arc<DiscoveryLog>,
+        budgets: Arc<Budgets>,
     ) -> Result<Option<Self>> {
         let mode = match settings.discovery.dht {
             DhtMode::Off => return Ok(None),
@@ -114,6 +117,7 @@ impl Dht {
             wanted: HashMap::new(),
             events: VecDeque::new(),
             log,
+            budgets,
             terms,
         }))
     }
@@ -198,6 +202,19 @@ impl Dht {
 
     fn is_connected(&self, peer: &PeerId) -> bool {
         self.open.values().any(|(open, _)| open == peer)
+    }
+
+    /// Tells whether a remote may have us do what its message asks for.
+    fn is_in_budget(&self, peer: &PeerId, event: &FromHandler) -> bool {
+        let work = match event {
+            FromHandler::FindNodeReq { .. }
+            | FromHandler::GetProvidersReq { .. }
+            | FromHandler::GetRecord { .. } => Work::DhtQuestions,
+            FromHandler::AddProvider { .. } | FromHandler::PutRecord { .. } => Work::DhtRecords,
+            // Answers, to as many questions as this node asked.
+            _ => return true,
+        };
+        self.budgets.take(peer, work)
     }
 
     /// Filters a message of a remote before libp2p-kad takes it.
@@ -395,6 +412,9 @@ impl NetworkBehaviour for Dht {
         connection: ConnectionId,
         mut event: THandlerOutEvent<Self>,
     ) {
+        if !self.is_in_budget(&peer, &event) {
+            return;
+        }
         self.look_over(connection, &mut event);
         self.kad.on_connection_handler_event(peer, connection, event);
     }
