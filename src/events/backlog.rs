@@ -13,7 +13,7 @@ pub(super) struct Kept {
     pub event: Arc<Event>,
     /// Its own kind, alone.
     pub kind: Kinds,
-    cost: usize,
+    pub cost: usize,
 }
 
 impl Kept {
