@@ -53,7 +53,7 @@
 //! connection goes on. A client that closes while its call waits has the call cancelled, unless it gave
 //! a `cancel_token` of its own: a connection may not end calls of others that share the token.
 //! `"cancel_on_hangup":true` beside `call` says that no other call has it, and that this one ends too. Replies
-//! that wait to be read have 16 MiB together, and so have requests: beyond that a call fails with `limit_reached`, and a
+//! that wait to be read have 8 MiB together, requests 16 MiB: beyond that a call fails with `limit_reached`, and a
 //! client that doesn't read is closed when another one waits for its room. Fields
 //! are only ever added; a reader ignores those it doesn't know.
 

@@ -13,13 +13,17 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 /// The room of replies, and of requests.
-const REPLIES: usize = 16 << 20;
+const REPLIES: usize = 8 << 20;
 const REQUESTS: usize = 16 << 20;
 /// The length up to which a reply, or a request, isn't counted: 64 of them are few.
 const SMALL_REPLY: usize = 64 << 10;
 const SMALL_REQUEST: usize = 4 << 10;
 /// The estimate from which on a reply is made in its turn.
 const LARGE_REPLY: usize = 256 << 10;
+/// The estimate from which on it is one of rows.
+const ROWS: usize = 8 << 10;
+/// The most times that an estimate is taken to be too small: peers may have many addresses. It is learnt from replies.
+const MOST_OFF: usize = 64;
 /// The bytes that JSON may take once it is read, for each of its text: `0,` becomes a value of 32 bytes.
 const READ_JSON: usize = 16;
 /// The time that a call waits for its turn and for room.
@@ -43,12 +47,19 @@ struct State {
     making: bool,
     /// The calls that wait for their turn or for room.
     waiting: usize,
+    /// The size of large replies beside their estimates, in sixteenths.
+    measure: usize,
 }
 
 impl Room {
     /// Waits until a reply of about this size may be made; None where that doesn't come in time.
     pub(super) fn turn(self: &Arc<Self>, estimate: usize) -> Option<Held> {
         let mut held = self.none();
+        if estimate < ROWS {
+            return Some(held);
+        }
+        held.estimate = estimate;
+        let estimate = estimate * self.state.lock().measure.max(16) / 16;
         if estimate < LARGE_REPLY {
             return Some(held);
         }
@@ -62,7 +73,7 @@ impl Room {
 
     /// Returns the room of a reply that isn't counted.
     pub(super) fn none(self: &Arc<Self>) -> Held {
-        Held { room: Arc::clone(self), bytes: 0, making: false }
+        Held { room: Arc::clone(self), estimate: 0, bytes: 0, making: false }
     }
 
     /// Waits until this holds.
@@ -88,6 +99,8 @@ impl Room {
 /// The room that a reply has.
 pub(super) struct Held {
     room: Arc<Room>,
+    /// The estimate where rows were estimated; else 0.
+    estimate: usize,
     bytes: usize,
     making: bool,
 }
@@ -97,6 +110,10 @@ impl Held {
     /// expected; false where there is none in time.
     pub(super) fn is_made(&mut self, length: usize) -> bool {
         let bytes = if length <= SMALL_REPLY { 0 } else { length.min(REPLIES) };
+        if let Some(off) = length.saturating_mul(16).checked_div(self.estimate) {
+            let mut state = self.room.state.lock();
+            state.measure = off.min(MOST_OFF * 16).max(state.measure - state.measure / 16);
+        }
         if bytes == self.bytes && !self.making {
             return true;
         }
@@ -186,17 +203,17 @@ mod tests {
     #[test]
     fn large_replies_are_made_in_turn_and_take_what_they_take() {
         let room = Arc::<Room>::default();
-        let mut large = room.turn(6 << 20).unwrap();
+        let mut large = room.turn(3 << 20).unwrap();
         assert!(room.turn(SMALL_REPLY).is_some(), "a small one needs no turn");
         std::thread::scope(|scope| {
-            let next = scope.spawn(|| room.turn(6 << 20));
+            let next = scope.spawn(|| room.turn(3 << 20));
             while room.state.lock().waiting == 0 {
                 std::thread::yield_now();
             }
-            assert!(large.is_made(5 << 20));
+            assert!(large.is_made(5 << 19));
             assert!(next.join().unwrap().is_some());
         });
-        assert_eq!(room.state.lock().replies, 5 << 20);
+        assert_eq!(room.state.lock().replies, 5 << 19);
         let mut judge = large.write_lasts();
         assert!(judge(0), "nobody waits");
         drop(large);

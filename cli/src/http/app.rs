@@ -8,7 +8,7 @@ use peerkit::Error;
 use peerkit::admission::Refusal;
 use tokio::sync::{Semaphore, watch};
 
-use super::budget::Budget;
+use super::budget::{Budget, SHARES};
 use super::caller::Policy;
 use super::connections::Connections;
 use super::hosts::Hosts;
@@ -25,6 +25,8 @@ pub struct App {
     pub node: Arc<Guarded>,
     /// Those on which calls wait.
     pub threads: Threads,
+    /// Those that make large replies: few, because the allocator keeps what each of them had.
+    pub large: Threads,
     pub hosts: Hosts,
     pub token: Token,
     pub policy: Policy,
@@ -55,6 +57,7 @@ impl App {
         Ok(App {
             node: Arc::new(Guarded::new(node, setup, args.read_only)),
             threads,
+            large: Threads::start(SHARES)?,
             hosts: Hosts::new(bound, &args.allow_hosts)?,
             token: Token::of(&setup.data_dir),
             policy: Policy::of(args)?,

@@ -8,6 +8,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -19,6 +20,8 @@ use super::refusals::{Refusals, Why};
 
 /// The unit in which room is given.
 const UNIT: usize = 1 << 10;
+/// The shares: of callers without the token, and of its holders. Each has one large reply made at a time.
+pub const SHARES: usize = 2;
 /// The longest response that isn't counted: it takes less than its connection does.
 pub const UNCOUNTED: usize = 4 << 10;
 /// The longest reply that counts as small.
@@ -31,6 +34,10 @@ const HOLDERS: Sizes = Sizes { small: 16 << 20, large: 16 << 20, bodies: 24 << 2
 const HEADS: usize = 4 << 20;
 /// The length up to which a head isn't counted.
 pub const USUAL_HEAD: usize = 8 << 10;
+/// The estimate from which on it is one of rows.
+const ROWS: usize = 8 << 10;
+/// The most times that an estimate is taken to be too small.
+const MOST_OFF: usize = 64;
 /// The bytes that JSON may take once it is read, for each of its text: `0,` becomes a value of 32 bytes.
 const READ_JSON: usize = 16;
 /// The room that an exchange over MCP takes: a reply has its text twice, of 50 KB at most.
@@ -54,6 +61,8 @@ pub struct Budget {
     strangers: Pools,
     holders: Pools,
     heads: Arc<Semaphore>,
+    /// The size of replies beside their estimates, in sixteenths.
+    measure: AtomicUsize,
     connections: Arc<Connections>,
     refusals: Arc<Refusals>,
 }
@@ -104,6 +113,7 @@ impl Budget {
             strangers: Pools::new(&STRANGERS),
             holders: Pools::new(&HOLDERS),
             heads: Arc::new(Semaphore::new(HEADS / UNIT)),
+            measure: AtomicUsize::new(16),
             connections,
             refusals,
         }
@@ -134,14 +144,16 @@ impl Budget {
     /// time.
     pub async fn room(&self, caller: Caller, estimate: usize) -> Option<Room> {
         let pools = self.pools(caller);
+        let measure = if estimate < ROWS { 16 } else { self.measure.load(Ordering::Relaxed) };
+        let expected = estimate.saturating_mul(measure) / 16;
         let wait = async {
             let (mut _waits, mut making) = (None, None);
-            if estimate > SMALL {
+            if expected > SMALL {
                 _waits = Some(pools.waiting.try_acquire().ok()?);
                 making = Some(Arc::clone(&pools.making).acquire_owned().await.ok()?);
             }
-            let permit = self.wait(caller, estimate).await?;
-            Some(Room { permit, large: estimate > SMALL, _making: making })
+            let permit = self.wait(caller, expected).await?;
+            Some(Room { permit, estimate, large: expected > SMALL, _making: making })
         };
         let room = timeout(PATIENCE, wait).await.ok().flatten();
         if room.is_none() {
@@ -175,6 +187,9 @@ impl Budget {
         connection: Option<&Arc<Connection>>,
     ) -> Option<Taken> {
         let (pool, size) = self.pools(caller).replies(bytes);
+        if let Some(room) = reserved.as_ref().filter(|room| room.estimate >= ROWS) {
+            self.learn(room.estimate, bytes);
+        }
         let reserved = reserved.filter(|room| room.large == (bytes > SMALL));
         let mut permit = reserved.map(|room| room.permit);
         if !reach(pool, &mut permit, size) {
@@ -190,6 +205,17 @@ impl Budget {
             connection.holds(Some(share(caller, bytes)));
         }
         Some(Taken(Arc::new(Held { _permit: permit, connection })))
+    }
+
+    /// Learns from a reply how far estimates are off: where peers have many addresses they are, all of them. One reply
+    /// that is larger counts at once, smaller ones little by little.
+    fn learn(&self, estimate: usize, bytes: usize) {
+        let now = (bytes.saturating_mul(16) / estimate.max(1)).min(MOST_OFF * 16);
+        let before = self.measure.load(Ordering::Relaxed);
+        let measure = now.max(before - before / 16).max(16);
+        if measure != before {
+            self.measure.store(measure, Ordering::Relaxed);
+        }
     }
 
     /// Begins to count the body of a request.
@@ -209,8 +235,16 @@ fn share(caller: Caller, bytes: usize) -> Share {
 /// The room for a reply that is being made.
 pub struct Room {
     permit: OwnedSemaphorePermit,
+    estimate: usize,
     large: bool,
     _making: Option<OwnedSemaphorePermit>,
+}
+
+impl Room {
+    /// Tells whether the reply is expected to be large.
+    pub fn is_large(&self) -> bool {
+        self.large
+    }
 }
 
 /// The room that a reply takes, until the last of its bytes has been given to the system. Goes with the response.
@@ -313,6 +347,18 @@ mod tests {
         assert_eq!(budget.unsent()[0], 41 * UNIT + 3 * SMALL);
         drop((taken, larger, small));
         assert_eq!(budget.unsent()[0], 0);
+    }
+
+    #[tokio::test]
+    async fn what_estimates_were_wrong_by_is_learnt() {
+        let budget = budget();
+        let caller = Caller::Anonymous;
+        let room = budget.room(caller, 40 * UNIT).await.unwrap();
+        drop(budget.take(caller, Some(room), 200 * UNIT, None).unwrap());
+        let room = budget.room(caller, 40 * UNIT).await.unwrap();
+        assert_eq!(budget.unsent()[0], 200 * UNIT);
+        drop(budget.take(caller, Some(room), UNIT, None).unwrap());
+        assert!(budget.room(caller, 60 * UNIT).await.unwrap().is_large());
     }
 
     #[test]

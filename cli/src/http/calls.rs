@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use tokio::time::timeout;
 
 use super::app::App;
-use super::budget::{Intake, Taken};
+use super::budget::{Intake, Room, Taken};
 use super::caller::Caller;
 use super::connections::Connection;
 use super::params::{Query, join, schema};
@@ -26,6 +26,7 @@ use super::refusals::Why;
 use super::room::TURN;
 use super::status::{self, Refusal, no_room_for_body, no_room_for_reply, no_thread, too_busy};
 use crate::node::{Node, Reply};
+use crate::threads::Threads;
 
 /// The largest body, as for the library's own input.
 pub const MAX_BODY: usize = 1 << 20;
@@ -142,7 +143,9 @@ impl Call {
         let mut cancel = CancelOnDrop { app: Arc::clone(app), token: self.cancellable() };
         let (node, ours) = (Arc::clone(&app.node), cancel.token.is_some());
         let method = self.op.name;
-        let answered = blocking(app, method, move || {
+        let large = room.as_ref().is_some_and(Room::is_large);
+        let threads = if large { &app.large } else { &app.threads };
+        let answered = run_on(threads, method, move || {
             let reply = if ours {
                 node.call_with_own_token(self.op.name, self.params, self.timeout)
             } else {
@@ -199,7 +202,15 @@ pub async fn blocking<T: Send + 'static>(
     method: &str,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, Response> {
-    let done = app.threads.run(work).map_err(|error| no_thread(error).into_response(method))?;
+    run_on(&app.threads, method, work).await
+}
+
+async fn run_on<T: Send + 'static>(
+    threads: &Threads,
+    method: &str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, Response> {
+    let done = threads.run(work).map_err(|error| no_thread(error).into_response(method))?;
     done.await.map_err(|_| status::panicked())
 }
 

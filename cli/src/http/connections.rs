@@ -1,9 +1,9 @@
 //! Connections: who has a place, and who makes room for whom.
 //!
 //! The rule is `peerkit::admission`'s. A caller is unproven while the server waits for it, before the end of a
-//! request's head or body; it is proven while it is answered; it is trusted once it has shown the token. A newcomer
-//! can't show anything before it is let in: so one that hasn't said what it wants makes room, the longest silent first.
-//! Who doesn't read what it asked for keeps neither a place nor memory that others need (`backlog`).
+//! request's head or body, or until it has read its reply; it is proven while its reply is made; it is trusted once it has
+//! shown the token. A newcomer can't show anything before it is let in: so one that hasn't said what it wants makes room,
+//! the longest silent first. Who doesn't read what it asked for keeps no memory that others need (`backlog`).
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -98,19 +98,9 @@ impl Connections {
                 state.end(late);
             }
         }
-        if state.open.len() >= MAX_CONNECTIONS + MAX_CLOSING {
-            return Err(Refusal::Full);
-        }
         state.last += 1;
         let (id, source) = (state.last, Source::from(from));
-        let admitted = match state.pool.admit(id, source, Standing::Unproven, now) {
-            Err(Refusal::Full) if state.drop_slowest(|it| !it.trusted.load(Ordering::SeqCst)) => {
-                self.refusals.add(Why::Unread);
-                state.pool.admit(id, source, Standing::Unproven, now)
-            }
-            admitted => admitted,
-        };
-        if let Some(displaced) = admitted? {
+        if let Some(displaced) = state.pool.admit(id, source, Standing::Unproven, now)? {
             state.end(displaced);
         }
         let connection = Arc::new(Connection {
@@ -129,6 +119,11 @@ impl Connections {
         Ok(Place(connection))
     }
 
+    /// Tells whether so many are about to close that a newcomer had better wait a moment.
+    pub fn many_close(&self) -> bool {
+        self.state.lock().open.len() >= MAX_CONNECTIONS + MAX_CLOSING
+    }
+
     /// Begins or ends to keep everybody's standing up: at rest that would cost each request something for nothing.
     fn look_how_many(&self, state: &mut State, now: Instant) {
         let many = state.pool.len() >= CROWDED;
@@ -143,8 +138,14 @@ impl Connections {
 
     /// Closes the one of those with room of this share that reads slowest, where one is far too slow.
     pub fn close_slowest(&self, share: Share) {
-        let of_share = |it: &Connection| it.share.load(Ordering::Relaxed) == share.number();
-        if self.state.lock().drop_slowest(of_share) {
+        let mut state = self.state.lock();
+        let open = state.open.values().filter(|it| {
+            it.share.load(Ordering::Relaxed) == share.number() && !it.over.load(Ordering::Relaxed)
+        });
+        let late = open.map(|it| (it.backlog.late_for_others(), it.id));
+        if let Some((_, id)) = late.filter(|(late, _)| *late >= LATE).max() {
+            state.pool.leave(&id);
+            state.end(id);
             self.refusals.add(Why::Unread);
         }
     }
@@ -178,17 +179,6 @@ impl State {
             connection.over.store(true, Ordering::Relaxed);
             connection.end.notify_one();
         }
-    }
-
-    /// Takes the place of the one of these that reads slowest, where one is far too slow.
-    fn drop_slowest(&mut self, of: impl Fn(&Connection) -> bool) -> bool {
-        let open = self.open.values().filter(|it| !it.over.load(Ordering::Relaxed) && of(it));
-        let late = open.map(|it| (it.backlog.late_for_others(), it.id));
-        let slowest = late.filter(|(late, _)| *late >= LATE).max();
-        let Some((_, id)) = slowest else { return false };
-        self.pool.leave(&id);
-        self.end(id);
-        true
     }
 }
 
@@ -318,7 +308,10 @@ mod tests {
     fn what_waits_to_close_is_bounded_too() {
         let all = connections();
         let here = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let kept: Vec<_> = (0..2 * MAX_CONNECTIONS).map_while(|_| all.enter(here).ok()).collect();
+        let enter = |_| (!all.many_close()).then(|| all.enter(here).unwrap());
+        let mut kept: Vec<_> = (0..2 * MAX_CONNECTIONS).map_while(enter).collect();
         assert_eq!(kept.len(), MAX_CONNECTIONS + MAX_CLOSING);
+        kept.pop();
+        assert!(!all.many_close());
     }
 }

@@ -92,6 +92,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
     app.threads.finish(LAST_CALLS);
+    app.large.finish(LAST_CALLS);
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }

@@ -28,6 +28,8 @@ const MAX_HEAD: usize = 64 << 10;
 const GRACE: Duration = Duration::from_secs(5);
 /// The pause after a connection could not be accepted, for want of descriptors as a rule.
 const PAUSE: Duration = Duration::from_millis(50);
+/// The time that connections which have lost their place are given to close, before more are let in.
+const MOMENT: Duration = Duration::from_millis(1);
 /// The least time between two lines about what was refused.
 const TELL: Duration = Duration::from_secs(60);
 
@@ -46,6 +48,9 @@ pub async fn serve(listener: TcpListener, app: Arc<App>, router: Router) {
             }
             _ = ending.wait_for(|ending| *ending) => break,
         };
+        while app.connections.many_close() {
+            sleep(MOMENT).await;
+        }
         match accepted {
             Ok((stream, from)) => match app.connections.enter(from.ip()) {
                 Ok(place) => {
