@@ -146,6 +146,12 @@ impl Budget {
         let pools = self.pools(caller);
         let measure = if estimate < ROWS { 16 } else { self.measure.load(Ordering::Relaxed) };
         let expected = estimate.saturating_mul(measure) / 16;
+        // At rest there is room, and nothing needs a timer.
+        if expected <= SMALL
+            && let Ok(permit) = Arc::clone(&pools.small).try_acquire_many_owned(units(expected))
+        {
+            return Some(Room { permit, estimate, large: false, _making: None });
+        }
         let wait = async {
             let (mut _waits, mut making) = (None, None);
             if expected > SMALL {
@@ -165,8 +171,7 @@ impl Budget {
     /// Waits for room, and meanwhile has those closed who read slowest.
     async fn wait(&self, caller: Caller, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let (pool, size) = self.pools(caller).replies(bytes);
-        let units = u32::try_from(size.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let mut permit = pin!(Arc::clone(pool).acquire_many_owned(units));
+        let mut permit = pin!(Arc::clone(pool).acquire_many_owned(units(size)));
         let mut look = Duration::ZERO;
         loop {
             tokio::select! {
@@ -290,6 +295,11 @@ impl Intake {
         }
         has
     }
+}
+
+/// Returns the units that some bytes take.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
 }
 
 /// Takes what is missing to so many bytes; false where it isn't to be had.
