@@ -19,7 +19,9 @@
  *   - A bug of peerkit's own answers `panic`. Operations then answer `dead`, until peerkit_stop and
  *     a new start.
  *   - A call takes at most 48 KiB of its caller's stack. JSON nested deeper than 16
- *     levels is an error.
+ *     levels is an error, as is a name given twice in one object.
+ *   - Running out of memory aborts the process, as it does in any program of Rust: there is no error
+ *     to hand back. What peerkit keeps is bounded, but not against a machine that has nothing left.
  */
 
 

@@ -8,6 +8,7 @@
 //! terminal, by an agent and over HTTP. Each of these doors says the general hint of a kind in its own
 //! words (`ffi/hints.rs` those of C).
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 use std::{error, fmt, io};
@@ -15,6 +16,8 @@ use std::{error, fmt, io};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+
+use crate::text::visible;
 
 macro_rules! error_kinds {
     ($( $(#[doc = $doc:expr])+ $variant:ident = $code:literal, retryable: $retry:literal, hint: $hint:expr; )+) => {
@@ -139,6 +142,15 @@ impl fmt::Display for ErrorKind {
     }
 }
 
+/// Makes text for a person of a message, in which a remote may have a say.
+fn shown(text: impl Into<String>) -> String {
+    let text = text.into();
+    match visible(&text) {
+        Cow::Borrowed(_) => text,
+        Cow::Owned(shown) => shown,
+    }
+}
+
 /// The reason an operation failed. Cheap to move; its JSON form is the failure reply of the C ABI.
 ///
 /// The message is whole: it says all that a [`source`](error::Error::source) would add. An error has a
@@ -180,7 +192,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     /// Makes an error of `kind` whose `message` tells a person what happened. Public for programs that
-    /// serve the operations to others and answer in the library's manner.
+    /// serve the operations to others and answer in the library's manner. What can't be seen in it is written out
+    /// ([`text::visible`](crate::text::visible)): a part of it may be a remote's.
     ///
     /// ```
     /// use peerkit::{Error, ErrorKind, ops};
@@ -193,7 +206,7 @@ impl Error {
     /// ```
     #[must_use]
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        let (message, detail) = (message.into(), Map::new());
+        let (message, detail) = (shown(message), Map::new());
         Error(Box::new(Inner { kind, message, hint: None, detail, source: None }))
     }
 
@@ -226,14 +239,14 @@ impl Error {
     /// Replaces the kind's general hint by one for this case; it should name no function, command or route.
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
-        self.0.hint = Some(hint.into());
+        self.0.hint = Some(shown(hint));
         self
     }
 
     /// Says which file of the user's it is about.
     pub(crate) fn in_file(mut self, path: &Path) -> Self {
         let path = path.display().to_string();
-        self.0.message = format!("{path}: {}", self.0.message);
+        self.0.message = format!("{}: {}", visible(&path), self.0.message);
         self.with("path", path)
     }
 
@@ -398,6 +411,16 @@ mod tests {
     use std::error::Error as _;
 
     use super::*;
+
+    #[test]
+    fn nothing_is_hidden_in_what_an_error_says() {
+        let error = Error::new(ErrorKind::Protocol, "it says \u{202e}x\n\u{e0041}".to_owned())
+            .with("said", "\u{202e}x")
+            .with_hint("ask \u{200b}again");
+        assert_eq!(error.to_string(), r"it says \u{202e}x\n\u{e0041}");
+        assert_eq!(error.hint(), Some(r"ask \u{200b}again"));
+        assert_eq!(error.detail()["said"], "\u{202e}x", "facts are for programs");
+    }
 
     #[test]
     fn an_io_error_keeps_the_error_and_the_systems_own_kind() {

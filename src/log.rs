@@ -2,6 +2,7 @@
 //! host program's own subscriber and its global state are left alone.
 
 use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::sync::Mutex;
 
 use tracing::Level;
@@ -10,6 +11,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
 use crate::config::{LogLevel, Settings};
 use crate::error::{Error, ErrorKind, Result};
+use crate::text::visible;
 
 /// Sends the calling thread's log to where the settings say, until the guard is dropped.
 pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
@@ -18,10 +20,10 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
         return Ok(tracing::subscriber::set_default(NoSubscriber::default()));
     };
     let writer = match &log.file {
-        None => BoxMakeWriter::new(std::io::stderr),
+        None => BoxMakeWriter::new(|| Lines(io::stderr())),
         Some(path) => {
             let file = OpenOptions::new().create(true).append(true).open(path);
-            BoxMakeWriter::new(Mutex::new(file.map_err(|error| {
+            BoxMakeWriter::new(Mutex::new(Lines(file.map_err(|error| {
                 let path = path.display().to_string();
                 let message = format!("`log.file`: {path} can't be written: {error}");
                 Error::new(ErrorKind::ConfigInvalid, message)
@@ -29,7 +31,7 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
                     .with("key", "log.file")
                     .with("path", path)
                     .with_hint("name a file in a directory that is there and can be written")
-            })?))
+            })?)))
         }
     };
     let subscriber = tracing_subscriber::fmt()
@@ -40,6 +42,23 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
     Ok(tracing::subscriber::set_default(subscriber))
 }
 
+/// Writes each entry as one line in which nothing is hidden: what remotes say is in it.
+struct Lines<W>(W);
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, entry: &[u8]) -> io::Result<usize> {
+        // The subscriber hands over an entry whole, with the line feed that ends it.
+        let text = String::from_utf8_lossy(entry);
+        let line = text.strip_suffix('\n').unwrap_or(&text);
+        self.0.write_all(format!("{}\n", visible(line)).as_bytes())?;
+        Ok(entry.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 fn level(level: LogLevel) -> Level {
     match level {
         LogLevel::Error => Level::ERROR,
@@ -47,5 +66,19 @@ fn level(level: LogLevel) -> Level {
         LogLevel::Info => Level::INFO,
         LogLevel::Debug => Level::DEBUG,
         LogLevel::Trace => Level::TRACE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_remote_says_is_one_line_that_hides_nothing() {
+        let mut log = Vec::new();
+        let agent = "kubo\u{202e}\u{1b}[2J\nERROR forged\u{e0041}";
+        Lines(&mut log).write_all(format!("INFO agent={agent}\n").as_bytes()).unwrap();
+        let shown = r"INFO agent=kubo\u{202e}\u{1b}[2J\nERROR forged\u{e0041}";
+        assert_eq!(String::from_utf8(log).unwrap(), format!("{shown}\n"));
     }
 }

@@ -33,6 +33,7 @@ use crate::error::{Error, ErrorKind, MAX_NAME, Result, may_be_meant, nearest};
 use crate::features::{Feature, cargo_feature};
 use crate::manager::{PeerManager, check_timeout, read};
 pub use crate::model::given::{whole_numbers, wrong_value};
+pub use crate::model::once::{Misread, read_json};
 use crate::model::params::*;
 use crate::model::reply::*;
 
@@ -409,6 +410,19 @@ mod tests {
         assert!(find("connect_peer").unwrap().takes_cancel_token());
         // Asserted while compiling: each call that acts asks this, and a schema takes longer than many a call.
         const _: () = assert!(!CATALOGUE[0].takes_cancel_token());
+    }
+
+    #[test]
+    fn replies_hide_nothing_and_keep_the_values() {
+        let agent = "kubo\u{202e}\u{200b}\u{e0041}";
+        let told = success("x", &serde_json::json!({ "agent": agent })).unwrap();
+        let failed =
+            failure("x", &invalid_argument("no").with("key", agent), &schema(|_| true.into()));
+        for (reply, place) in [(told, "/agent"), (failed, "/detail/key")] {
+            assert!(reply.is_ascii(), "{reply}");
+            let reply: Value = serde_json::from_str(&reply).unwrap();
+            assert_eq!(reply.pointer(place).unwrap(), agent);
+        }
     }
 
     #[test]

@@ -22,5 +22,6 @@ fn the_committed_header_is_the_generated_one() {
         std::fs::write(&committed, &generated).expect("include/peerkit.h is writable");
     }
     let committed = std::fs::read_to_string(&committed).unwrap_or_default();
+    assert!(generated.contains("Running out of memory aborts the process"), "a caller must know");
     assert!(committed == generated, "include/peerkit.h is stale: run `make header`");
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use peerkit::config::ApiAddress;
 use peerkit::ops::{self, Effect, Operation};
 use peerkit::params::EventsOptions;
+use peerkit::text::visible;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
 
@@ -108,15 +109,15 @@ impl Guarded {
     }
 }
 
-/// Spells a directory as it was given, and as the system calls it.
+/// Spells a directory as it was given, and as the system calls it; and as the messages of errors show either.
 fn spellings(data_dir: &Path) -> Vec<String> {
     let known = [
         Some(data_dir.to_owned()),
         std::path::absolute(data_dir).ok(),
         data_dir.canonicalize().ok(),
     ];
-    let mut all: Vec<_> =
-        known.into_iter().flatten().map(|path| path.display().to_string()).collect();
+    let known = known.into_iter().flatten().map(|path| path.display().to_string());
+    let mut all: Vec<_> = known.flat_map(|text| [visible(&text).into_owned(), text]).collect();
     all.retain(|text| is_telling(text));
     all.sort_by_key(|text| std::cmp::Reverse(text.len()));
     all.dedup();

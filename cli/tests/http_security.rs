@@ -224,6 +224,44 @@ fn requests_that_are_too_large_or_of_another_kind_are_refused() {
 }
 
 #[test]
+fn what_is_refused_before_anything_is_asked_has_the_envelope_too() {
+    let server = Server::start(&[]);
+    let host = format!("host: {}\r\n", server.authority());
+    let get = |rest: &str| format!("GET {LIST} HTTP/1.1\r\n{host}{rest}\r\n");
+    for (status, text) in [
+        (400, "no request\r\n\r\n".to_owned()),
+        (400, "GET / HTTP/3.0\r\n\r\n".to_owned()),
+        (400, get("no header\r\n")),
+        (400, get("content-length: many\r\n")),
+        (400, get("content-length: 1\r\ncontent-length: 2\r\n")),
+        (400, get("transfer-encoding: none\r\n")),
+        (400, format!("GET /\u{7f} HTTP/1.1\r\n{host}\r\n")),
+        (414, format!("GET /{} HTTP/1.1\r\n{host}\r\n", "x".repeat(65_534))),
+        (431, get(&"x: x\r\n".repeat(200))),
+        (431, get(&format!("x: {}\r\n", "x".repeat(300 << 10)))),
+    ] {
+        let mut client = server.stranger();
+        let answer = client.raw(&text);
+        assert_eq!(answer.refused(status), "invalid_argument", "{answer:?}");
+        let envelope = answer.with_status(status);
+        assert!(
+            ["method", "category", "error", "retryable", "hint", "detail", "source"]
+                .iter()
+                .all(|field| envelope.get(field).is_some())
+        );
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("connection"), Some("close"));
+        assert!(client.is_closed(Duration::from_secs(25)), "{status}");
+    }
+    // Behind one that was served, and sent together with it.
+    let mut client = server.stranger();
+    client.send(&format!("{}no request\r\n\r\n", get("")));
+    assert_eq!(client.answer().status, 200);
+    assert_eq!(client.answer().refused(400), "invalid_argument");
+}
+
+#[test]
 fn whoever_sends_slowly_is_hung_up_on_and_keeps_nobody_else() {
     let server = Server::start(&[]);
     let mut slow: Vec<_> = (0..100).map(|_| server.stranger()).collect();

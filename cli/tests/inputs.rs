@@ -52,6 +52,49 @@ fn standard_input_and_bodies_are_read_in_the_same_way() {
 }
 
 #[test]
+fn a_name_is_given_once_wherever_json_is_read() {
+    let home = Home::new();
+    let path = home.path().join("config.json");
+    std::fs::write(&path, r#"{"profile":"offline","limits":{"max_peers":9,"max_peers":8}}"#)
+        .unwrap();
+    let ran = run(&home.args(&["status"]));
+    assert!(ran.err.contains("`limits.max_peers`: it is given more than once"), "{ran:?}");
+
+    let node = Node::start(json!({}));
+    for (params, name) in
+        [(r#"{"limit":1,"limit":1}"#, "limit"), (r#"{"search":{"a":1,"\u0061":2}}"#, "search.a")]
+    {
+        let ran = node.run(&["call", "list_peers", params]);
+        assert_eq!(
+            (&ran.json()["code"], &ran.json()["detail"]["key"]),
+            (&"invalid_argument".into(), &name.into())
+        );
+    }
+    let server = Server::start(&[]);
+    let by_query = server.get("/api/peers/list?limit=1&limit=2").with_status(400);
+    let by_body = server.post("/api/call/list_peers", r#"{"limit":1,"limit":2}"#).with_status(400);
+    assert_eq!(by_body["error"], by_query["error"]);
+    assert_eq!(by_body["detail"]["key"], "limit");
+    // Under two names it is one parameter all the same.
+    let both = r#"{"multiaddr":"/ip4/127.0.0.1/tcp/1","peer_address":"/ip4/127.0.0.1/tcp/2"}"#;
+    let refused = server.post("/api/call/connect_peer", both).with_status(400);
+    assert_eq!(refused["detail"]["key"], "multiaddr", "{refused}");
+}
+
+#[test]
+fn nothing_is_hidden_in_what_a_route_answers() {
+    let server = Server::start(&[]);
+    let answer = server.get("/api/peers/list?lim%E2%80%AEit%F3%A0%81%81=1");
+    let told = answer.with_status(400);
+    assert!(answer.body.is_ascii(), "{}", answer.body);
+    assert_eq!(told["detail"]["key"], "lim\u{202e}it\u{e0041}");
+    assert_eq!(
+        told["error"],
+        "unknown parameter `lim\\u{202e}it\\u{e0041}`; did you mean `limit`?"
+    );
+}
+
+#[test]
 fn a_token_of_the_users_own_may_have_a_byte_order_mark() {
     let home = Home::new();
     std::fs::create_dir(home.data_dir()).unwrap();

@@ -20,5 +20,6 @@ mod moved;
 mod output;
 mod shortage;
 mod signals;
+mod socket;
 mod support;
 mod watch;

@@ -11,6 +11,10 @@ use crate::support::process::{Home, PEERKIT};
 
 const PARSE_ERROR: i32 = -32700;
 const INVALID_REQUEST: i32 = -32600;
+const METHOD_NOT_FOUND: i32 = -32601;
+const INVALID_PARAMS: i32 = -32602;
+/// The longest line, without its end.
+const MAX_LINE: usize = 1 << 20;
 
 /// `peerkit mcp`, by its streams.
 struct Raw {
@@ -64,9 +68,12 @@ impl Raw {
         self.input = None;
     }
 
+    fn next_line(&self) -> String {
+        self.lines.recv_timeout(LIMIT).expect("an answer")
+    }
+
     fn next(&self) -> Value {
-        let line = self.lines.recv_timeout(LIMIT).expect("an answer");
-        serde_json::from_str(&line).unwrap()
+        serde_json::from_str(&self.next_line()).unwrap()
     }
 
     #[track_caller]
@@ -90,9 +97,20 @@ impl Drop for Raw {
     }
 }
 
+const VERSION: &str = "2025-06-18";
+
 fn initialize(id: u32) -> Value {
-    json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": {"protocolVersion": "2025-06-18",
+    initialize_for(id, VERSION)
+}
+
+fn initialize_for(id: u32, version: &str) -> Value {
+    json!({"jsonrpc": "2.0", "id": id, "method": "initialize", "params": {"protocolVersion": version,
         "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}}})
+}
+
+/// A request with these parameters, as they are written.
+fn asking(id: u32, method: &str, params: &str) -> String {
+    format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"{method}","params":{params}}}"#)
 }
 
 #[track_caller]
@@ -152,6 +170,160 @@ fn other_shapes_of_what_is_no_json_are_answered_too() {
     raw.hang_up();
     assert_refused(&raw.next(), &json!(12), PARSE_ERROR);
     assert!(raw.child.wait().unwrap().success());
+}
+
+#[test]
+fn a_session_keeps_its_version_whatever_a_later_initialize_asks_for() {
+    let mut raw = Raw::begun();
+    for unknown in ["2099-01-01", "1999-01-01", "", VERSION, "2026-07-28"] {
+        raw.send(initialize_for(1, unknown).to_string());
+        assert_eq!(raw.next()["result"]["protocolVersion"], VERSION, "{unknown}");
+        // Of 2026-07-28 on there is no ping, and each result has a type.
+        raw.still_serves(unknown);
+    }
+    for other in ["2024-11-05", "2025-11-25"] {
+        raw.refuses(initialize_for(2, other).to_string(), json!(2), INVALID_REQUEST);
+        raw.still_serves(other);
+    }
+    raw.send(asking(3, "tools/list", "{}"));
+    assert_eq!(raw.next()["result"].get("resultType"), None);
+}
+
+#[test]
+fn nor_does_one_that_began_without_initialize_get_another_by_it() {
+    let mut raw = Raw::start();
+    let meta = json!({"_meta": {"io.modelcontextprotocol/protocolVersion": "2026-07-28",
+        "io.modelcontextprotocol/clientCapabilities": {}}});
+    raw.send(asking(1, "tools/list", &meta.to_string()));
+    assert_eq!(raw.next()["result"]["resultType"], "complete");
+    raw.refuses(initialize(2).to_string(), json!(2), INVALID_REQUEST);
+    raw.send(asking(3, "tools/list", &meta.to_string()));
+    assert_eq!(raw.next()["result"]["resultType"], "complete");
+}
+
+#[test]
+fn over_http_too_a_session_keeps_its_version() {
+    let server = Server::start(&[]);
+    let ask = |headers: &[String], body: String| {
+        let mut client = server.client().with(BOTH);
+        for header in headers {
+            client = client.with(header);
+        }
+        client.ask("POST", "/mcp", &body);
+        let (head, event) = client.first_event();
+        (head, serde_json::from_str::<Value>(&event).unwrap())
+    };
+    let (head, begun) = ask(&[], initialize(0).to_string());
+    assert_eq!(begun["result"]["protocolVersion"], VERSION);
+    let session = [format!("mcp-session-id: {}", head.header("mcp-session-id").unwrap())];
+    let (_, again) = ask(&session, initialize_for(1, "2099-01-01").to_string());
+    assert_eq!(again["result"]["protocolVersion"], VERSION, "{again}");
+    let (_, pinged) = ask(&session, asking(2, "ping", "{}"));
+    assert_eq!(pinged, json!({"jsonrpc": "2.0", "id": 2, "result": {}}));
+    let (_, other) = ask(&session, initialize_for(3, "2024-11-05").to_string());
+    assert_refused(&other, &json!(3), INVALID_REQUEST);
+}
+
+#[test]
+fn parameters_without_mcps_form_are_invalid_params() {
+    const BAD: &[&str] = &[
+        "7",
+        "\"x\"",
+        "[]",
+        "[null,\"get_peers\",{}]",
+        "{}",
+        r#"{"name":6}"#,
+        r#"{"name":"nope"}"#,
+        r#"{"name":"get_peers","arguments":7}"#,
+        r#"{"name":"get_peers","arguments":[]}"#,
+        r#"{"name":"get_peers","_meta":7}"#,
+    ];
+    let mut raw = Raw::begun();
+    for params in BAD {
+        raw.refuses(asking(1, "tools/call", params), json!(1), INVALID_PARAMS);
+    }
+    raw.send(r#"{"jsonrpc":"2.0","id":1,"method":"tools/call"}"#);
+    assert_refused(&raw.next(), &json!(1), INVALID_PARAMS);
+    for method in ["tools/list", "resources/read", "server/discover", "initialize"] {
+        raw.refuses(asking(2, method, "[]"), json!(2), INVALID_PARAMS);
+    }
+    raw.refuses(asking(3, "nope", "7"), json!(3), METHOD_NOT_FOUND);
+    raw.still_serves("a");
+    // What a tool doesn't take is for the agent to read.
+    raw.send(asking(4, "tools/call", r#"{"name":"get_peers","arguments":{"limit":"x"}}"#));
+    assert_eq!(raw.next()["result"]["isError"], true);
+
+    let server = Server::start(&[]);
+    for params in ["7", r#"{"name":"get_peers","_meta":7}"#] {
+        let refused = post(&server, &[BOTH], &asking(5, "tools/call", params)).with_status(400);
+        assert_refused(&refused, &json!(5), INVALID_PARAMS);
+    }
+}
+
+#[test]
+fn a_message_is_as_long_as_other_input_and_a_longer_one_is_answered_by_its_id() {
+    let mut raw = Raw::begun();
+    for end in ["\n", "\r\n"] {
+        let ping = asking(1, "ping", "{}");
+        let filled = " ".repeat(MAX_LINE - ping.len());
+        raw.send_unended(format!("{ping}{filled}{end}").as_bytes());
+        assert_eq!(raw.next(), json!({"jsonrpc": "2.0", "id": 1, "result": {}}));
+    }
+    for length in [MAX_LINE + 1, MAX_LINE + 2, 2 * MAX_LINE + 2, 3 * MAX_LINE] {
+        // Official clients write the id last.
+        let tail = format!(r#""}},"jsonrpc":"2.0","id":{length}}}"#);
+        let head = r#"{"method":"ping","params":{"x":""#;
+        let filled = "x".repeat(length - head.len() - tail.len());
+        raw.refuses(format!("{head}{filled}{tail}"), json!(length), INVALID_REQUEST);
+        raw.still_serves("behind it");
+    }
+    let server = Server::start(&[]);
+    let long = asking(1, "ping", &format!(r#"{{"x":"{}"}}"#, "x".repeat(MAX_LINE)));
+    assert_refused(&post(&server, &[BOTH], &long).with_status(413), &Value::Null, INVALID_REQUEST);
+}
+
+#[test]
+fn a_name_given_twice_is_refused_at_every_depth() {
+    let mut raw = Raw::begun();
+    let twice = r#"{"name":"get_peers","arguments":{"limit":1,"limit":2}}"#;
+    raw.refuses(asking(1, "tools/call", twice), json!(1), INVALID_PARAMS);
+    raw.refuses(
+        asking(2, "tools/call", r#"{"name":"get_peers","n\u0061me":"list_peers"}"#),
+        json!(2),
+        INVALID_PARAMS,
+    );
+    let ids = r#"{"jsonrpc":"2.0","id":3,"id":4,"method":"ping"}"#;
+    raw.refuses(ids, Value::Null, INVALID_REQUEST);
+    raw.still_serves("a");
+    let server = Server::start(&[]);
+    let refused = post(&server, &[BOTH], &asking(5, "tools/call", twice)).with_status(400);
+    assert_refused(&refused, &json!(5), INVALID_PARAMS);
+    assert_eq!(refused["error"]["message"], "`params.arguments.limit` is given more than once");
+}
+
+#[test]
+fn nothing_is_hidden_in_a_line_and_programs_find_what_was_said() {
+    let strange = "lim\u{202e}\u{200b}\u{e0041}";
+    let params = json!({"name": "get_peers", "arguments": {strange: 1}}).to_string();
+    let check = |line: &str| {
+        assert!(line.is_ascii(), "{line}");
+        let answer: Value = serde_json::from_str(line).unwrap();
+        let reply = &answer["result"]["structuredContent"];
+        assert_eq!(reply["detail"]["key"], strange);
+        let said = "unknown parameter `lim\\u{202e}\\u{200b}\\u{e0041}`";
+        assert!(reply["error"].as_str().unwrap().starts_with(said), "{reply}");
+    };
+    let mut raw = Raw::begun();
+    raw.send(asking(1, "tools/call", &params));
+    check(&raw.next_line());
+
+    let server = Server::start(&[]);
+    let mut client = server.client().with(BOTH);
+    client.ask("POST", "/mcp", &initialize(0).to_string());
+    let session = client.first_event().0.header("mcp-session-id").unwrap().to_owned();
+    let mut client = server.client().with(BOTH).with(&format!("mcp-session-id: {session}"));
+    client.ask("POST", "/mcp", &asking(1, "tools/call", &params));
+    check(&client.first_event().1);
 }
 
 #[test]

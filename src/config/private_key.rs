@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::der;
 use super::key_protobuf::{Unusable, fields, from_protobuf, protobuf};
+use crate::model::once::{Misread, read_json};
 use crate::text;
 
 /// The places of the key in objects of other programs, and of the peer id that it belongs to.
@@ -107,8 +108,12 @@ fn decode_with(alphabet: &Alphabet, text: &str) -> Option<Vec<u8>> {
 
 /// Reads a key out of JSON: a text, or an object that has one.
 fn from_json(text: &str) -> Result<Keypair, Unusable> {
-    let value: Value = serde_json::from_str(text)
-        .map_err(|error| Unusable::damaged(format!("is damaged: it is no whole JSON: {error}")))?;
+    let value = read_json(text.as_bytes()).map_err(|why| match why {
+        Misread::Doubled(name) => Unusable::damaged(format!("is damaged: it has `{name}` twice")),
+        Misread::NotJson(error) => {
+            Unusable::damaged(format!("is damaged: it is no whole JSON: {error}"))
+        }
+    })?;
     if let Value::String(text) = &value {
         return from_text(text);
     }

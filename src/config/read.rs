@@ -18,6 +18,7 @@ use super::table::Keys;
 use crate::error::{Error, ErrorKind, Result};
 use crate::model::given::{Misfit, whole_numbers};
 use crate::model::nesting::{MAX_DEPTH, is_too_deep};
+use crate::model::once::{Misread, read_json};
 
 /// The longest known key is shorter; of an unknown one, no more than this is shown.
 const MAX_KEY_CHARS: usize = 64;
@@ -95,10 +96,13 @@ fn read_object(text: &str) -> Result<Read> {
     if is_too_deep(text.as_bytes()) {
         return Err(refused(format!("the configuration is nested deeper than {MAX_DEPTH} levels")));
     }
-    let mut object = match serde_json::from_str(text) {
+    let mut object = match read_json(text.as_bytes()) {
         Ok(Value::Object(object)) => object,
         Ok(_) => return Err(refused("the configuration must be a JSON object".to_owned())),
-        Err(error) => return Err(refused(format!("the configuration is no JSON: {error}"))),
+        Err(Misread::Doubled(key)) => return Err(invalid(&key, "it is given more than once")),
+        Err(Misread::NotJson(error)) => {
+            return Err(refused(format!("the configuration is no JSON: {error}")));
+        }
     };
     whole_numbers(&mut object);
     rename_aliases(&mut object)?;

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
+use crate::model::once::{Misread, read_json};
 use crate::ops;
 
 /// The version of the protocol.
@@ -93,13 +94,16 @@ pub(super) struct RequestLine {
 }
 
 impl RequestLine {
-    fn read(line: &[u8]) -> serde_json::Result<Self> {
-        serde_json::from_slice(line).or_else(|error| {
-            // Written by a client that has but one kind of number, perhaps.
-            let mut object = serde_json::from_slice(line).map_err(|_| error)?;
-            ops::whole_numbers(&mut object);
-            serde_json::from_value(object.into())
-        })
+    fn read(line: &[u8]) -> Result<Self, String> {
+        let mut request = read_json(line).map_err(|why| match why {
+            Misread::Doubled(name) => format!("`{name}` is given more than once"),
+            Misread::NotJson(error) => error.to_string(),
+        })?;
+        // It may be written by a client that has but one kind of number.
+        if let Value::Object(object) = &mut request {
+            ops::whole_numbers(object);
+        }
+        serde_json::from_value(request).map_err(|error| error.to_string())
     }
 }
 
@@ -160,6 +164,8 @@ mod tests {
         let floats = Request::read(br#"{"call":"status","timeout_ms":5e3}"#).unwrap();
         let five_seconds = Some(Duration::from_secs(5));
         assert!(matches!(floats, Request::Call { timeout, .. } if timeout == five_seconds));
+        let twice = Request::read(br#"{"call":"list_peers","params":{"limit":1,"limit":2}}"#);
+        assert!(twice.unwrap_err().message().contains("`params.limit` is given more than once"));
         let events = Request::read(br#"{"events":{"since":3}}"#).unwrap();
         assert!(matches!(events, Request::Events(options) if options["since"] == 3));
         for line in ["", "1", "{}", r#"{"call":"status","events":{}}"#, r#"{"call":1}"#, "\u{fffd}"]

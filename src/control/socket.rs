@@ -1,7 +1,8 @@
 //! The socket as a file: where it is, who may connect to it, and how a process does.
 //!
-//! Only the owner of the data directory opens one, while it holds the directory's lock; so a file that
-//! is in the way is a dead owner's. `server` and `client` are told what they need here.
+//! Only the owner of the data directory opens one, while it holds the directory's lock; so a socket of this user's that
+//! is in the way is a dead owner's. Anything else there is named in the error, and neither followed nor removed.
+//! `server` and `client` are told what they need here.
 
 /// The file's name in a data directory.
 pub(super) const NAME: &str = "control.sock";
@@ -14,7 +15,7 @@ pub(super) use self::unsupported::{Stream, connect, send};
 
 #[cfg(unix)]
 mod unix {
-    use std::fs::{self, File, Permissions};
+    use std::fs::{self, File, Metadata, Permissions};
     use std::io;
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::ffi::OsStrExt;
@@ -94,16 +95,64 @@ mod unix {
         let name = format!("peerkit-{:016x}.sock", hash(data_dir.as_os_str().as_bytes()));
         let runtime = runtime.filter(|runtime| runtime.is_absolute()).map(Path::to_owned);
         let own = temporary.join(format!("peerkit-{}", os::effective_uid()));
-        // A directory that is there and isn't private is somebody else's, and is refused below.
-        let _ = private_directory().create(&own);
-        let places = runtime.into_iter().chain([own]).filter(|place| is_private_directory(place));
-        places.map(|place| place.join(&name)).find(|path| fits(path)).ok_or_else(|| {
-            let message =
-                format!("`control_socket`: {} is too long for the path of a socket", path.display());
-            Error::new(ErrorKind::ConfigInvalid, message).with("key", "control_socket").with_hint(
-                "use a data_dir with a shorter path, or set XDG_RUNTIME_DIR to a directory of your own",
-            )
+        let made = private_directory().create(&own);
+        let mut unfit = Vec::new();
+        for place in runtime.iter().chain([&own]) {
+            let short = place.join(&name);
+            let why_not = match not_ours_alone(place) {
+                None if fits(&short) => return Ok(short),
+                None => "is too long as well".to_owned(),
+                Some(why_not) => why_not,
+            };
+            unfit.push(format!("{} {why_not}", place.display()));
+        }
+        let message = format!(
+            "`control_socket`: {} is too long for the path of a socket, and for a short one there is no place: {}",
+            path.display(),
+            unfit.join("; ")
+        );
+        let error = Error::new(ErrorKind::ConfigInvalid, message).with("key", "control_socket").with_hint(
+            "remove what is in the way, use a data_dir with a shorter path, or set XDG_RUNTIME_DIR to a directory of \
+             your own",
+        );
+        let error = match fs::symlink_metadata(&own) {
+            Ok(there) => error.with("owner_uid", there.uid()),
+            Err(_) => error,
+        };
+        let error = error.with("path", own.display().to_string());
+        Err(match made {
+            Err(failed) if failed.kind() != io::ErrorKind::AlreadyExists => {
+                error.caused_by(&failed)
+            }
+            _ => error,
         })
+    }
+
+    /// Says why a place isn't a directory of this user's alone; None of one that is.
+    fn not_ours_alone(place: &Path) -> Option<String> {
+        if is_private_directory(place) {
+            return None;
+        }
+        Some(match fs::symlink_metadata(place) {
+            Err(error) => format!("can't be had: {error}"),
+            Ok(there) if there.is_dir() && there.uid() == os::effective_uid() => {
+                format!("may be looked into by other users (mode {:o})", there.mode() & 0o7777)
+            }
+            Ok(there) => format!("is {}", described(&there)),
+        })
+    }
+
+    /// Says what something is, and whose.
+    fn described(there: &Metadata) -> String {
+        let kind = there.file_type();
+        let what = match () {
+            () if kind.is_symlink() => "a link",
+            () if kind.is_dir() => "a directory",
+            () if kind.is_socket() => "a socket",
+            () if kind.is_file() => "a file",
+            () => "a special file",
+        };
+        format!("{what} of user {}", there.uid())
     }
 
     /// Tells whether a path is short enough, and fits on the one line of the lock file.
@@ -119,17 +168,24 @@ mod unix {
         })
     }
 
-    /// Removes a dead owner's socket; anything else of that name isn't ours to remove.
+    /// Removes a dead owner's socket; anything else of that name isn't ours to remove. Of another user's directory,
+    /// which its own checks have let pass, it is that user's too.
     fn make_room(path: &Path) -> Result<()> {
-        let is_socket = match fs::symlink_metadata(path) {
+        let failed =
+            |error: io::Error| storage_error(path, "the control socket can't be made", &error);
+        let there = match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            found => found.map(|file| file.file_type().is_socket()),
+            there => there.map_err(failed)?,
         };
-        let removed = is_socket.and_then(|is_socket| match is_socket {
-            true => fs::remove_file(path),
-            false => Err(io::Error::other("a file that is no socket is in its place")),
-        });
-        removed.map_err(|error| storage_error(path, "the control socket can't be made", &error))
+        let directory = path.parent().map(fs::metadata).transpose().map_err(failed)?;
+        let ours = [Some(os::effective_uid()), directory.map(|directory| directory.uid())];
+        if there.file_type().is_socket() && ours.contains(&Some(there.uid())) {
+            return fs::remove_file(path).map_err(failed);
+        }
+        let in_its_place = format!("{} is in its place", described(&there));
+        Err(failed(io::Error::other(in_its_place))
+            .with("owner_uid", there.uid())
+            .with_hint("remove it, or use another data_dir"))
     }
 
     /// Binds the socket. Nobody can connect before `listen`, and by then the mode is what it is to be:
@@ -207,6 +263,71 @@ mod unix {
             let error = choose(&long, None).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
             assert!(error.hint().is_some());
+        }
+
+        #[test]
+        fn who_is_in_the_way_of_the_short_path_is_named_and_left_alone() {
+            let (scratch, temporary) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let long = scratch.path().join("d".repeat(100));
+            fs::create_dir(&long).unwrap();
+            let own = temporary.path().join(format!("peerkit-{}", os::effective_uid()));
+            let told = |what: &str| {
+                let error = choose(&long, None, temporary.path()).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::ConfigInvalid);
+                let named = format!("{} {what}", own.display());
+                assert!(error.message().contains(&named), "{error}: {named}");
+                assert_eq!(error.detail()["path"], own.display().to_string());
+                assert_eq!(error.detail()["owner_uid"], fs::symlink_metadata(&own).unwrap().uid());
+            };
+            let us = os::effective_uid();
+            fs::write(&own, "precious").unwrap();
+            told(&format!("is a file of user {us}"));
+            assert_eq!(fs::read(&own).unwrap(), b"precious");
+            fs::remove_file(&own).unwrap();
+
+            let elsewhere = temporary.path().join("elsewhere");
+            private_directory().create(&elsewhere).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, &own).unwrap();
+            told(&format!("is a link of user {us}"));
+            assert_eq!(fs::read_dir(&elsewhere).unwrap().count(), 0, "it isn't followed");
+            fs::remove_file(&own).unwrap();
+
+            fs::create_dir(&own).unwrap();
+            fs::set_permissions(&own, Permissions::from_mode(0o755)).unwrap();
+            told("may be looked into by other users (mode 755)");
+            // Only root can give a directory away.
+            if us == 0 {
+                std::os::unix::fs::chown(&own, Some(65_534), None).unwrap();
+                told("is a directory of user 65534");
+            }
+        }
+
+        #[test]
+        fn a_socket_or_a_link_of_another_is_named_and_left_alone() {
+            let scratch = tempfile::tempdir().unwrap();
+            let (path, target) = (scratch.path().join(NAME), scratch.path().join("target"));
+            fs::write(&target, "precious").unwrap();
+            std::os::unix::fs::symlink(&target, &path).unwrap();
+            let error = Bound::open(scratch.path()).unwrap_err();
+            let us = os::effective_uid();
+            assert!(
+                error.message().contains(&format!("a link of user {us} is in its place")),
+                "{error}"
+            );
+            assert_eq!(fs::read(&target).unwrap(), b"precious");
+            fs::remove_file(&path).unwrap();
+
+            let _theirs = UnixListener::bind(&path).unwrap();
+            if us == 0 {
+                std::os::unix::fs::chown(&path, Some(65_534), None).unwrap();
+                let error = Bound::open(scratch.path()).unwrap_err();
+                assert_eq!(
+                    (error.kind(), &error.detail()["owner_uid"]),
+                    (ErrorKind::Storage, &65_534.into())
+                );
+                assert!(error.message().contains("a socket of user 65534"), "{error}");
+                assert!(path.exists());
+            }
         }
 
         #[test]

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::model::nesting::{MAX_DEPTH, is_too_deep};
+use crate::model::once::read_json;
 
 /// The most an input may take, in bytes.
 const MAX_INPUT: usize = 1 << 20;
@@ -55,11 +56,11 @@ pub(super) unsafe fn object(pointer: *const c_char, name: &str) -> Result<Map<St
     if is_too_deep(text.as_bytes()) {
         return Err(invalid_argument(format!("`{name}` is nested deeper than {MAX_DEPTH} levels")));
     }
-    match serde_json::from_str(text) {
+    match read_json(text.as_bytes()) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(Value::Null) => Ok(Map::new()),
         Ok(_) => Err(invalid_argument(format!("`{name}` is not a JSON object"))),
-        Err(error) => Err(invalid_argument(format!("`{name}` is not JSON: {error}"))),
+        Err(why) => Err(why.into_error(|error| format!("`{name}` is not JSON: {error}"))),
     }
 }
 

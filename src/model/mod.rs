@@ -8,6 +8,7 @@ mod bytes;
 pub mod event;
 pub(crate) mod given;
 pub(crate) mod nesting;
+pub(crate) mod once;
 mod operations;
 
 use std::collections::BTreeMap;

@@ -9,6 +9,7 @@ use serde_path_to_error::Segment;
 
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, invalid_argument, may_be_meant, nearest};
 use crate::model::given::{whole_numbers, wrong_value};
+use crate::text::visible_json;
 
 /// The most a reply may take, in bytes: 16 MiB. One that would be longer is `limit_reached`.
 pub const MAX_REPLY: usize = 16 << 20;
@@ -34,6 +35,11 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(mut params: Map<String, Va
         let unknown =
             keys.into_iter().find(|key| message.starts_with(&format!("unknown field `{key}`")));
         let Some(unknown) = unknown else {
+            // A name is there once, or the text would have been refused: this is another one of the same parameter.
+            if let Some(name) = between_ticks(&message, "duplicate field `") {
+                let message = format!("`{name}` is given more than once, by another name too");
+                return invalid_argument(message).with("key", name);
+            }
             let name = match error.path().iter().next() {
                 Some(Segment::Map { key }) => key.as_str(),
                 _ => "",
@@ -53,6 +59,11 @@ pub(crate) fn parse<P: DeserializeOwned + JsonSchema>(mut params: Map<String, Va
             None => error,
         }
     })
+}
+
+/// Returns the name that stands behind these words of serde's.
+fn between_ticks<'a>(message: &'a str, words: &str) -> Option<&'a str> {
+    message.strip_prefix(words)?.split('`').next()
 }
 
 pub(super) fn property_names(schema: &Schema) -> Vec<String> {
@@ -86,9 +97,10 @@ pub(crate) fn success<R: Serialize>(method: &str, reply: &R) -> Result<String> {
         reply,
         source: SOURCE,
     };
-    let mut json = serde_json::to_string(&envelope).map_err(|error| {
+    let json = serde_json::to_string(&envelope).map_err(|error| {
         Error::new(ErrorKind::Panic, format!("the reply can't be written as JSON: {error}"))
     })?;
+    let mut json = visible_json(json).into_owned();
     if json.len() > MAX_REPLY {
         return Err(Error::new(
             ErrorKind::LimitReached,
@@ -119,7 +131,7 @@ pub(crate) fn failure(method: &str, error: &Error, reply: &Schema) -> String {
         json.entry(name).or_insert_with(|| Value::Array(Vec::new()));
     }
     json.insert("source".into(), SOURCE.into());
-    Value::Object(json).to_string()
+    visible_json(Value::Object(json).to_string()).into_owned()
 }
 
 /// Returns a [`failure`] for a function outside the catalogue.

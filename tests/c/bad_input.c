@@ -175,7 +175,7 @@ static void bad_options(peerkit_t h)
 {
     const char *bad[] = {"", " ", "{", "}", "[]", "[1]", "1", "\"x\"", "true", "{}x", "{} {}", "{'a':1}",
                          "{\"no_such_key\":1}", "{\"cancel_token\":\"7\"}", "{\"cancel_token\":-1}",
-                         "{\"cancel_token\":1.5}", bad_utf8};
+                         "{\"cancel_token\":1.5}", "{\"cancel_token\":1,\"cancel_token\":1}", bad_utf8};
     char *deep = malloc(200001);
 
     for (size_t i = 0; i < COUNT(bad); i++)

@@ -6,9 +6,10 @@ import type { Time } from "./types";
 
 const NONE = "–";
 
-// Control characters, bidirectional controls, and characters that show nothing at all.
+// The same that the library has in `src/text.rs`: controls and format characters, separators of lines, and what shows
+// nothing at all; beside it half characters, which no UTF-8 has.
 const HIDDEN =
-  /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u2028-\u202f\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffc\u{1bca0}-\u{1bca3}\u{e0000}-\u{e0fff}]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/gu;
+  /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u202f\u2060-\u206f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufffc\u{e0000}-\u{e0fff}]|\p{Cs}/gu;
 
 /** A text with what can't be seen written out, cut where it is very long. */
 export function visible(text: string, most = 512): string {

@@ -58,15 +58,19 @@ fn print(context: &Context<'_>, reply: &Reply) -> std::io::Result<()> {
 }
 
 fn params(method: &str, text: &str) -> Result<Map<String, Value>, Failure> {
-    let wrong = |message: String| -> Failure {
-        Reply::refused(method, &Error::new(ErrorKind::InvalidArgument, message)).into()
-    };
+    let refused = |error: Error| -> Failure { Reply::refused(method, &error).into() };
+    let wrong = |message: String| refused(Error::new(ErrorKind::InvalidArgument, message));
     let (name, read) = match text {
         "-" => (INPUT, input::text(INPUT, std::io::stdin(), MAX_INPUT)),
         text => ("the parameters", input::text("the parameters", text.as_bytes(), MAX_INPUT)),
     };
-    serde_json::from_str(&read.map_err(wrong)?)
-        .map_err(|error| wrong(format!("{name}: no JSON object: {error}")))
+    match ops::read_json(read.map_err(wrong)?.as_bytes()) {
+        Ok(Value::Object(params)) => Ok(params),
+        Ok(_) => Err(wrong(format!("{name}: JSON, but no object"))),
+        Err(why) => {
+            Err(refused(why.into_error(|error| format!("{name}: no JSON object: {error}"))))
+        }
+    }
 }
 
 /// Lists all operations, with what they do and which command does it.

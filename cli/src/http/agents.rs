@@ -1,5 +1,6 @@
 //! `/mcp`: the MCP server of `mcp`, for callers who show the token.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::Router;
@@ -9,7 +10,9 @@ use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HO
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
+use futures::TryStreamExt;
 use peerkit::Error;
+use peerkit::text::visible_json;
 
 use super::accept::Accept;
 use super::app::App;
@@ -17,7 +20,7 @@ use super::budget::MCP_EXCHANGE;
 use super::caller::Caller;
 use super::calls;
 use super::connections::Connection;
-use super::status::{JSON, no_room_for_body, no_room_for_reply};
+use super::status::{self, JSON, Refusal, no_room_for_body, no_room_for_reply};
 use crate::mcp::{self, End, Http, Refused};
 
 /// The path of MCP.
@@ -68,25 +71,57 @@ async fn speak_json(State(app): State<Arc<App>>, request: Request, next: Next) -
     name_what_is_accepted(&parts.method, &mut parts.headers);
     let (body, mut intake) = match calls::read_body(&app, &parts.extensions, body).await {
         Ok((body, intake)) => (without_mark(Bytes::from(body)), intake),
-        Err(refusal) => return refusal.into_response(""),
+        Err(refusal) => return refused_unread(refusal),
     };
     if !intake.is_read(body.len()) {
-        return no_room_for_body().into_response("");
+        return refused_unread(no_room_for_body());
     }
     // The service holds a reply wherever it does; so its room is taken beforehand, and kept until the end.
     let connection = parts.extensions.get::<Arc<Connection>>().cloned();
     let caller = Caller::of(&parts.extensions);
     let taken = app.budget.take(caller, None, MCP_EXCHANGE, connection.as_ref());
     let Some(taken) = taken else {
-        return no_room_for_reply().into_response("");
+        return refused_unread(no_room_for_reply());
     };
     let said_json = calls::says_json(&parts.headers);
-    let mut response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
+    if let Some(refused) = mcp::refuse_doubled(&body).filter(|_| said_json) {
+        return status::json(StatusCode::BAD_REQUEST, refused.to_json());
+    }
+    let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
     if !is_plain_refusal(&response) {
+        let mut response = hiding_nothing(response);
         response.extensions_mut().insert(taken);
         return response;
     }
     in_json(response, &body, said_json).await
+}
+
+/// Refuses a request whose body is too long or didn't come, or for which there is no room.
+fn refused_unread(refusal: Refusal) -> Response {
+    let by_server = refusal.status().is_server_error();
+    let refused = Refused::answered(b"", by_server, refusal.message()).to_json();
+    let mut response = refusal.into_response("");
+    *response.body_mut() = Body::from(refused);
+    response
+}
+
+/// Escapes what is hidden in a response, which is JSON throughout, be it in events: its client reads the same, and
+/// who looks on sees what there is.
+fn hiding_nothing(response: Response) -> Response {
+    if !response.headers().contains_key(CONTENT_TYPE) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    parts.headers.remove(CONTENT_LENGTH);
+    // The service hands over each event, or all of the JSON, in one piece.
+    let pieces = body.into_data_stream().map_ok(|piece| match std::str::from_utf8(&piece) {
+        Ok(text) => match visible_json(text) {
+            Cow::Borrowed(_) => piece,
+            Cow::Owned(shown) => Bytes::from(shown),
+        },
+        Err(_) => piece,
+    });
+    Response::from_parts(parts, Body::from_stream(pieces))
 }
 
 /// Drops a byte order mark, which some shells put before the text of a file.

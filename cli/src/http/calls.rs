@@ -11,7 +11,7 @@ use axum::http::request::Parts;
 use axum::http::{Extensions, HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use futures::StreamExt;
-use peerkit::ops::{Effect, Operation};
+use peerkit::ops::{self, Effect, Operation};
 use peerkit::text::decode;
 use peerkit::{Error, ErrorKind};
 use serde_json::{Map, Value};
@@ -234,9 +234,13 @@ async fn object(
     }
     let invalid = |message| Error::new(ErrorKind::InvalidArgument, message);
     let text = decode(bytes).map_err(|why| invalid(format!("the body {why}")))?;
-    let object = serde_json::from_str(&text)
-        .map_err(|error| invalid(format!("the body is no JSON object: {error}")))?;
-    Ok((object, intake))
+    match ops::read_json(text.as_bytes()) {
+        Ok(Value::Object(object)) => Ok((object, intake)),
+        Ok(_) => Err(invalid("the body is JSON, but no object".to_owned()).into()),
+        Err(why) => {
+            Err(why.into_error(|error| format!("the body is no JSON object: {error}")).into())
+        }
+    }
 }
 
 /// Tells whether the body is said to be JSON.

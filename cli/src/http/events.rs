@@ -20,6 +20,7 @@ use axum::response::{IntoResponse, Response};
 use futures::{Stream, StreamExt, stream};
 use peerkit::event::{Event as NodeEvent, EventBatch, EventKind};
 use peerkit::params::EventsOptions;
+use peerkit::text::visible_json;
 use peerkit::{Error, ErrorKind};
 use schemars::schema_for;
 use serde::Serialize;
@@ -171,7 +172,8 @@ fn from_node(event: &NodeEvent) -> Event {
 
 fn named(name: &str, data: &impl Serialize) -> Event {
     // JSON as serde writes it has no line ends, the one thing that the data of an event may not have.
-    Event::default().event(name).data(serde_json::to_string(data).unwrap_or_default())
+    let data = serde_json::to_string(data).unwrap_or_default();
+    Event::default().event(name).data(visible_json(data))
 }
 
 fn invalid(message: String) -> Error {

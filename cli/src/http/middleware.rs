@@ -88,7 +88,8 @@ fn admit(
     Ok((Request::from_parts(parts, body), caller, place))
 }
 
-fn add_security_headers(headers: &mut HeaderMap) {
+/// Adds what every response says about its use.
+pub fn add_security_headers(headers: &mut HeaderMap) {
     let fixed = [
         (CONTENT_SECURITY_POLICY, CSP),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),

@@ -1,8 +1,8 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
 //!
 //! `server` accepts connections: `connections` says whom, `budget` bounds what they have of memory, `backlog` and `stall`
-//! how late they may be, `sending` follows a request to its end, `refusals` counts; `middleware` lets requests in (`hosts`,
-//! `caller` by its `token`, `room`); `routes` is
+//! how late they may be, `unparsed` refuses what is no request, `sending` follows a request to its end, `refusals` counts;
+//! `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
 //! the table of what they can ask for, `router` leads them there, `accept` says what they can read; `calls` runs an operation (`params`) and `shape` and
 //! `status` make its reply a response; `events`, `metrics` (in the form of `exposition`), `openapi`, `access`, `pages` and `agents` (MCP) answer what
 //! is no operation. `app` is the state they share.
@@ -34,6 +34,7 @@ mod shape;
 mod stall;
 mod status;
 mod token;
+mod unparsed;
 
 #[cfg(test)]
 pub use self::routes::of_operation as routes_of;

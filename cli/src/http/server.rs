@@ -19,6 +19,7 @@ use super::budget::{Budget, USUAL_HEAD};
 use super::connections::{Connection, HEADER_TIME, Place, READ_TIME};
 use super::sending::Answering;
 use super::stall::{Meter, NoStall};
+use super::unparsed::Enveloped;
 use crate::node::Reply;
 use crate::show;
 
@@ -111,7 +112,8 @@ async fn connection(
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(HEADER_TIME).max_buf_size(MAX_HEAD);
     let backlog = Arc::clone(&connection.backlog);
-    let stream = TokioIo::new(NoStall::new(stream, READ_TIME, backlog, heads));
+    let stream = NoStall::new(stream, READ_TIME, backlog, heads);
+    let stream = TokioIo::new(Enveloped::new(stream));
     let service = Answering::new(router, Arc::clone(connection));
     let served = http.serve_connection(stream, service);
     let mut served = std::pin::pin!(served);

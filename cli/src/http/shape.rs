@@ -3,6 +3,7 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
+use peerkit::text::visible_json;
 use serde_json::{Map, Value, json};
 
 use super::status;
@@ -61,7 +62,8 @@ impl Shape {
             answer.insert("message".into(), message);
         }
         answer.insert("data".into(), self.data(fields));
-        status::json(StatusCode::OK, Value::Object(answer).to_string())
+        let answer = visible_json(Value::Object(answer).to_string());
+        status::json(StatusCode::OK, answer.into_owned())
     }
 
     fn message(self, fields: &Map<String, Value>) -> Option<Value> {

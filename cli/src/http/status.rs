@@ -68,10 +68,19 @@ impl Refusal {
         self.status
     }
 
+    /// Says what is wrong, for a door that answers in a form of its own.
+    pub fn message(&self) -> &str {
+        self.error.message()
+    }
+
+    /// Writes the envelope.
+    pub fn to_json(&self, method: &str) -> String {
+        reworded(Reply::refused(method, &self.error), Door::Route).into_json()
+    }
+
     /// Makes the response; `method` is the operation that was meant, if one was.
     pub fn into_response(self, method: &str) -> Response {
-        let reply = reworded(Reply::refused(method, &self.error), Door::Route);
-        let mut response = json(self.status, reply.into_json());
+        let mut response = json(self.status, self.to_json(method));
         let headers = response.headers_mut();
         match self.status {
             StatusCode::UNAUTHORIZED => {

@@ -2,16 +2,36 @@
 //! use it. rmcp answers nothing to what is no JSON, and leaves the id out of what it does answer; the sender of such a
 //! request would wait until its own patience ends.
 
+use peerkit::ops::{Misread, read_json};
+use peerkit::text::visible_json;
 use rmcp::model::ClientJsonRpcMessage;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
+
+use super::id::id_in;
 
 /// The code of JSON-RPC for what is no JSON.
 const PARSE_ERROR: i32 = -32700;
 /// The code of JSON-RPC for JSON that is no request.
 const INVALID_REQUEST: i32 = -32600;
+/// The code of JSON-RPC for a method that there isn't.
+const METHOD_NOT_FOUND: i32 = -32601;
+/// The code of JSON-RPC for parameters that the method doesn't take.
+const INVALID_PARAMS: i32 = -32602;
 /// The code of JSON-RPC for what went wrong here.
 const INTERNAL_ERROR: i32 = -32603;
+
+/// The methods that this server knows.
+const METHODS: &[&str] = &[
+    "initialize",
+    "server/discover",
+    "ping",
+    "tools/list",
+    "tools/call",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+];
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -34,10 +54,10 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Refuses a message of more bytes than `most`, of which this is the beginning.
-    pub fn too_long(beginning: &[u8], most: usize) -> Self {
+    /// Refuses a message of more bytes than `most`, with this id.
+    pub fn too_long(id: Value, most: usize) -> Self {
         let message = format!("the message is longer than {most} bytes");
-        Refused { id: id_in(beginning), code: INVALID_REQUEST, message }
+        Refused { id, code: INVALID_REQUEST, message }
     }
 
     /// Words what a server of HTTP answered to this body as text.
@@ -49,7 +69,8 @@ impl Refused {
     /// Writes the error, without a newline.
     pub fn to_json(&self) -> String {
         let error = json!({"code": self.code, "message": self.message});
-        json!({"jsonrpc": "2.0", "id": self.id, "error": error}).to_string()
+        let refused = json!({"jsonrpc": "2.0", "id": self.id, "error": error});
+        visible_json(refused.to_string()).into_owned()
     }
 }
 
@@ -59,17 +80,48 @@ pub fn read(text: &[u8]) -> Read {
     if text.is_empty() {
         return Read::Nothing;
     }
-    let value = match serde_json::from_slice::<Value>(text) {
+    let value = match read_json(text) {
         Ok(value) => value,
-        Err(error) => {
+        Err(Misread::NotJson(error)) => {
             let message = no_json(text, &error);
             return Read::Refused(Refused { id: id_in(text), code: PARSE_ERROR, message });
         }
+        Err(why) => return doubled(text, why),
     };
     match ClientJsonRpcMessage::deserialize(&value) {
         Ok(message) => Read::Message(Box::new(message)),
         Err(_) => no_message(&value),
     }
+}
+
+/// Refuses a message in which a name is given twice; None of any other, also of one that is no message.
+pub fn refuse_doubled(text: &[u8]) -> Option<Refused> {
+    match read_json(text) {
+        Ok(_) | Err(Misread::NotJson(_)) => None,
+        Err(why) => match doubled(text, why) {
+            Read::Refused(refused) => Some(refused),
+            _ => None,
+        },
+    }
+}
+
+fn doubled(text: &[u8], why: Misread) -> Read {
+    let (inside, id) = (matches!(&why, Misread::Doubled(name) if name.contains('.')), id_in(text));
+    if inside && id.is_null() {
+        return Read::Nothing;
+    }
+    let code = if inside { INVALID_PARAMS } else { INVALID_REQUEST };
+    let message = why.into_error(|error| error.to_string()).message().to_owned();
+    Read::Refused(Refused { id, code, message })
+}
+
+/// Says by code and words why a request of this method, which rmcp can't read, isn't answered.
+pub fn unread(method: &str) -> (i32, String) {
+    if METHODS.contains(&method) {
+        let message = format!("the parameters of {method} have not the form that MCP gives them");
+        return (INVALID_PARAMS, message);
+    }
+    (METHOD_NOT_FOUND, format!("there is no method {method}"))
 }
 
 fn no_json(text: &[u8], error: &serde_json::Error) -> String {
@@ -102,18 +154,29 @@ fn no_message(value: &Value) -> Read {
     if is_notification || is_response {
         return Read::Nothing;
     }
-    refused(id_of(object), wrong(object))
+    let id = id_of(object);
+    match (wrong(object), object.get("method").and_then(Value::as_str)) {
+        (None, Some(method)) => {
+            let (code, message) = unread(method);
+            Read::Refused(Refused { id, code, message })
+        }
+        (wrong, _) => refused(id, wrong.unwrap_or("it is no request")),
+    }
 }
 
-fn wrong(object: &Map<String, Value>) -> &'static str {
+/// Says why an object is no request; None where it is one, of parameters that can't be read.
+fn wrong(object: &Map<String, Value>) -> Option<&'static str> {
+    let has = |name: &str| object.contains_key(name);
     if object.get("jsonrpc") != Some(&"2.0".into()) {
-        "`jsonrpc` must be \"2.0\""
+        Some("`jsonrpc` must be \"2.0\"")
     } else if !object.get("method").is_some_and(Value::is_string) {
-        "`method` must be a text"
+        Some("`method` must be a text")
     } else if !object.get("id").is_some_and(|id| id.is_string() || id.is_i64()) {
-        "`id` must be a text or a whole number"
+        Some("`id` must be a text or a whole number")
+    } else if has("result") || has("error") {
+        Some("it is a request and a response at once")
     } else {
-        "it is no request"
+        None
     }
 }
 
@@ -123,57 +186,6 @@ fn id_of(object: &Map<String, Value>) -> Value {
         Some(id @ (Value::String(_) | Value::Number(_))) => id.clone(),
         _ => Value::Null,
     }
-}
-
-/// Finds the id in the outermost object of a text that may be no JSON: broken inside, or cut short. Null where there
-/// is none, two that differ, or one that may go on behind the end.
-fn id_in(text: &[u8]) -> Value {
-    let mut found = None;
-    let (mut at, mut depth) = (0, 0_usize);
-    while let Some(byte) = text.get(at) {
-        match byte {
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' => depth = depth.saturating_sub(1),
-            b'"' => {
-                let Some(end) = end_of_string(text, at) else { break };
-                if depth == 1
-                    && &text[at..end] == b"\"id\""
-                    && let Some(id) = value_after_colon(&text[end..])
-                    && found.replace(id.clone()).is_some_and(|before| before != id)
-                {
-                    return Value::Null;
-                }
-                at = end;
-                continue;
-            }
-            _ => {}
-        }
-        at += 1;
-    }
-    found.unwrap_or_default()
-}
-
-/// Finds the place behind the string that begins here.
-fn end_of_string(text: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    loop {
-        match text.get(at)? {
-            b'"' => return Some(at + 1),
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-}
-
-/// Reads a text or a number behind a colon, whole.
-fn value_after_colon(rest: &[u8]) -> Option<Value> {
-    let rest = rest.trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
-    let end = match rest.first()? {
-        b'"' => end_of_string(rest, 0)?,
-        _ => rest.iter().position(|byte| b",} \t\r".contains(byte))?,
-    };
-    let value: Value = serde_json::from_slice(&rest[..end]).ok()?;
-    (value.is_string() || value.is_number()).then_some(value)
 }
 
 #[cfg(test)]
@@ -222,6 +234,36 @@ mod tests {
             ("7", Value::Null),
         ] {
             assert_eq!(refused(text.as_bytes()), (id, INVALID_REQUEST), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused_wherever_it_stands() {
+        for (text, id, code) in [
+            (r#"{"jsonrpc":"2.0","id":1,"id":2,"method":"ping"}"#, Value::Null, INVALID_REQUEST),
+            (r#"{"jsonrpc":"2.0","id":1,"method":"ping","method":"x"}"#, json!(1), INVALID_REQUEST),
+            (
+                r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"arguments":{"a":1,"a":2}}}"#,
+                json!(1),
+                INVALID_PARAMS,
+            ),
+        ] {
+            assert_eq!(refused(text.as_bytes()), (id, code), "{text}");
+            assert!(refuse_doubled(text.as_bytes()).is_some());
+        }
+        let notification =
+            br#"{"jsonrpc":"2.0","method":"notifications/x","params":{"a":1,"a":2}}"#;
+        assert!(matches!(read(notification), Read::Nothing));
+    }
+
+    #[test]
+    fn parameters_in_another_form_than_mcps_are_invalid_params_of_a_method_that_there_is() {
+        for (method, code) in [("tools/call", INVALID_PARAMS), ("nope", METHOD_NOT_FOUND)] {
+            for params in ["7", "\"x\"", "[]", "[null,\"get_peers\",{}]", "{\"_meta\":7}"] {
+                let text =
+                    format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#);
+                assert_eq!(refused(text.as_bytes()), (json!(1), code), "{text}");
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 //!
 //! `tools` says which tools there are, `offer` and `schema` make of them what a client sees, `run` runs them, `events`
 //! is the one that is no operation, `shorten` bounds what they answer; `server` is what a client talks to, `stdio` and
-//! `http` the transports, `message` what both read.
+//! `http` the transports, `message` what both read (`id` finds who asked, also in what is no JSON).
 
 mod events;
 mod http;
+mod id;
 mod message;
 mod offer;
 mod run;
@@ -28,13 +29,14 @@ use rmcp::ServiceExt;
 use rmcp::service::ServerInitializeError;
 
 pub use self::http::{End, Http, http_service};
-pub use self::message::{Read, Refused, read as read_message};
+pub use self::message::{Read, Refused, read as read_message, refuse_doubled};
 pub use self::run::MAX_THREADS;
 use self::server::Server;
 use self::stdio::Stdio;
 use crate::args::Mcp;
 use crate::guard::Guarded;
 use crate::node::{Host, Setup};
+use crate::show::escape::escape;
 use crate::threads::{self, Threads};
 use crate::{show, signals};
 
@@ -48,7 +50,8 @@ pub fn serve_stdio(args: &Mcp, setup: Setup) -> Result<ExitCode, Error> {
     let host = Host::start(setup.clone(), show::note)?;
     if let Some(error) = host.failure() {
         // Every reply says so too; this is for whoever looks into the client's log.
-        let _ = writeln!(io::stderr(), "peerkit: the node can't start yet: {error}");
+        let error = error.to_string();
+        let _ = writeln!(io::stderr(), "peerkit: the node can't start yet: {}", escape(&error));
     }
     let node = Arc::new(Guarded::new(host.node(), &setup, args.read_only));
     let server = Server::new(node, Threads::start(MAX_THREADS)?)?;

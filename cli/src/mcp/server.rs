@@ -1,18 +1,20 @@
 //! The server that an MCP client talks to: the tools of `tools`, run by `run`, and two resources.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use peerkit::Error;
 use rmcp::model::{
     CallToolRequestParams, CallToolResponse, CallToolResult, ContentBlock, CustomRequest,
-    CustomResult, ErrorCode, Implementation, ListResourcesResult, ListToolsResult,
-    PaginatedRequestParams, ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult,
-    Resource, ResourceContents, ServerCapabilities, ServerConfig, Tool as Offered,
+    CustomResult, ErrorCode, Implementation, InitializeRequestParams, InitializeResult,
+    ListResourcesResult, ListToolsResult, PaginatedRequestParams, ProtocolVersion,
+    ReadResourceRequestParams, ReadResourceResponse, ReadResourceResult, Resource,
+    ResourceContents, ServerCapabilities, ServerConfig, Tool as Offered,
 };
 use rmcp::service::RequestContext;
 use rmcp::{ErrorData, RoleServer, ServerHandler};
 use serde_json::{Map, Value};
 
+use super::message;
 use super::offer::offered;
 use super::run::{Job, Runner, answer};
 use super::shorten::Short;
@@ -39,23 +41,15 @@ const RESOURCES: &[(&str, &str, &str, &str)] = &[
     ),
     ("peerkit://stats", "stats", "get_peer_stats", "The statistics of this node."),
 ];
-/// The methods that this server knows; rmcp hands one on as unknown where it can't read its parameters.
-const METHODS: &[&str] = &[
-    "initialize",
-    "ping",
-    "tools/list",
-    "tools/call",
-    "resources/list",
-    "resources/read",
-    "resources/templates/list",
-];
 /// The peers of the resource.
 const PEERS: u64 = 100;
 
-/// Serves one client; clones serve others, with the same node and the same bounds.
+/// Serves one client; clones made before it began serve others, with the same node and the same bounds.
 #[derive(Clone)]
 pub struct Server {
     shared: Arc<Shared>,
+    /// The version of MCP that the session speaks, once `initialize` has settled it.
+    version: OnceLock<ProtocolVersion>,
 }
 
 struct Shared {
@@ -67,7 +61,8 @@ impl Server {
     /// Serves a node; its calls run on these threads.
     pub fn new(node: Arc<Guarded>, threads: Threads) -> Result<Self, Error> {
         let tools = offered(node.read_only())?;
-        Ok(Server { shared: Arc::new(Shared { runner: Runner::new(node, threads), tools }) })
+        let shared = Arc::new(Shared { runner: Runner::new(node, threads), tools });
+        Ok(Server { shared, version: OnceLock::new() })
     }
 }
 
@@ -77,6 +72,30 @@ impl ServerHandler for Server {
         ServerConfig::new(capabilities)
             .with_server_info(Implementation::new("peerkit", peerkit::VERSION))
             .with_instructions(INSTRUCTIONS)
+    }
+
+    /// Answers `initialize`, by which a session gets its version: once. rmcp's own takes each later one for the version
+    /// of the session, as it was asked for, also one that there isn't.
+    async fn initialize(
+        &self,
+        request: InitializeRequestParams,
+        context: RequestContext<RoleServer>,
+    ) -> Result<InitializeResult, ErrorData> {
+        let mut answer = self.negotiate_initialize(&request)?;
+        if context.peer.peer_info().is_none() {
+            let message = "this session began without `initialize`: each request names its version";
+            return Err(ErrorData::invalid_request(message, None));
+        }
+        let version = self.version.get_or_init(|| answer.protocol_version.clone());
+        if answer.protocol_version == request.protocol_version
+            && answer.protocol_version != *version
+        {
+            let message =
+                format!("this session speaks {version}; begin another for other versions");
+            return Err(ErrorData::invalid_request(message, None));
+        }
+        answer.protocol_version = version.clone();
+        Ok(answer)
     }
 
     async fn list_tools(
@@ -146,17 +165,9 @@ impl ServerHandler for Server {
         request: CustomRequest,
         _context: RequestContext<RoleServer>,
     ) -> Result<CustomResult, ErrorData> {
-        let CustomRequest { method, .. } = request;
-        if METHODS.contains(&&*method) {
-            let message =
-                format!("the parameters of {method} have not the form that MCP gives them");
-            return Err(ErrorData::invalid_params(message, None));
-        }
-        Err(ErrorData::new(
-            ErrorCode::METHOD_NOT_FOUND,
-            format!("there is no method {method}"),
-            None,
-        ))
+        // rmcp hands a method on as unknown where it can't read its parameters, too.
+        let (code, message) = message::unread(&request.method);
+        Err(ErrorData::new(ErrorCode(code), message, None))
     }
 }
 

@@ -4,17 +4,20 @@
 use std::io;
 use std::sync::Arc;
 
+use peerkit::text::visible_json;
 use rmcp::RoleServer;
 use rmcp::model::ClientJsonRpcMessage;
 use rmcp::service::{RxJsonRpcMessage, TxJsonRpcMessage};
 use rmcp::transport::io::{StdioReader, StdioWriter};
 use rmcp::transport::{Transport, stdio_pipes};
+use serde_json::Value;
 use tokio::io::{AsyncBufRead, AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::sync::{Mutex, mpsc};
 
+use super::id::IdFinder;
 use super::message::{self, Read, Refused};
 
-/// The longest message, as over HTTP.
+/// The longest message, without what ends its line: as over HTTP, and as the library's own input.
 const MAX_LINE: usize = 1 << 20;
 
 /// The standard streams. Clones share them, and one session after the other may be served over them.
@@ -44,11 +47,10 @@ async fn read(
     output: Output,
 ) {
     let mut line = Vec::new();
-    while let Ok(true) = next_line(&mut input, &mut line).await {
-        let read = if line.len() > MAX_LINE {
-            Read::Refused(Refused::too_long(&line, MAX_LINE))
-        } else {
-            message::read(&line)
+    while let Ok(Some(length)) = next_line(&mut input, &mut line).await {
+        let read = match length {
+            Length::Fits => message::read(&line),
+            Length::TooLong { id } => Read::Refused(Refused::too_long(id, MAX_LINE)),
         };
         let goes_on = match read {
             Read::Nothing => true,
@@ -61,25 +63,46 @@ async fn read(
     }
 }
 
-/// Reads the next line; false at the end. Of one that is too long it keeps the beginning. The last may lack its newline.
+/// The length of a line.
+enum Length {
+    Fits,
+    /// More than is kept. Many clients write the id last, so it is looked for to the end.
+    TooLong {
+        id: Value,
+    },
+}
+
+/// Reads the next line; None at the end. The last may lack its newline.
 async fn next_line(
     input: &mut (impl AsyncBufRead + Unpin),
     line: &mut Vec<u8>,
-) -> io::Result<bool> {
+) -> io::Result<Option<Length>> {
+    const ENDING: usize = "\r\n".len();
     line.clear();
-    let mut read = input.take(MAX_LINE as u64 + 1).read_until(b'\n', line).await?;
-    let some = read > 0;
-    let mut rest = Vec::new();
-    let mut ended = line.ends_with(b"\n") || line.len() <= MAX_LINE;
-    while !ended && read > 0 {
-        rest.clear();
-        read = input.take(MAX_LINE as u64).read_until(b'\n', &mut rest).await?;
-        ended = rest.ends_with(b"\n");
+    let most = (MAX_LINE + ENDING) as u64;
+    if input.take(most).read_until(b'\n', line).await? == 0 {
+        return Ok(None);
     }
-    Ok(some)
+    let content = line.strip_suffix(b"\n").unwrap_or(line);
+    let content = content.strip_suffix(b"\r").unwrap_or(content);
+    if content.len() <= MAX_LINE {
+        return Ok(Some(Length::Fits));
+    }
+    let mut finder = IdFinder::default();
+    while !line.is_empty() {
+        finder.read(line);
+        if line.ends_with(b"\n") {
+            break;
+        }
+        line.clear();
+        input.take(most).read_until(b'\n', line).await?;
+    }
+    Ok(Some(Length::TooLong { id: finder.id() }))
 }
 
-async fn write(output: &Output, mut line: String) -> io::Result<()> {
+/// Writes a line of JSON, in which the client finds what it stands for, and who looks at the line what is in it.
+async fn write(output: &Output, line: String) -> io::Result<()> {
+    let mut line = visible_json(line).into_owned();
     line.push('\n');
     let mut output = output.lock().await;
     output.write_all(line.as_bytes()).await?;

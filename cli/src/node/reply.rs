@@ -1,5 +1,6 @@
 //! A reply as it goes around here: the JSON text of the library's envelope, looked into only where somebody asks.
 
+use peerkit::text::visible_json;
 use peerkit::{Error, ErrorKind};
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -9,9 +10,9 @@ use serde_json::{Map, Value};
 pub struct Reply(String);
 
 impl Reply {
-    /// Takes a reply as the library writes it.
+    /// Takes a reply as the library writes it, or made anew of one. Nothing is hidden in its text, as in the library's.
     pub fn new(json: String) -> Self {
-        Reply(json)
+        Reply(visible_json(json).into_owned())
     }
 
     /// Makes the failure reply of an operation that could not be asked for.

@@ -1,28 +1,17 @@
 //! Text that came from elsewhere, made safe to look at. What remotes call themselves, their protocols, addresses
 //! and messages may hold anything: sequences that a terminal obeys, characters that reorder a line or can't be
-//! seen. Everything shown goes through here, and such characters appear as `\u{202e}`.
+//! seen. Everything shown goes through here, and such characters appear as `\u{202e}`. The library knows which they are
+//! (`peerkit::text`); a terminal also has marks towering over a letter, which run into other lines.
 
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use peerkit::text::is_hidden;
+pub use peerkit::text::visible_json as escape_json;
 use unicode_width::UnicodeWidthChar;
 
 /// The most marks on one letter: real scripts need three; a tower of them runs into other lines.
 const MAX_MARKS: usize = 4;
-
-/// Tells whether a character controls a terminal, reorders text, breaks lines or can't be seen.
-fn is_unsafe(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
-            | '\u{180b}'..='\u{180f}'
-            // Zero width, and the marks and overrides of direction; line and paragraph separators.
-            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{3164}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}'
-            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}'
-            // Tags and variation selectors, by which text is hidden in text.
-            | '\u{e0000}'..='\u{e0fff}')
-}
 
 /// Writes the text as one line that shows what is in it.
 pub fn escape(text: &str) -> Cow<'_, str> {
@@ -37,7 +26,7 @@ pub fn escape(text: &str) -> Cow<'_, str> {
             '\n' => shown.push_str("\\n"),
             '\r' => shown.push_str("\\r"),
             '\t' => shown.push_str("\\t"),
-            c if is_unsafe(c) || marks > MAX_MARKS => {
+            c if is_hidden(c) || marks > MAX_MARKS => {
                 let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
             }
             c => shown.push(c),
@@ -49,26 +38,6 @@ pub fn escape(text: &str) -> Cow<'_, str> {
 /// Escapes each of several lines.
 pub fn escape_lines(text: &str) -> String {
     text.lines().map(escape).collect::<Vec<_>>().join("\n")
-}
-
-/// Writes JSON text with the same meaning and nothing in it that a terminal would obey or hide. JSON itself escapes
-/// only the first 32 characters.
-pub fn escape_json(json: &str) -> Cow<'_, str> {
-    // Unsafe characters can stand in strings only, but for the white space of pretty JSON.
-    if !json.chars().any(|c| c != '\n' && is_unsafe(c)) {
-        return json.into();
-    }
-    let mut safe = String::with_capacity(json.len() + 16);
-    for c in json.chars() {
-        if c != '\n' && is_unsafe(c) {
-            for unit in c.encode_utf16(&mut [0; 2]) {
-                let _ = write!(safe, "\\u{unit:04x}");
-            }
-        } else {
-            safe.push(c);
-        }
-    }
-    safe.into()
 }
 
 #[cfg(test)]
@@ -96,7 +65,7 @@ mod tests {
             assert_eq!(escape(text), shown);
         }
         for every in (0..=0x10ffff).filter_map(char::from_u32) {
-            let shown = escape_json(&every.to_string()).into_owned() + &escape(&every.to_string());
+            let shown = escape_json(every.to_string()).into_owned() + &escape(&every.to_string());
             assert!(!shown.contains(['\x1b', '\r', '\u{9b}', '\u{202e}', '\u{200b}', '\u{2028}']));
         }
     }
@@ -112,7 +81,7 @@ mod tests {
     #[test]
     fn json_keeps_its_meaning() {
         let value = serde_json::json!({ "a\u{202e}": "x\u{7f}\u{e0067}\u{1b}\n\\", "b": "日本" });
-        let safe = escape_json(&value.to_string()).into_owned();
+        let safe = escape_json(value.to_string()).into_owned();
         assert!(
             safe.contains("\\u202e") && safe.contains("\\udb40\\udc67") && safe.contains("日本")
         );

@@ -208,6 +208,18 @@ impl Client {
         answer
     }
 
+    /// Reads the head of an answer that is a stream, and the JSON of the first event in it.
+    pub fn first_event(&mut self) -> (Answer, String) {
+        let head = self.head();
+        loop {
+            let mut line = String::new();
+            assert!(self.stream.read_line(&mut line).unwrap() > 0, "{head:?}: no event");
+            if let Some(data) = line.trim_end().strip_prefix("data: {") {
+                return (head, format!("{{{data}"));
+            }
+        }
+    }
+
     /// Tells whether the server closes the connection within this time.
     pub fn is_closed(&mut self, within: Duration) -> bool {
         self.stream.get_mut().set_read_timeout(Some(within)).unwrap();

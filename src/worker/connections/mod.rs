@@ -29,6 +29,7 @@ use crate::book::{Discovered, Origin};
 use crate::model::event::EventKind;
 use crate::model::reply::{Bandwidth, Pinged};
 use crate::model::{ConnectionInfo, DialStage, Direction, LastDisconnect, Source, Text};
+use crate::text::visible;
 use crate::{Multiaddr, PeerId, addr};
 
 pub(crate) use self::identify::on_identify;
@@ -131,7 +132,7 @@ impl Connections {
         if let Some(state) = gone {
             tracing::info!(%peer, ?reason, inferred, "peer disconnected");
             let text = |cause: &ConnectionError| -> String {
-                cause.to_string().chars().take(MAX_ERROR_CHARS).collect()
+                visible(&cause.to_string()).chars().take(MAX_ERROR_CHARS).collect()
             };
             let kind = EventKind::PeerDisconnected { reason, inferred, error: cause.map(text) };
             core.shared.hub.publish(Some(state.text), kind);

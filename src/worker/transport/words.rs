@@ -3,6 +3,8 @@
 
 use std::error::Error;
 
+use crate::text::visible;
+
 /// Characters kept of an error text, which may come from a remote or a library.
 const MAX_CHARS: usize = 300;
 
@@ -13,7 +15,8 @@ pub(crate) fn innermost(error: &(dyn Error + 'static)) -> String {
         innermost = source;
     }
     let text = innermost.to_string();
-    in_one_line(&text).chars().take(MAX_CHARS).collect()
+    // A remote's reason for closing a connection of QUIC is in it as it was sent.
+    visible(&in_one_line(&text)).chars().take(MAX_CHARS).collect()
 }
 
 fn in_ours(text: &str) -> Option<String> {
@@ -74,6 +77,10 @@ mod tests {
                 "the remote answers, and not as libp2p does",
             ),
             ("decrypt error".to_owned(), "decrypt error"),
+            (
+                "closed by peer: \u{202e}x\u{1b}[2J".to_owned(),
+                r"closed by peer: \u{202e}x\u{1b}[2J",
+            ),
         ] {
             assert_eq!(innermost(&io::Error::other(io::Error::other(text))), words);
         }
