@@ -39,6 +39,8 @@ const _: () = assert!(
 );
 /// Events in one batch.
 const BATCH: usize = 64;
+/// The bytes after which a batch takes no further event: whoever is slow to read one holds no more.
+const BATCH_BYTES: usize = 64 << 10;
 /// Subscriptions open at once.
 const MAX_SUBSCRIPTIONS: usize = 1024;
 /// Events that `get_peers_summary` shows.
@@ -258,7 +260,12 @@ impl Subscription {
     }
 
     fn take(&self, queue: &mut Queue, most: usize) -> EventBatch {
-        let oldest = std::iter::from_fn(|| queue.events.pop()).take(most);
+        let mut bytes = 0;
+        let oldest = std::iter::from_fn(|| {
+            let next = (bytes < BATCH_BYTES).then(|| queue.events.pop()).flatten();
+            next.inspect(|kept| bytes += kept.cost)
+        });
+        let oldest = oldest.take(most);
         let batch = EventBatch {
             events: oldest.map(|kept| Arc::clone(&kept.event)).collect(),
             lagged: std::mem::take(&mut queue.lagged),

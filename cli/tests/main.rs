@@ -5,6 +5,7 @@
 mod arrows;
 mod commands;
 mod dashboard;
+mod http_doors;
 mod http_events;
 mod http_load;
 mod http_metrics;

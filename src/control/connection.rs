@@ -101,7 +101,7 @@ pub(super) fn broke(broken: &Broken) -> Error {
     match broken {
         Broken::TimedOut => Error::new(ErrorKind::Timeout, "the owner did not answer in time"),
         Broken::Closed => gone(),
-        Broken::TooLong => not_understood(),
+        Broken::TooLong | Broken::NoRoom => not_understood(),
         Broken::Failed(error) => {
             let message = format!("the connection to the owner broke: {error}");
             Error::new(ErrorKind::Closed, message).caused_by(error)

@@ -52,11 +52,13 @@
 //! until either side closes. A subscription that can't be had is answered by a failure, and the
 //! connection goes on. A client that closes while its call waits has the call cancelled, unless it gave
 //! a `cancel_token` of its own: a connection may not end calls of others that share the token.
-//! `"cancel_on_hangup":true` beside `call` says that no other call has it, and that this one ends too. Fields
+//! `"cancel_on_hangup":true` beside `call` says that no other call has it, and that this one ends too. Replies
+//! that wait to be read have 8 MiB together, requests 16 MiB: beyond that a call fails with `limit_reached`, and a
+//! client that doesn't read is closed when another one waits for its room. Fields
 //! are only ever added; a reader ignores those it doesn't know.
 
 // To read the source: `server` opens the socket and accepts, `sessions` knows who is connected,
-// `session` serves one of them; `client` has the connections of an attached process, `connection` opens
+// `session` serves one of them, within the `room` there is for replies and requests; `client` has the connections of an attached process, `connection` opens
 // one, `attach` finds the owner, `remote_events` its subscriptions; `message` has the messages, `wire`
 // their lines, and `socket` the file and who may connect to it.
 
@@ -67,6 +69,8 @@ mod connection;
 #[cfg_attr(not(unix), allow(dead_code))]
 mod message;
 mod remote_events;
+#[cfg(unix)]
+mod room;
 #[cfg(unix)]
 mod server;
 #[cfg(unix)]

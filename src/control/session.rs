@@ -2,6 +2,7 @@
 //! subscription for good. Each has a thread, which does what a thread of the host program would.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use super::message::{
     ClientHello, EventsAnswer, HEARTBEAT, MAX_HELLO, MAX_REQUEST, PROTOCOL, Refusal, Request,
     ServerHello, too_long,
 };
+use super::room::{Held, Requests};
 use super::sessions::Entry;
 use super::wire::{Broken, Wire};
 use crate::error::{Error, ErrorKind, Result};
@@ -30,7 +32,10 @@ const REPLY: Duration = Duration::from_secs(60);
 /// Serves a connection for its whole life.
 pub(super) fn run(entry: Entry, manager: PeerManager) {
     // The end of a connection is its client's affair, whatever the cause.
-    let _ = Session { entry: &entry, manager: &manager, wire: Wire::new(entry.stream()) }.serve();
+    let requests = entry.room().requests();
+    let meter = Arc::clone(&requests);
+    let wire = Wire::new(entry.stream()).metered(move |length| meter.line(length));
+    let _ = Session { entry: &entry, manager: &manager, requests, wire }.serve();
     // The run waits for its entries, so nothing of it may be held longer.
     drop(manager);
     drop(entry);
@@ -39,6 +44,7 @@ pub(super) fn run(entry: Entry, manager: PeerManager) {
 struct Session<'a> {
     entry: &'a Entry,
     manager: &'a PeerManager,
+    requests: Arc<Requests>,
     wire: Wire,
 }
 
@@ -49,10 +55,16 @@ impl Session<'_> {
         }
         loop {
             match self.wire.read(MAX_REQUEST, Instant::now() + IDLE) {
+                Ok(line) if !self.requests.is_read(line.len()) => {
+                    self.answer(self.no_room("requests"))?;
+                }
                 Ok(line) => match Request::read(&line) {
                     Ok(Request::Call { method, params, timeout, cancel_on_hangup }) => {
-                        let reply = self.call(&method, params, timeout, cancel_on_hangup);
-                        self.answer(reply)?;
+                        drop(line);
+                        let (reply, held) = self.call(&method, params, timeout, cancel_on_hangup);
+                        self.requests.line(0);
+                        let deadline = Instant::now() + REPLY;
+                        self.wire.write_while(reply, deadline, held.write_lasts())?;
                     }
                     Ok(Request::Events(options)) => {
                         if let Some(events) = self.subscribe(options)? {
@@ -66,9 +78,23 @@ impl Session<'_> {
                 Err(Broken::TooLong) => {
                     return self.answer(ops::failure_of::<NoParams>("call", &too_long()));
                 }
+                Err(Broken::NoRoom) => return self.answer(self.no_room("requests")),
                 Err(broken) => return Err(broken),
             }
         }
+    }
+
+    /// Counts a refusal for want of room and makes its reply.
+    fn no_room(&self, of: &str) -> String {
+        ops::failure_of::<NoParams>("call", &self.no_room_for(of))
+    }
+
+    fn no_room_for(&self, of: &str) -> Error {
+        self.manager.count_refused("control.no_room");
+        let message = format!("other {of} take all the room there is for them");
+        Error::new(ErrorKind::LimitReached, message).with_hint(
+            "read replies as they come, ask for fewer peers at a time, and try again in a moment",
+        )
     }
 
     /// Reads the client's greeting and answers it. False where the client isn't served.
@@ -104,21 +130,30 @@ impl Session<'_> {
         params: Map<String, Value>,
         timeout: Option<Duration>,
         cancel_on_hangup: bool,
-    ) -> String {
+    ) -> (String, Held) {
+        let room = self.entry.room();
         let operation = match ops::find(method) {
             Ok(operation) => operation,
-            Err(error) => return ops::refusal(method, &error),
+            Err(error) => return (ops::refusal(method, &error), room.none()),
         };
         if self.entry.closing() {
             let message = "the manager has stopped";
-            return operation.failure(&Error::new(ErrorKind::Closed, message));
+            return (operation.failure(&Error::new(ErrorKind::Closed, message)), room.none());
         }
+        let no_room = || operation.failure(&self.no_room_for("replies"));
+        let Some(mut held) = room.turn(operation.reply_estimate(&params)) else {
+            return (no_room(), room.none());
+        };
         let call = || self.watched_call(operation, params, timeout, cancel_on_hangup);
-        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
+        let reply = catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| {
             self.manager.mark_dead();
             let message = "peerkit panicked in this call; the manager is dead";
             operation.failure(&Error::new(ErrorKind::Panic, message))
-        })
+        });
+        match held.is_made(reply.len()) {
+            true => (reply, held),
+            false => (no_room(), room.none()),
+        }
     }
 
     /// Calls an operation; cancels the call, if it can be cancelled, when the client hangs up. A token

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
+use super::room::Room;
 use super::socket::Stream;
 use crate::os::{self, Flag, Hidden};
 
@@ -25,6 +26,7 @@ pub(crate) struct Sessions {
     changed: Condvar,
     /// Raised when the acceptor has something to look at.
     pub(super) attention: Flag,
+    room: Arc<Room>,
 }
 
 #[derive(Default)]
@@ -55,7 +57,8 @@ pub(super) struct Watched {
 
 impl Sessions {
     pub(super) fn new(attention: Flag) -> Arc<Self> {
-        Arc::new(Sessions { table: Mutex::default(), changed: Condvar::new(), attention })
+        let (table, changed, room) = (Mutex::default(), Condvar::new(), Arc::default());
+        Arc::new(Sessions { table, changed, attention, room })
     }
 
     /// Enters a connection; gives it back where it is one too many. Where the run ends it is closed, and the
@@ -150,6 +153,11 @@ pub(super) struct Entry {
 impl Entry {
     pub(super) fn stream(&self) -> Arc<Stream> {
         Arc::clone(&self.stream)
+    }
+
+    /// Returns the room that all connections share.
+    pub(super) fn room(&self) -> &Arc<Room> {
+        &self.sessions.room
     }
 
     /// Tells whether the run is over.

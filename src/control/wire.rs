@@ -12,6 +12,8 @@ use super::socket::{Stream, send};
 
 /// Bytes read at once.
 const READ: usize = 16 * 1024;
+/// The interval at which a write that lasts is looked at.
+const LOOK: Duration = Duration::from_millis(250);
 
 /// The reason a line could not be read or written.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub(super) enum Broken {
     Closed,
     /// The line is longer than it may be.
     TooLong,
+    /// There is no room for a line of this length.
+    NoRoom,
     Failed(io::Error),
 }
 
@@ -31,6 +35,7 @@ impl fmt::Display for Broken {
             Broken::TimedOut => f.write_str("nothing came in time"),
             Broken::Closed => f.write_str("the connection was closed"),
             Broken::TooLong => f.write_str("the line is too long"),
+            Broken::NoRoom => f.write_str("there is no room for the line"),
             Broken::Failed(error) => error.fmt(f),
         }
     }
@@ -55,7 +60,11 @@ pub(super) struct Wire {
     reader: BufReader<Reader>,
     /// The part that has come of the line under way.
     line: Vec<u8>,
+    /// Told how long the line is by now; false where there is no room for it.
+    meter: Option<Meter>,
 }
+
+type Meter = Box<dyn Fn(usize) -> bool + Send>;
 
 struct Reader(Arc<Stream>);
 
@@ -67,7 +76,14 @@ impl Read for Reader {
 
 impl Wire {
     pub(super) fn new(stream: Arc<Stream>) -> Self {
-        Wire { reader: BufReader::with_capacity(READ, Reader(stream)), line: Vec::new() }
+        let reader = BufReader::with_capacity(READ, Reader(stream));
+        Wire { reader, line: Vec::new(), meter: None }
+    }
+
+    /// Has a meter told how long each line that is read gets.
+    pub(super) fn metered(mut self, meter: impl Fn(usize) -> bool + Send + 'static) -> Self {
+        self.meter = Some(Box::new(meter));
+        self
     }
 
     fn stream(&self) -> &Stream {
@@ -90,6 +106,10 @@ impl Wire {
             let taken = &come[..end.unwrap_or(come.len())];
             if self.line.len() + taken.len() > limit {
                 return Err(Broken::TooLong);
+            }
+            let length = self.line.len() + taken.len();
+            if self.meter.as_ref().is_some_and(|meter| !meter(length)) {
+                return Err(Broken::NoRoom);
             }
             self.line.extend_from_slice(taken);
             let used = taken.len() + usize::from(end.is_some());
@@ -120,6 +140,32 @@ impl Wire {
         write(self.stream(), line, Some(deadline))
     }
 
+    /// Writes a line as long as this one lasts: it is told of what was written, and says whether to go on.
+    pub(super) fn write_while(
+        &self,
+        line: String,
+        deadline: Instant,
+        mut lasts: impl FnMut(usize) -> bool,
+    ) -> Result<(), Broken> {
+        let mut bytes = line.into_bytes();
+        bytes.reserve_exact(1);
+        bytes.push(b'\n');
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            self.stream().set_write_timeout(Some(left_until(deadline).min(LOOK)))?;
+            let sent = match send(self.stream(), rest) {
+                Ok(sent) => sent,
+                Err(error) if is_passing(&error) && Instant::now() < deadline => 0,
+                Err(error) => return Err(error.into()),
+            };
+            rest = &rest[sent..];
+            if !lasts(sent) {
+                return Err(Broken::TimedOut);
+            }
+        }
+        Ok(())
+    }
+
     /// Writes a line, however long the other side takes to read it.
     pub(super) fn write_patiently(&self, line: String) -> Result<(), Broken> {
         write(self.stream(), line, None)
@@ -131,6 +177,11 @@ impl Drop for Wire {
         // Others may hold the descriptor, a forked child among them.
         let _ = self.stream().shutdown(Shutdown::Both);
     }
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+    matches!(error.kind(), Interrupted | TimedOut | WouldBlock)
 }
 
 /// Returns the time left, at least a millisecond: zero would be refused, and that is the shortest look.

@@ -17,7 +17,7 @@ mod lookup;
 mod metrics;
 #[cfg(feature = "gossip")]
 mod pubsub;
-mod read;
+pub(crate) mod read;
 mod subscription;
 
 use std::sync::Arc;
@@ -235,6 +235,12 @@ impl PeerManager {
     pub(crate) fn cancel_without_answer(&self, token: u64) {
         let (reply, _) = Reply::channel();
         let _ = self.run.commands.send(Command::Cancel { token, reply });
+    }
+
+    /// Counts something that was refused at a door; its name is of the form `door.reason`.
+    #[cfg(unix)]
+    pub(crate) fn count_refused(&self, what: &'static str) {
+        self.run.shared.discovery.refused(what);
     }
 
     /// Returns the timeout of calls that name none.

@@ -11,6 +11,17 @@ use crate::model::params::*;
 use crate::model::reply::*;
 use crate::model::{PeerRow, Policy};
 
+/// The rows of a reply.
+pub(crate) struct Rows {
+    /// Where the caller doesn't say.
+    pub usual: u32,
+    pub most: u32,
+}
+
+/// The rows of a page.
+pub(crate) const PAGE: Rows = Rows { usual: 50, most: 500 };
+/// The rows of what is found by status or text.
+pub(crate) const SELECTION: Rows = Rows { usual: 1000, most: 10_000 };
 /// Protocols in one reply of statistics.
 const MAX_PROTOCOLS: usize = 1000;
 
@@ -59,7 +70,7 @@ impl PeerManager {
     }
 
     fn select(&self, filter: &Filter, limit: Option<u32>) -> Result<Peers> {
-        let limit = in_range("limit", limit, 1000, 10_000)?;
+        let limit = in_range("limit", limit, SELECTION.usual, SELECTION.most)?;
         let (records, total) = self.run.shared.book.select(filter, limit as usize)?;
         Ok(Peers { truncated: total > records.len() as u64, total, peers: rows(&records) })
     }
@@ -89,7 +100,7 @@ impl PeerManager {
     /// ```
     pub fn list_peers(&self, params: ListPeers) -> Result<PeerPage> {
         self.live()?;
-        let limit = in_range("limit", params.limit, 50, 500)?;
+        let limit = in_range("limit", params.limit, PAGE.usual, PAGE.most)?;
         if params.cursor.is_some() && params.offset.is_some() {
             return Err(invalid_argument("`offset` and `cursor` exclude each other"));
         }

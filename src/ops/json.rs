@@ -14,6 +14,9 @@ use crate::text::visible_json;
 /// The most a reply may take, in bytes: 16 MiB. One that would be longer is `limit_reached`.
 pub const MAX_REPLY: usize = 16 << 20;
 
+/// The length from which on a reply gives back the memory that it doesn't take.
+const KEPT_AS_IT_IS: usize = 64 << 10;
+
 pub(super) fn schema(of: fn(&mut SchemaGenerator) -> Schema) -> Schema {
     let mut settings = SchemaSettings::draft2020_12();
     settings.inline_subschemas = true;
@@ -97,13 +100,17 @@ pub(crate) fn success<R: Serialize>(method: &str, reply: &R) -> Result<String> {
     let json = serde_json::to_string(&envelope).map_err(|error| {
         Error::new(ErrorKind::Panic, format!("the reply can't be written as JSON: {error}"))
     })?;
-    let json = visible_json(json).into_owned();
+    let mut json = visible_json(json).into_owned();
     if json.len() > MAX_REPLY {
         return Err(Error::new(
             ErrorKind::LimitReached,
             format!("the reply would take {} bytes; at most {MAX_REPLY} are given", json.len()),
         )
         .with_hint("ask for fewer peers at a time"));
+    }
+    // It may be kept until a slow reader has it, and was given up to twice its length to grow.
+    if json.len() >= KEPT_AS_IT_IS {
+        json.shrink_to_fit();
     }
     Ok(json)
 }

@@ -14,6 +14,7 @@ mod clock_told;
 mod connecting;
 mod control;
 mod control_bounds;
+mod control_budget;
 mod daemons;
 mod dead_peers;
 mod dht;

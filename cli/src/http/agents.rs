@@ -8,7 +8,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, ORIGIN};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
-use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
 use futures::TryStreamExt;
 use peerkit::Error;
@@ -16,9 +16,11 @@ use peerkit::text::visible_json;
 
 use super::accept::Accept;
 use super::app::App;
+use super::budget::MCP_EXCHANGE;
 use super::caller::Caller;
 use super::calls;
-use super::status::{self, JSON, Refusal};
+use super::connections::Connection;
+use super::status::{self, JSON, Refusal, no_room_for_body, no_room_for_reply};
 use crate::mcp::{self, End, Http, Refused};
 
 /// The path of MCP.
@@ -36,7 +38,7 @@ pub fn route(app: &Arc<App>) -> Result<(Router, End), Error> {
         mcp::http_service(node, threads, std::slice::from_ref(&host), &[origin(&host)])?;
     let router = Router::new()
         .route_service(PATH, service)
-        .layer(from_fn(speak_json))
+        .layer(from_fn_with_state(Arc::clone(app), speak_json))
         .layer(from_fn_with_state(Arc::clone(app), require_token));
     Ok((router, end))
 }
@@ -64,12 +66,22 @@ async fn require_token(State(app): State<Arc<App>>, mut request: Request, next: 
 
 /// Stands between callers and the service, which knows no wildcards in `Accept` and refuses in plain text. Who reads
 /// JSON-RPC is told in it, with the id where the request has one.
-async fn speak_json(request: Request, next: Next) -> Response {
+async fn speak_json(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     name_what_is_accepted(&parts.method, &mut parts.headers);
-    let body = match calls::read_body(body).await {
-        Ok(body) => without_mark(Bytes::from(body)),
+    let (body, mut intake) = match calls::read_body(&app, &parts.extensions, body).await {
+        Ok((body, intake)) => (without_mark(Bytes::from(body)), intake),
         Err(refusal) => return refused_unread(refusal),
+    };
+    if !intake.is_read(body.len()) {
+        return refused_unread(no_room_for_body());
+    }
+    // The service holds a reply wherever it does; so its room is taken beforehand, and kept until the end.
+    let connection = parts.extensions.get::<Arc<Connection>>().cloned();
+    let caller = Caller::of(&parts.extensions);
+    let taken = app.budget.take(caller, None, MCP_EXCHANGE, connection.as_ref());
+    let Some(taken) = taken else {
+        return refused_unread(no_room_for_reply());
     };
     let said_json = calls::says_json(&parts.headers);
     if let Some(refused) = mcp::refuse_doubled(&body).filter(|_| said_json) {
@@ -77,12 +89,14 @@ async fn speak_json(request: Request, next: Next) -> Response {
     }
     let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;
     if !is_plain_refusal(&response) {
-        return hiding_nothing(response);
+        let mut response = hiding_nothing(response);
+        response.extensions_mut().insert(taken);
+        return response;
     }
     in_json(response, &body, said_json).await
 }
 
-/// Refuses a request whose body is too long, or didn't come.
+/// Refuses a request whose body is too long or didn't come, or for which there is no room.
 fn refused_unread(refusal: Refusal) -> Response {
     let by_server = refusal.status().is_server_error();
     let refused = Refused::answered(b"", by_server, refusal.message()).to_json();

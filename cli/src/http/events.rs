@@ -32,6 +32,7 @@ use super::app::App;
 use super::caller::Caller;
 use super::calls::blocking;
 use super::params::Query;
+use super::refusals::Why;
 use super::status::{self, Refusal, no_thread, too_busy};
 use crate::node::{EventSource, Node, Reply};
 use crate::threads::spawn;
@@ -54,7 +55,10 @@ async fn open(app: &Arc<App>, request: Request) -> Result<Response, Response> {
     let refuse = |refusal: Refusal| refusal.into_response("");
     let requested = Requested::of(request.uri().query(), request.headers()).map_err(refuse)?;
     let caller = Caller::of(request.extensions());
-    let place = app.streams.enter(caller).ok_or_else(|| refuse(too_busy("event streams")))?;
+    let place = app.streams.enter(caller).ok_or_else(|| {
+        app.refusals.add(Why::AtOnce);
+        refuse(too_busy("event streams"))
+    })?;
     let node = Arc::clone(&app.node);
     let opened = blocking(app, "", move || requested.open(&*node)).await?;
     let (first, source) = opened.map_err(status::plain)?;

@@ -1,5 +1,6 @@
 //! Monitoring: the page for Prometheus, and the health of the node.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,11 +21,14 @@ use crate::node::{Node, Reply};
 
 /// The operation behind the page.
 const OPERATION: &str = "get_metrics";
+/// The last line of the text.
+const END: &str = "# EOF";
 
 /// Answers `/metrics` with the text that the operation gives, in the form that the scraper reads.
 pub async fn page(State(app): State<Arc<App>>, headers: HeaderMap) -> Response {
     let open = wants_openmetrics(&Accept::of(&headers));
-    read(&app, OPERATION).await.map_or_else(|failure| failure, |reply| exposition(reply, open))
+    let reply = read(&app, OPERATION).await;
+    reply.map_or_else(|failure| failure, |reply| exposition(reply, &of_server(&app), open))
 }
 
 /// Answers `/healthz`: whether the node serves operations. Says no more than that to whoever asks.
@@ -48,7 +52,29 @@ async fn read(app: &App, op: &'static str) -> Result<Reply, Response> {
     blocking(app, op, move || node.call(op, Map::new(), Duration::ZERO)).await
 }
 
-fn exposition(reply: Reply, open: bool) -> Response {
+/// Writes the server's own metrics.
+fn of_server(app: &App) -> String {
+    let connections = app.connections.count();
+    let [strangers, holders] = app.budget.unsent();
+    let mut text = format!(
+        "# HELP peerkit_http_connections Connections to the HTTP server.\n\
+         # TYPE peerkit_http_connections gauge\n\
+         peerkit_http_connections {connections}\n\
+         # HELP peerkit_http_unsent_bytes Room that replies take which nobody has read yet.\n\
+         # TYPE peerkit_http_unsent_bytes gauge\n\
+         # UNIT peerkit_http_unsent_bytes bytes\n\
+         peerkit_http_unsent_bytes{{caller=\"anonymous\"}} {strangers}\n\
+         peerkit_http_unsent_bytes{{caller=\"authenticated\"}} {holders}\n\
+         # HELP peerkit_http_refused What the HTTP server refused or closed for want of room.\n\
+         # TYPE peerkit_http_refused counter\n"
+    );
+    for (why, count) in app.refused() {
+        let _ = writeln!(text, "peerkit_http_refused_total{{reason=\"{why}\"}} {count}");
+    }
+    text
+}
+
+fn exposition(reply: Reply, of_server: &str, open: bool) -> Response {
     if !reply.is_success() {
         return status::plain(reply);
     }
@@ -57,7 +83,10 @@ fn exposition(reply: Reply, open: bool) -> Response {
         Some(serde_json::Value::String(text)) => text,
         _ => String::new(),
     };
-    let (metrics, content_type) = (text("metrics"), text("content_type"));
+    let (mut metrics, content_type) = (text("metrics"), text("content_type"));
+    if let Some(end) = metrics.rfind(END) {
+        metrics.insert_str(end, of_server);
+    }
     let (metrics, content_type) =
         if open { (metrics, &*content_type) } else { (to_plain(&metrics), PLAIN) };
     let content_type = HeaderValue::from_str(content_type);

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
 use axum::http::header::*;
 use axum::http::{HeaderMap, HeaderValue};
@@ -10,11 +11,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 
 use super::app::App;
+use super::budget::{Taken, UNCOUNTED};
 use super::caller::Caller;
+use super::connections::Connection;
 use super::pages::is_page;
+use super::refusals::Why;
 use super::room::Place;
 use super::routes::{ACCESS, HEALTH};
-use super::status::{Refusal, too_busy};
+use super::status::{Refusal, Shared, no_room_for_reply, too_busy};
 
 /// Lets a page load its own files and talk to its own server; nothing else, and nobody may frame it.
 const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
@@ -22,15 +26,45 @@ const CSP: &str = "default-src 'none'; script-src 'self'; style-src 'self'; conn
 
 /// Lets a request through, or answers why not.
 pub async fn handle(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
-    let mut response = match admit(&app, request) {
-        Ok((request, _place)) => next.run(request).await,
+    let connection = request.extensions().get::<Arc<Connection>>().cloned();
+    let mut response = match admit(&app, request, connection.as_deref()) {
+        Ok((request, caller, _place)) => {
+            count(&app, caller, connection.as_ref(), next.run(request).await)
+        }
         Err(refusal) => refusal.into_response(""),
     };
     add_security_headers(response.headers_mut());
     response
 }
 
-fn admit(app: &App, request: Request) -> Result<(Request, Place), Refusal> {
+/// Counts a response against the budget, where whoever made it hasn't; without room there is a refusal in its place.
+fn count(
+    app: &App,
+    caller: Caller,
+    connection: Option<&Arc<Connection>>,
+    mut response: Response,
+) -> Response {
+    let counted = response.extensions().get::<Taken>().is_some();
+    let shared = response.extensions_mut().remove::<Shared>().is_some();
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if counted || shared || length <= UNCOUNTED {
+        return response;
+    }
+    match app.budget.take(caller, None, length, connection) {
+        Some(taken) => {
+            response.extensions_mut().insert(taken);
+            response
+        }
+        None => no_room_for_reply().into_response(""),
+    }
+}
+
+fn admit(
+    app: &App,
+    request: Request,
+    connection: Option<&Connection>,
+) -> Result<(Request, Caller, Place), Refusal> {
     let (mut parts, body) = request.into_parts();
     let page = is_page(parts.uri.path());
     app.hosts.check(&parts, page)?;
@@ -41,8 +75,17 @@ fn admit(app: &App, request: Request) -> Result<(Request, Place), Refusal> {
         app.policy.authenticate(&app.token, &parts.headers)?
     };
     parts.extensions.insert(caller);
-    let place = app.requests.enter(caller).ok_or_else(|| too_busy("requests"))?;
-    Ok((Request::from_parts(parts, body), place))
+    // Where nobody needs a token, nobody has proved anything by having none.
+    if let (Caller::Authenticated, false, Some(connection)) =
+        (caller, app.policy.needs_no_token, connection)
+    {
+        connection.shows_token();
+    }
+    let place = app.requests.enter(caller).ok_or_else(|| {
+        app.refusals.add(Why::AtOnce);
+        too_busy("requests")
+    })?;
+    Ok((Request::from_parts(parts, body), caller, place))
 }
 
 /// Adds what every response says about its use.

@@ -1,6 +1,8 @@
 //! The HTTP interface: REST, events, metrics, MCP and the dashboard, over one node.
 //!
-//! `server` accepts connections (`stall`, `unparsed`); `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
+//! `server` accepts connections: `connections` says whom, `budget` bounds what they have of memory, `backlog` and `stall`
+//! how late they may be, `unparsed` refuses what is no request, `sending` follows a request to its end, `refusals` counts;
+//! `middleware` lets requests in (`hosts`, `caller` by its `token`, `room`); `routes` is
 //! the table of what they can ask for, `router` leads them there, `accept` says what they can read; `calls` runs an operation (`params`) and `shape` and
 //! `status` make its reply a response; `events`, `metrics` (in the form of `exposition`), `openapi`, `access`, `pages` and `agents` (MCP) answer what
 //! is no operation. `app` is the state they share.
@@ -9,8 +11,11 @@ mod accept;
 mod access;
 mod agents;
 mod app;
+mod backlog;
+mod budget;
 mod caller;
 mod calls;
+mod connections;
 mod events;
 mod exposition;
 mod hosts;
@@ -19,9 +24,11 @@ mod middleware;
 mod openapi;
 mod pages;
 mod params;
+mod refusals;
 mod room;
 mod router;
 mod routes;
+mod sending;
 mod server;
 mod shape;
 mod stall;
@@ -69,14 +76,14 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     let threads = Threads::start(room::MAX_ACTING + room::READERS + mcp::MAX_THREADS)?;
     let (stop, ending) = watch::channel(false);
     let host = Host::start(setup.clone(), show::note)?;
-    let app = Arc::new(App::new(args, bound, host.node(), &setup, threads, ending.clone())?);
+    let app = Arc::new(App::new(args, bound, host.node(), &setup, threads, ending)?);
     app.token.check()?;
     let (router, end_agents) = router(&app)?;
     let server = {
         let _inside = runtime.enter();
         let listener = tokio::net::TcpListener::from_std(listener);
         let listener = listener.map_err(|error| no_listener(args.http, &error))?;
-        runtime.spawn(server::serve(listener, router, ending))
+        runtime.spawn(server::serve(listener, Arc::clone(&app), router))
     };
     announce(global, &app, &host, hosts::reached_at(bound));
     end.wait();
@@ -86,6 +93,7 @@ pub fn serve(global: &Global, args: &Serve, setup: Setup) -> Result<ExitCode, Er
     // Calls that still wait are answered `closed` by the node's end.
     drop(host);
     app.threads.finish(LAST_CALLS);
+    app.large.finish(LAST_CALLS);
     runtime.shutdown_background();
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,11 @@
 //! The dashboard's files, as they were built into the program. They hold nothing secret, so anybody who reaches
 //! the server may load them; what they show comes from the API.
 
+use axum::Extension;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
+
+use super::status::Shared;
 
 /// Path, content type and content of each file.
 pub const FILES: &[(&str, &str, &str)] = &[
@@ -19,5 +22,6 @@ pub fn is_page(path: &str) -> bool {
 
 /// Answers with a file. A browser asks again each time: the next version of the program may have another.
 pub fn answer(content_type: &'static str, content: &'static str) -> Response {
-    ([(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")], content).into_response()
+    let headers = [(CONTENT_TYPE, content_type), (CACHE_CONTROL, "no-cache")];
+    (headers, Extension(Shared), content).into_response()
 }

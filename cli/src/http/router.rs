@@ -12,7 +12,7 @@ use peerkit::{Error, ErrorKind, ops};
 use serde_json::{Map, Value};
 
 use super::app::App;
-use super::calls::{self, call};
+use super::calls::{self, Answered, call};
 use super::routes::{ACCESS, CALL, EVENTS, HEALTH, METRICS, OPENAPI, ROUTES, Route, Verb};
 use super::shape::Shape;
 use super::status::Refusal;
@@ -61,11 +61,11 @@ async fn answer(
     request: Request,
 ) -> Result<Response, Response> {
     let op = route.operation().map_err(|error| Refusal::from(error).into_response(route.op))?;
-    let mut reply = call(app, op, request, path, true).await?;
+    let (mut reply, taken) = call(app, op, request, path, true).await?.parts();
     if route.shape == Shape::DiscoveryStatus && reply.is_success() {
         reply = with_protocols(app, reply).await?;
     }
-    Ok(route.shape.response(reply))
+    Ok(Answered::hold(taken, route.shape.response(reply)))
 }
 
 /// Adds the protocols that peers speak, which a status of discovery names and the operation doesn't.
@@ -92,8 +92,9 @@ async fn by_name(State(app): State<Arc<App>>, path: Path, request: Request) -> R
         Ok(op) => op,
         Err(refusal) => return refusal.into_response(""),
     };
-    let reply = call(&app, op, request, Map::new(), false).await;
-    reply.map_or_else(|failure| failure, status::plain)
+    let answered = call(&app, op, request, Map::new(), false).await.map(Answered::parts);
+    let plain = |(reply, taken)| Answered::hold(taken, status::plain(reply));
+    answered.map_or_else(|failure| failure, plain)
 }
 
 type Path = Result<RawPathParams, RawPathParamsRejection>;

@@ -38,9 +38,13 @@ pub fn plain(reply: Reply) -> Response {
     json(status, reworded(reply, Door::Route).into_json())
 }
 
+/// Marks a response whose bytes are kept anyway, so that one which isn't read takes no memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Shared;
+
 /// Answers with some JSON text.
-pub fn json(status: StatusCode, text: String) -> Response {
-    let mut response = Response::new(Body::from(text));
+pub fn json(status: StatusCode, text: impl Into<Body>) -> Response {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, JSON);
     response
@@ -114,6 +118,23 @@ pub fn wrong_method() -> Response {
 /// Refuses because too much is going on at once.
 pub fn too_busy(what: &str) -> Refusal {
     let error = Error::new(Busy, format!("too many {what} at once"));
+    Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
+}
+
+/// Refuses because replies that nobody has read yet take all the room there is for them.
+pub fn no_room_for_reply() -> Refusal {
+    no_room("replies that wait to be read take all the room there is")
+}
+
+/// Refuses because the bodies of requests take all the room there is for them.
+pub fn no_room_for_body() -> Refusal {
+    no_room("the bodies of other requests take all the room there is")
+}
+
+fn no_room(why: &str) -> Refusal {
+    let error = Error::new(LimitReached, why).with_hint(
+        "read replies as they come, ask for fewer peers at a time, and try again in a moment",
+    );
     Refusal::new(StatusCode::SERVICE_UNAVAILABLE, error)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use peerkit::ops::{self, Effect, Operation};
 use peerkit::{Error, ErrorKind};
 use rmcp::RoleServer;
@@ -32,6 +33,8 @@ pub const MAX_THREADS: usize = 2 * MAX_CALLS;
 const PROGRESS: Duration = Duration::from_secs(1);
 /// The most times that a page which is too long is asked for again, smaller.
 const PAGES: usize = 4;
+/// The estimate from which on replies are made one at a time.
+const LARGE: usize = 256 << 10;
 /// The interval at which a call that nobody wants is cancelled: it may be between two of its steps.
 const CANCEL: Duration = Duration::from_millis(100);
 
@@ -41,6 +44,8 @@ pub struct Runner {
     threads: Threads,
     calls: Arc<Semaphore>,
     long: Arc<Semaphore>,
+    /// Held while a large reply is made and shortened, which takes many times what is left of it.
+    large: Arc<Mutex<()>>,
     /// The next token. They begin at a random number, for another process may call on the same node.
     token: AtomicU64,
 }
@@ -86,6 +91,7 @@ impl Runner {
             threads,
             calls: Arc::new(Semaphore::new(MAX_CALLS)),
             long: Arc::new(Semaphore::new(MAX_LONG)),
+            large: Arc::default(),
             token: AtomicU64::new(random),
         }
     }
@@ -117,6 +123,7 @@ impl Runner {
             node: Arc::clone(&self.node),
             token,
             cancelled: Arc::clone(&cancelled),
+            large: Arc::clone(&self.large),
             permits,
         };
         let method = job.method();
@@ -171,6 +178,7 @@ struct Call {
     node: Arc<dyn Node>,
     token: u64,
     cancelled: Arc<AtomicBool>,
+    large: Arc<Mutex<()>>,
     permits: Permits,
 }
 
@@ -196,6 +204,8 @@ impl Call {
             let reply = self.node.call_with_own_token(op.name, params, timeout);
             return answer(reply, detail);
         }
+        let large = op.reply_estimate(&params) > LARGE;
+        let _turn = large.then(|| self.large.lock());
         let call = |params| answer(self.node.call(op.name, params, timeout), detail);
         let mut short = call(params.clone());
         // The cursor of a page points behind what was cut off it; a page of the right size has the right one. Rows may

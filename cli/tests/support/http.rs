@@ -103,9 +103,7 @@ impl Server {
 
     /// Kilobytes of memory in use.
     pub fn memory_kb(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        memory_kb(self.pid())
     }
 
     pub fn signal(&self, signal: &str) {
@@ -348,6 +346,13 @@ impl EventStream {
             }
         }
     }
+}
+
+/// Kilobytes of memory that a process has in use.
+pub fn memory_kb(pid: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
 }
 
 /// Waits until this holds.

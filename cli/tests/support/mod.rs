@@ -2,6 +2,7 @@
 
 #[path = "../../../tests/support/arrows.rs"]
 pub mod arrows;
+pub mod crowd;
 pub mod http;
 #[path = "../../../tests/support/preload.rs"]
 pub mod preload;

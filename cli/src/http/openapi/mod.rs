@@ -20,15 +20,17 @@ use super::app::App;
 use super::params::{self, TIMEOUT};
 use super::routes::{ACCESS, CALL, EVENTS, HEALTH, METRICS, OPENAPI, ROUTES, Route, Verb};
 use super::shape::Shape;
-use super::status;
+use super::status::{self, Shared};
 
 /// The scheme's name in the document.
 const TOKEN: &str = "token";
 
 /// Answers `GET /api/openapi.json`.
 pub async fn document(State(app): State<Arc<App>>) -> Response {
-    let text = app.document.get_or_init(|| Document { app: &app }.build().to_string());
-    status::json(StatusCode::OK, text.clone())
+    let text = app.document.get_or_init(|| Document { app: &app }.build().to_string().into());
+    let mut response = status::json(StatusCode::OK, text.clone());
+    response.extensions_mut().insert(Shared);
+    response
 }
 
 struct Document<'a> {
