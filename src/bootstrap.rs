@@ -5,12 +5,11 @@
 //! disk to answer. What a line of the file is stands in `text`; dialling is for the worker.
 
 use std::collections::HashSet;
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::disk::{self, Unread, storage_error};
+use crate::disk::{Place, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result, invalid_argument};
 use crate::text::NotText;
 use crate::{Multiaddr, PeerId};
@@ -34,13 +33,20 @@ const MAX_WARNINGS: usize = 20;
 
 /// The list, shared by facade and worker.
 pub(crate) struct BootstrapList {
-    /// The file; None: the list is in memory only.
-    path: Option<PathBuf>,
+    kept: Mutex<Kept>,
     configured: Vec<Entry>,
     /// The file as it was last read or written. Held for as long as the disk takes, so only by calls
     /// that change the list; what the others ask is in `known`.
     text: Mutex<Vec<u8>>,
     known: RwLock<Known>,
+}
+
+/// The place of the list.
+enum Kept {
+    InMemory,
+    At(Place),
+    /// The directory has been given back, and isn't held any longer.
+    Closed,
 }
 
 /// The list that follows from the configuration and the file.
@@ -57,14 +63,16 @@ impl BootstrapList {
     /// # Errors
     /// `storage` where the file can't be read or is longer than 1 MiB.
     pub(crate) fn open(
-        path: Option<PathBuf>,
+        place: Option<Place>,
         configured: Vec<Entry>,
     ) -> Result<(Self, Vec<String>)> {
-        let text = path.as_deref().map(read_file).transpose()?.unwrap_or_default();
+        let text = place.as_ref().map(read_file).transpose()?.unwrap_or_default();
         let (known, refused) = know(&configured, &text);
-        let warnings = path.as_deref().map(|path| warnings(path, refused)).unwrap_or_default();
+        let warnings =
+            place.as_ref().map(|place| warnings(&place.path(), refused)).unwrap_or_default();
+        let kept = Mutex::new(place.map_or(Kept::InMemory, Kept::At));
         let list =
-            BootstrapList { path, configured, text: Mutex::new(text), known: RwLock::new(known) };
+            BootstrapList { kept, configured, text: Mutex::new(text), known: RwLock::new(known) };
         Ok((list, warnings))
     }
 
@@ -142,9 +150,21 @@ impl BootstrapList {
         Ok(true)
     }
 
+    /// Lets the data directory go: what is added or removed from now on is refused.
+    pub(crate) fn close(&self) {
+        // A change that is under way has the text.
+        let _text = self.text.lock();
+        *self.kept.lock() = Kept::Closed;
+    }
+
     fn reread(&self, text: &mut Vec<u8>) -> Result<()> {
-        let Some(path) = &self.path else { return Ok(()) };
-        let read = read_file(path)?;
+        let read = match &*self.kept.lock() {
+            Kept::InMemory => return Ok(()),
+            Kept::At(place) => read_file(place)?,
+            Kept::Closed => {
+                return Err(Error::new(ErrorKind::Closed, "the bootstrap list is closed"));
+            }
+        };
         if read != *text {
             self.take(text, read);
         }
@@ -156,11 +176,9 @@ impl BootstrapList {
             let message = "the file of the bootstrap list would be longer than 1 MiB";
             return Err(Error::new(ErrorKind::LimitReached, message).with("limit", MAX_FILE_BYTES));
         }
-        if let Some(path) = &self.path {
-            // Follows a link: the file it leads to is replaced, and the link stays.
-            let place = fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            disk::replace(&place, &changed).map_err(|error| {
-                storage_error(path, "the bootstrap list can't be written", &error)
+        if let Kept::At(place) = &*self.kept.lock() {
+            place.replace(&changed).map_err(|error| {
+                storage_error(&place.path(), "the bootstrap list can't be written", &error)
             })?;
         }
         self.take(text, changed);
@@ -215,16 +233,17 @@ fn warnings(path: &Path, refused: Vec<Refused>) -> Vec<String> {
 }
 
 /// Reads the file; one that isn't there is empty.
-fn read_file(path: &Path) -> Result<Vec<u8>> {
-    match disk::read(path, MAX_FILE_BYTES as u64) {
+fn read_file(place: &Place) -> Result<Vec<u8>> {
+    let path = &*place.path();
+    match place.read(MAX_FILE_BYTES as u64) {
         Ok(text) if crate::text::is_utf16(&text) => {
             Err(no_text(path, &Unread::NotText(NotText::Utf16)))
         }
         // A comment may be in an older encoding; a line says so where it matters.
         Ok(text) => Ok(text),
         Err(why) if why.is_missing() => Ok(Vec::new()),
-        Err(Unread::Failed(error)) => {
-            Err(storage_error(path, "the bootstrap list can't be read", &error))
+        Err(why) if why.is_no_matter_of_text() => {
+            Err(storage_error(path, "the bootstrap list can't be read", &why.into()))
         }
         Err(why) => Err(no_text(path, &why)),
     }

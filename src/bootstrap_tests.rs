@@ -2,16 +2,24 @@
 //! lost on the way, and nothing unusable is used.
 
 use std::fs;
+use std::path::PathBuf;
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::disk::Directory;
 
 const ID: &str = "12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
 const A: &str = "/ip4/192.0.2.1/tcp/4001/p2p/12D3KooWD3eckifWpRn9wQpMG9R9hX3sD158z7EqHWmweQAJU5SA";
 const B: &str =
     "/ip4/192.0.2.2/udp/4001/quic-v1/p2p/QmNnooDu7bfjPFoTZYxMNLWUQJyrVwtbZg5gBMjTezGAJN";
 const NAME: &str = "/dnsaddr/bootstrap.libp2p.io";
+
+/// Names a file by its path.
+fn place(path: &Path) -> Place {
+    let directory = Directory::unjudged(path.parent().unwrap());
+    directory.place(path.file_name().unwrap())
+}
 
 fn entry(text: &str) -> Entry {
     Entry::parse(text).unwrap()
@@ -35,7 +43,7 @@ impl Scratch {
         let path = dir.path().join("bootstrap_peers.txt");
         fs::write(&path, text).unwrap();
         let configured = configured.iter().map(|text| entry(text)).collect();
-        let (list, warnings) = BootstrapList::open(Some(path), configured).unwrap();
+        let (list, warnings) = BootstrapList::open(Some(place(&path)), configured).unwrap();
         Scratch { dir, list, warnings }
     }
 
@@ -184,7 +192,7 @@ fn a_long_file_and_many_bad_lines_are_bounded() {
     assert_eq!(scratch.list.add(entry(A)).unwrap_err().kind(), ErrorKind::LimitReached);
 
     fs::write(scratch.path(), vec![b'\n'; MAX_FILE_BYTES + 1]).unwrap();
-    let opened = BootstrapList::open(Some(scratch.path()), Vec::new());
+    let opened = BootstrapList::open(Some(place(&scratch.path())), Vec::new());
     assert_eq!(opened.err().map(|error| error.kind()), Some(ErrorKind::Storage));
     assert_eq!(scratch.list.add(entry(A)).unwrap_err().kind(), ErrorKind::Storage);
 }
@@ -227,7 +235,7 @@ fn what_cannot_be_written_is_a_storage_error_and_changes_nothing() {
         assert_eq!(error.detail()["path"], scratch.path().display().to_string());
     }
     assert_eq!((scratch.shown(), scratch.text()), (vec![A.into()], format!("{A}\n").into_bytes()));
-    let opened = BootstrapList::open(Some(scratch.dir.path().to_owned()), Vec::new());
+    let opened = BootstrapList::open(Some(place(scratch.dir.path())), Vec::new());
     assert_eq!(opened.err().map(|error| error.kind()), Some(ErrorKind::Storage));
 }
 
@@ -287,7 +295,7 @@ proptest! {
         left.retain(|other| *other != entry(A));
         scratch.list.remove(&entry(A)).unwrap();
         prop_assert_eq!(scratch.list.entries(), left);
-        let (again, _) = BootstrapList::open(Some(scratch.path()), Vec::new()).unwrap();
+        let (again, _) = BootstrapList::open(Some(place(&scratch.path())), Vec::new()).unwrap();
         prop_assert_eq!(again.entries(), scratch.list.entries());
     }
 }
@@ -299,7 +307,7 @@ fn a_list_in_utf16_is_called_that_and_left_alone() {
     let units = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     for text in [units(&format!("\u{feff}{A}\r\n")), units(&format!("{A}\n"))] {
         fs::write(&path, &text).unwrap();
-        let error = BootstrapList::open(Some(path.clone()), Vec::new()).err().unwrap();
+        let error = BootstrapList::open(Some(place(&path)), Vec::new()).err().unwrap();
         let message = error.message();
         assert!(
             message.ends_with("bootstrap_peers.txt is text in UTF-16: save it as UTF-8"),

@@ -1,73 +1,28 @@
 //! Files that belong to the user: written so that no crash leaves half of one and nobody else reads it, read
-//! only where that neither blocks nor fills the memory, and judged by who else may write or read them.
-//! Words what the disk refuses, in one way.
+//! only where that neither blocks nor fills the memory, and judged by whose they are and who else may write or read
+//! them. Words what the disk refuses, in one way.
 //!
-//! Called by `config` (directory, lock, `config.json`, keys), `bootstrap`, `book` and `control`. What the bytes
-//! mean is for them.
+//! `directory` holds a directory, `place` does what is done with a file in it, `sys` asks the system. Called by
+//! `config` (directory, lock, `config.json`, keys), `bootstrap`, `book`, `log` and `control`. What the bytes mean is for
+//! them.
 
-use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs::{self, DirBuilder, File};
+use std::io::{self, Read};
+use std::path::Path;
 
 use crate::error::{Error, ErrorKind, MORE_DESCRIPTORS, Result, lacks_descriptors};
 use crate::text::{self, NotText};
 
+mod directory;
+mod place;
+mod sys;
+
+pub(crate) use directory::Directory;
+pub(crate) use place::{Held, Over, Place, Standing};
+
 /// Ends the name of a file that isn't whole yet.
 const UNFINISHED: &str = ".new";
-
-/// Gives the file at `path` these bytes and mode 0600, on disk when it returns. On failure the old file stands
-/// and no other is left behind. Only one caller at a time may replace a file: the name of the unfinished one
-/// is always the same, which is how one left by a crash is found.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut written = create_unfinished(path).and_then(|mut file| file.write_all(bytes));
-    written = written.and_then(|()| finish(path));
-    if written.is_err() {
-        let _ = fs::remove_file(unfinished(path));
-    }
-    written
-}
-
-/// Creates the unfinished file that `finish` will name `path`, to read and write, in place of one that a crash left.
-pub(crate) fn create_unfinished(path: &Path) -> io::Result<File> {
-    let new = unfinished(path);
-    // It never got its name, so nobody relies on what is in it.
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    private_file().read(true).write(true).create_new(true).open(new)
-}
-
-/// Gives the unfinished file its name, once its bytes are on disk.
-pub(crate) fn finish(path: &Path) -> io::Result<()> {
-    let new = unfinished(path);
-    OpenOptions::new().write(true).open(&new)?.sync_all()?;
-    fs::rename(new, path)?;
-    sync_directory_of(path)
-}
-
-fn unfinished(path: &Path) -> PathBuf {
-    let mut name = OsString::from(path);
-    name.push(UNFINISHED);
-    name.into()
-}
-
-/// Makes a rename last. Elsewhere than on Unix a directory can't be opened for it.
-fn sync_directory_of(path: &Path) -> io::Result<()> {
-    let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
-    if cfg!(unix) { File::open(directory.unwrap_or(Path::new(".")))?.sync_all() } else { Ok(()) }
-}
-
-/// Gives options with which a new file is its user's alone.
-pub(crate) fn private_file() -> OpenOptions {
-    #[cfg_attr(not(unix), allow(unused_mut))]
-    let mut options = OpenOptions::new();
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
-}
 
 /// Gives a builder of directories that are their user's alone.
 pub(crate) fn private_directory() -> DirBuilder {
@@ -87,14 +42,39 @@ pub(crate) enum Unread {
     TooLong(u64),
     /// A file that holds something else than text.
     NotText(NotText),
+    /// Nothing: there is no such name.
+    Missing,
+    /// A link where none is followed.
+    Link,
+    /// A link that leads to nothing.
+    Dangling,
+    /// A file of this user, who isn't trusted.
+    Foreign(u32),
+    /// A link of this user, who isn't trusted.
+    ForeignLink(u32),
     /// An error of the system.
     Failed(io::Error),
 }
 
 impl Unread {
-    /// Tells whether there is no such file.
+    /// Tells whether there is no such name. A link to nothing is one.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Unread::Failed(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(self, Unread::Missing)
+    }
+
+    /// Tells whether it is the file that is wrong, and no text will do; else another text in its place would.
+    pub(crate) fn is_no_matter_of_text(&self) -> bool {
+        !matches!(self, Unread::NotRegular | Unread::TooLong(_) | Unread::NotText(_))
+    }
+}
+
+impl From<Unread> for io::Error {
+    fn from(why: Unread) -> Self {
+        match why {
+            Unread::Failed(error) => error,
+            Unread::Missing => io::ErrorKind::NotFound.into(),
+            why => io::Error::other(format!("it {why}")),
+        }
     }
 }
 
@@ -104,12 +84,17 @@ impl fmt::Display for Unread {
             Unread::NotRegular => f.write_str("is no regular file"),
             Unread::TooLong(most) => write!(f, "is longer than {} KiB", most / 1024),
             Unread::NotText(why) => why.fmt(f),
+            Unread::Missing => f.write_str("isn't there"),
+            Unread::Link => f.write_str("is a link, which isn't followed there"),
+            Unread::Dangling => f.write_str("is a link that leads to nothing"),
+            Unread::Foreign(owner) => write!(f, "belongs to another user (uid {owner})"),
+            Unread::ForeignLink(owner) => write!(f, "is a link of another user (uid {owner})"),
             Unread::Failed(error) => write!(f, "can't be read: {error}"),
         }
     }
 }
 
-/// Reads a regular file of at most `most` bytes.
+/// Reads a regular file that the user names, wherever it is, of at most `most` bytes.
 pub(crate) fn read(path: &Path, most: u64) -> Result<Vec<u8>, Unread> {
     if !fs::metadata(path).map_err(Unread::Failed)?.is_file() {
         return Err(Unread::NotRegular);
@@ -129,21 +114,6 @@ pub(crate) fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
     text::decode(read(path, most)?).map_err(Unread::NotText)
 }
 
-/// Refuses a data directory in which others may put what they like.
-pub(crate) fn refuse_foreign_writers(directory: &Path) -> Result<()> {
-    let others = access_of_others(directory, 0o022)
-        .map_err(|error| storage_error(directory, "the data directory can't be read", &error))?;
-    let Some(mode) = others else {
-        return Ok(());
-    };
-    let directory = directory.display();
-    let message =
-        format!("the data directory {directory} may be written by other users (mode {mode:o})");
-    Err(Error::new(ErrorKind::Storage, message)
-        .with("path", directory.to_string())
-        .with_hint("chmod 700 the directory, or use one of your own"))
-}
-
 /// Returns the mode of a file that other users may read or write; None for one that they may not.
 pub(crate) fn open_to_others(file: &Path) -> io::Result<Option<u32>> {
     access_of_others(file, 0o077)
@@ -161,20 +131,47 @@ fn access_of_others(path: &Path, _: u32) -> io::Result<Option<u32>> {
     fs::metadata(path).map(|_| None)
 }
 
+/// Opens a file that the user names, wherever it is, to write at its end. Neither is it made through a link, nor a
+/// link followed that somebody else put there.
+#[cfg_attr(not(feature = "log"), allow(dead_code))]
+pub(crate) fn append(path: &Path) -> Result<File, Unread> {
+    let mut options = fs::OpenOptions::new();
+    options.append(true);
+    let link = match fs::symlink_metadata(path) {
+        Ok(found) => found.is_symlink().then_some(found),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Unread::Failed(error)),
+    };
+    let Some(link) = link else {
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NOFOLLOW);
+        return options.create(true).open(path).map_err(Unread::Failed);
+    };
+    let owner = sys::owner(&link);
+    if !sys::is_trusted(owner) {
+        return Err(Unread::ForeignLink(owner));
+    }
+    options.open(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Unread::Dangling,
+        _ => Unread::Failed(error),
+    })
+}
+
 /// Takes from others what a file of ours, made by an older version or copied here, let them do with it.
 #[cfg(unix)]
-pub(crate) fn keep_private(path: &Path) -> io::Result<()> {
+pub(crate) fn keep_private(file: &File) -> io::Result<()> {
     use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
+    let about = file.metadata()?;
     // Another user's is theirs to say who reads it.
-    if open_to_others(path)?.is_none() || fs::metadata(path)?.uid() != crate::os::effective_uid() {
+    if about.mode() & 0o077 == 0 || about.uid() != crate::os::effective_uid() {
         return Ok(());
     }
-    fs::set_permissions(path, fs::Permissions::from_mode(0o600))
+    file.set_permissions(fs::Permissions::from_mode(0o600))
 }
 
 #[cfg(not(unix))]
-pub(crate) fn keep_private(_: &Path) -> io::Result<()> {
+pub(crate) fn keep_private(_: &File) -> io::Result<()> {
     Ok(())
 }
 
@@ -230,6 +227,10 @@ pub(crate) fn storage_error(path: &Path, what: &str, error: &io::Error) -> Error
 mod tests {
     use super::*;
 
+    fn place(dir: &Path, name: &str) -> Place {
+        Directory::open(dir, false).unwrap().place(name)
+    }
+
     #[test]
     fn what_the_disk_refused_is_the_source_of_the_error() {
         let full = io::Error::from(io::ErrorKind::StorageFull);
@@ -241,19 +242,16 @@ mod tests {
     #[test]
     fn a_file_is_replaced_whole_or_stays_as_it_was() {
         let scratch = tempfile::tempdir().unwrap();
-        let path = scratch.path().join("list");
-        fs::write(unfinished(&path), "half, by a crash").unwrap();
-        replace(&path, b"one").unwrap();
-        assert_eq!(
-            (read(&path, 3).unwrap(), open_to_others(&path).unwrap()),
-            (b"one".into(), None)
-        );
-        replace(&path, b"two").unwrap();
+        let (path, place) = (scratch.path().join("list"), place(scratch.path(), "list"));
+        fs::write(scratch.path().join("list.new"), "half, by a crash").unwrap();
+        place.replace(b"one").unwrap();
+        assert_eq!((place.read(3).unwrap(), open_to_others(&path).unwrap()), (b"one".into(), None));
+        place.replace(b"two").unwrap();
         assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 1);
 
         // Stands in the way even of root, whom no permission stops.
-        fs::create_dir(unfinished(&path)).unwrap();
-        assert!(replace(&path, b"three").is_err());
+        fs::create_dir(scratch.path().join("list.new")).unwrap();
+        assert!(place.replace(b"three").is_err());
         assert_eq!(fs::read(&path).unwrap(), b"two");
     }
 
@@ -262,11 +260,14 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("file");
         let refused = |path: &Path| read(path, 1024).unwrap_err();
-        assert!(refused(&path).is_missing());
+        let of_ours = place(scratch.path(), "file");
+        assert!(of_ours.read(1024).unwrap_err().is_missing());
         assert!(refused(&path).to_string().starts_with("can't be read: "));
         fs::write(&path, [b'x'; 1025]).unwrap();
         assert_eq!(refused(&path).to_string(), "is longer than 1 KiB");
+        assert_eq!(of_ours.read(1024).unwrap_err().to_string(), "is longer than 1 KiB");
         fs::write(&path, [b'x'; 1024]).unwrap();
+        assert_eq!(of_ours.read(1024).unwrap().len(), 1024);
         assert_eq!(read(&path, 1024).unwrap().len(), 1024);
         assert_eq!(refused(scratch.path()).to_string(), "is no regular file");
         #[cfg(unix)]
@@ -281,27 +282,27 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let (dir, file) = (scratch.path().join("dir"), scratch.path().join("file"));
         private_directory().create(&dir).unwrap();
-        private_file().write(true).create_new(true).open(&file).unwrap();
+        place(scratch.path(), "file").open_or_make().unwrap();
         let chmod = |path: &Path, mode| {
             fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
         };
-        refuse_foreign_writers(&dir).unwrap();
+        Directory::open(&dir, false).unwrap();
         assert!(is_private_directory(&dir) && open_to_others(&file).unwrap().is_none());
 
         let link = scratch.path().join("link");
         symlink(&dir, &link).unwrap();
         assert!(!is_private_directory(&link) && !is_private_directory(&file));
         chmod(&dir, 0o750);
-        refuse_foreign_writers(&dir).unwrap();
+        Directory::open(&dir, false).unwrap();
         assert!(!is_private_directory(&dir));
         chmod(&dir, 0o1777);
-        let error = refuse_foreign_writers(&dir).unwrap_err();
+        let error = Directory::open(&dir, false).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Storage);
         assert!(error.message().contains("mode 1777"), "{error}");
 
         chmod(&file, 0o640);
         assert_eq!(open_to_others(&file).unwrap(), Some(0o640));
-        keep_private(&file).unwrap();
+        keep_private(&File::open(&file).unwrap()).unwrap();
         assert_eq!(open_to_others(&file).unwrap(), None);
     }
 }

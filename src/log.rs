@@ -1,7 +1,6 @@
 //! Logs: nothing unless the configuration asks, and then only from our own thread, so that the
 //! host program's own subscriber and its global state are left alone.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::sync::Mutex;
 
@@ -9,12 +8,13 @@ use tracing::Level;
 use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 
-use crate::config::{LogLevel, Settings};
+use crate::config::{DataDir, LogLevel, Settings};
+use crate::disk;
 use crate::error::{Error, ErrorKind, Result};
 use crate::text::visible;
 
 /// Sends the calling thread's log to where the settings say, until the guard is dropped.
-pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
+pub(crate) fn start(settings: &Settings, data_dir: Option<&DataDir>) -> Result<DefaultGuard> {
     let Some(log) = &settings.log else {
         // Otherwise a Rust host's own global subscriber would get it.
         return Ok(tracing::subscriber::set_default(NoSubscriber::default()));
@@ -22,8 +22,12 @@ pub(crate) fn start(settings: &Settings) -> Result<DefaultGuard> {
     let writer = match &log.file {
         None => BoxMakeWriter::new(|| Lines(io::stderr())),
         Some(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            BoxMakeWriter::new(Mutex::new(Lines(file.map_err(|error| {
+            let file = match data_dir.and_then(|data_dir| data_dir.place_of(path)) {
+                Some(place) => place.append(),
+                None => disk::append(path),
+            };
+            BoxMakeWriter::new(Mutex::new(Lines(file.map_err(|why| {
+                let error = io::Error::from(why);
                 let path = path.display().to_string();
                 let message = format!("`log.file`: {path} can't be written: {error}");
                 Error::new(ErrorKind::ConfigInvalid, message)

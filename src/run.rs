@@ -17,6 +17,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::book::{Book, Store, StoreHandle};
 use crate::bootstrap::BootstrapList;
 use crate::config::{self, Config, DataDir, Opened};
+use crate::disk::{Held, Standing};
 use crate::error::{Error, ErrorKind, Result, lacks_descriptors};
 use crate::model::event::{DisconnectReason, EventKind};
 use crate::model::reply::{State, Status};
@@ -38,6 +39,8 @@ pub(crate) struct Run {
     pub commands: CommandQueue,
     started: Instant,
     warnings: Vec<String>,
+    /// Files that are trusted, until the end.
+    held: Mutex<Vec<(Held, &'static str)>>,
     end_warnings: Mutex<Vec<String>>,
     state: Mutex<State>,
     state_changed: Condvar,
@@ -58,6 +61,9 @@ impl Run {
 
     /// Ends the run: sets its last state and publishes `stopped`.
     fn end(&self, state: State) {
+        // Handles outlive the run, and a directory that is held can't be unmounted.
+        self.held.lock().clear();
+        self.shared.bootstrap.close();
         self.set_state(state);
         let code = if state == State::Dead { ErrorKind::Dead } else { ErrorKind::Closed };
         self.shared.hub.publish(None, EventKind::Stopped { code });
@@ -117,6 +123,11 @@ impl Run {
                 .last_error()
                 .map(|error| format!("what was observed of peers is not on disk yet: {error}")),
         );
+        warnings.extend(self.store.was_restored().then(|| {
+            "the peer book's file was removed while the node runs, and written anew from memory"
+                .to_owned()
+        }));
+        warnings.extend(self.held.lock().iter().filter_map(|(held, so)| lost(held, so)));
         warnings.extend(shortages().map(str::to_owned));
         Status {
             state: self.state(),
@@ -130,6 +141,14 @@ impl Run {
             warnings,
         }
     }
+}
+
+/// Tells that a file isn't that which the node opened at its start any more.
+fn lost(held: &Held, so: &str) -> Option<String> {
+    let in_place = held.standing().is_ok_and(|standing| standing == Standing::InPlace);
+    let path = held.path();
+    (!in_place)
+        .then(|| format!("{} was removed or replaced while the node runs: {so}", path.display()))
 }
 
 /// Names what the system doesn't give this process now.
@@ -186,15 +205,16 @@ fn live(
     started: &OnceCell<Arc<Run>>,
     sessions: &OnceCell<Arc<control::Sessions>>,
 ) -> Result<State> {
-    let Opened { settings, data_dir, keypair } = config::open(config)?;
+    let Opened { settings, data_dir, keypair, key_file } = config::open(config)?;
     // Opened before anything that takes long: a client that connects meanwhile waits for the start to be over.
     let found_by = data_dir.as_ref().filter(|_| settings.control_socket);
     let control = found_by.map(control::Server::open).transpose()?;
     control.iter().for_each(|control| drop(sessions.set(control.sessions())));
-    let _log = log::start(&settings)?;
+    let _log = log::start(&settings, data_dir.as_ref())?;
     let book = Arc::new(Book::new(settings.limits.max_peers as usize));
     let store = open_store(data_dir.as_ref(), &book)?;
-    let list = data_dir.as_ref().map(|data_dir| data_dir.path().join(BOOTSTRAP_FILE));
+    let list = data_dir.as_ref().map(|data_dir| data_dir.place(BOOTSTRAP_FILE));
+    let held = held(data_dir.as_ref(), key_file);
     let (bootstrap, mut warnings) =
         BootstrapList::open(list, settings.discovery.bootstrap.clone())?;
     let peer_id = keypair.public().to_peer_id();
@@ -205,7 +225,7 @@ fn live(
     if let Some((name, written)) = data_dir.as_ref().and_then(DataDir::newest_file) {
         shared.clock_evidence.found_file(name, written);
     }
-    let node = Node { shared: &shared, keypair: &keypair, warnings, store: store.clone() };
+    let node = Node { shared: &shared, keypair: &keypair, warnings, held, store: store.clone() };
     let served = serve(host, started, node, control.as_ref());
     drop(control);
 
@@ -224,9 +244,17 @@ fn open_store(data_dir: Option<&DataDir>, book: &Arc<Book>) -> Result<StoreHandl
     let Some(data_dir) = data_dir else {
         return Ok(StoreHandle::in_memory(Arc::clone(book)));
     };
-    let (store, records) = Store::open(&data_dir.path().join(BOOK_FILE))?;
+    let (store, records) = Store::open(data_dir.place(BOOK_FILE), Some(data_dir.lock().clone()))?;
     book.load(records, clock::now());
     store.spawn(Arc::clone(book), os::spawn)
+}
+
+/// Lists the files that were read once and are trusted from then on, with what it means to have another one there.
+fn held(data_dir: Option<&DataDir>, key_file: Option<Held>) -> Vec<(Held, &'static str)> {
+    let lock = data_dir
+        .map(|data_dir| (data_dir.lock().clone(), "a second node may start on the data directory"));
+    let key = key_file.map(|file| (file, "the next start goes by what is there then"));
+    lock.into_iter().chain(key).collect()
 }
 
 /// The parts that a node is started with.
@@ -234,6 +262,7 @@ struct Node<'a> {
     shared: &'a Arc<Shared>,
     keypair: &'a Keypair,
     warnings: Vec<String>,
+    held: Vec<(Held, &'static str)>,
     store: StoreHandle,
 }
 
@@ -262,7 +291,7 @@ fn bind_and_run(
     node: Node<'_>,
     control: Option<&control::Server>,
 ) -> Result<()> {
-    let Node { shared, keypair, warnings, store } = node;
+    let Node { shared, keypair, warnings, held, store } = node;
     let mut bound = worker::bind(shared, keypair)?;
     let (queue, commands) = CommandQueue::new();
     let run = Arc::new(Run {
@@ -272,6 +301,7 @@ fn bind_and_run(
         commands: queue,
         started: Instant::now(),
         warnings: [&shared.settings.warnings, &warnings, bound.warnings()].concat(),
+        held: Mutex::new(held),
         end_warnings: Mutex::default(),
         state: Mutex::new(State::Running),
         state_changed: Condvar::new(),

@@ -6,9 +6,8 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::Result;
-use crate::line;
 use crate::netns::Host;
+use crate::{Result, clocks, line};
 
 /// Limits that stand in no measurement's way: nothing is dialled for `low_water`, nothing trimmed, since
 /// `high_water` is three quarters of `max_connections`.
@@ -91,6 +90,15 @@ impl Child {
         Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
     }
 
+    /// Starts `peerkit serve` with this configuration, at a port of the loopback, and a token for who acts.
+    pub fn server_at(host: Option<&Host>, data_dir: &str, config: &Value) -> Result<Child> {
+        let file = format!("{data_dir}.json");
+        std::fs::write(&file, config.to_string())?;
+        let fixed = ["serve", "--json", "--http", "127.0.0.1:0", "--data-dir"];
+        let mut command = inside(host, crate::http::program()?);
+        Child::spawn(command.args(fixed).args([data_dir, "--config", &file]))
+    }
+
     /// Starts a go-libp2p peer.
     pub fn go() -> Result<Child> {
         let default = "tests/interop/go/bin/interop".into();
@@ -151,6 +159,22 @@ impl Child {
         Ok(number.ok_or_else(|| format!("no {what} in {path}"))?.parse()?)
     }
 
+    /// Begins to measure the most memory it has, by [`peak_kib`](Self::peak_kib); returns what it has now.
+    pub fn begin_peak(&self) -> Result<f64> {
+        let now = self.memory_kib("Rss")?;
+        std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?;
+        Ok(now)
+    }
+
+    /// Returns the most memory it had since then.
+    pub fn peak_kib(&self) -> Result<f64> {
+        let path = format!("/proc/{}/status", self.process.id());
+        let text = std::fs::read_to_string(&path)?;
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let number = line.and_then(|line| line.split_whitespace().next());
+        Ok(number.ok_or_else(|| format!("no VmHWM in {path}"))?.parse()?)
+    }
+
     /// Returns the processor time its threads have used, in seconds; of threads that have ended, nothing.
     pub fn cpu_seconds(&self) -> Result<f64> {
         let mut ns = 0.0;
@@ -160,6 +184,19 @@ impl Child {
             ns += on_cpu.ok_or("no schedstat")?;
         }
         Ok(ns / 1e9)
+    }
+
+    /// Returns the processor time it has used, threads that have ended included, to a hundredth of a second.
+    pub fn cpu_seconds_of_all(&self) -> Result<f64> {
+        let path = format!("/proc/{}/stat", self.process.id());
+        let text = std::fs::read_to_string(&path)?;
+        // After the name, which may hold anything: the state is the third field, user and system time are
+        // the 14th and 15th.
+        let fields = text.rsplit_once(')').map(|(_, fields)| fields.split_whitespace());
+        let times =
+            fields.map(|fields| fields.skip(11).take(2).filter_map(|n| n.parse::<f64>().ok()));
+        let ticks: f64 = times.ok_or_else(|| format!("no times in {path}"))?.sum();
+        Ok(ticks / clocks::ticks_per_second())
     }
 }
 

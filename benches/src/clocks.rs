@@ -12,6 +12,12 @@ pub fn thread_ns() -> u64 {
     read(libc::CLOCK_THREAD_CPUTIME_ID)
 }
 
+/// Returns the ticks in a second, by which the kernel tells a process's time.
+pub fn ticks_per_second() -> f64 {
+    // SAFETY: numbers only.
+    unsafe { libc::sysconf(libc::_SC_CLK_TCK) as f64 }
+}
+
 fn read(clock: libc::clockid_t) -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: the time may be written; a clock that isn't there leaves it at 0.

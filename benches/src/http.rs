@@ -132,8 +132,10 @@ pub fn at_once<W: FnMut() -> Result<()>>(
 }
 
 /// A connection that is kept.
-struct Client {
+pub struct Client {
     authority: String,
+    /// The header that shows the token, or nothing.
+    authorization: String,
     stream: BufReader<TcpStream>,
     body: Vec<u8>,
 }
@@ -144,20 +146,31 @@ impl Client {
         stream.set_nodelay(true)?;
         Ok(Client {
             authority: authority.to_owned(),
+            authorization: String::new(),
             stream: BufReader::new(stream),
             body: Vec::new(),
         })
     }
 
+    /// Connects as the token's holder, who waits so long for each step.
+    pub fn with_token(authority: &str, token: &str, patience: Duration) -> Result<Self> {
+        let mut client = Client::new(authority)?;
+        client.authorization = format!("authorization: Bearer {token}\r\n");
+        client.stream.get_ref().set_read_timeout(Some(patience))?;
+        client.stream.get_ref().set_write_timeout(Some(patience))?;
+        Ok(client)
+    }
+
     /// Sends a request and reads the reply, which must be a success; returns its length.
-    fn ask(&mut self, method: &str, target: &str, body: &str) -> Result<usize> {
+    pub fn ask(&mut self, method: &str, target: &str, body: &str) -> Result<usize> {
         let head = format!(
-            "{method} {target} HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "{method} {target} HTTP/1.1\r\nhost: {}\r\n{}content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
             self.authority,
+            self.authorization,
             body.len()
         );
         self.stream.get_mut().write_all(head.as_bytes())?;
-        let (mut length, mut first) = (0, true);
+        let (mut length, mut first, mut chunked) = (0, true, false);
         loop {
             let mut line = String::new();
             self.stream.read_line(&mut line)?;
@@ -168,13 +181,33 @@ impl Client {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = value.parse()?
                 }
+                Some((name, _)) if name.eq_ignore_ascii_case("transfer-encoding") => chunked = true,
                 None if line.trim_end().is_empty() => break,
                 _ => {}
             }
         }
+        if chunked {
+            return self.read_chunks();
+        }
         self.body.resize(length, 0);
         self.stream.read_exact(&mut self.body)?;
         Ok(length)
+    }
+
+    fn read_chunks(&mut self) -> Result<usize> {
+        let mut all = 0;
+        loop {
+            let mut line = String::new();
+            self.stream.read_line(&mut line)?;
+            let length = usize::from_str_radix(line.trim_end(), 16)?;
+            // The line's end after a chunk is read with it.
+            self.body.resize(length + 2, 0);
+            self.stream.read_exact(&mut self.body)?;
+            all += length;
+            if length == 0 {
+                return Ok(all);
+            }
+        }
     }
 }
 

@@ -6,9 +6,10 @@
 //! where that can be had (`netns`, `nets`); `abi` is the C library, `load` and `readers` the uses that
 //! programs make of it, `raw` and `member` plain rust-libp2p, `reference` the bare lock and JSON;
 //! `stats` and `table` show the outcome. The parts are in `connect`, `pages`, `reads`, `events`,
-//! `discovery`, `lookups`, `idle`, `memory` and `http`.
+//! `discovery`, `lookups`, `idle`, `memory`, `http` and `attack`.
 
 pub mod abi;
+pub mod attack;
 pub mod child;
 pub mod clocks;
 pub mod connect;

@@ -64,6 +64,11 @@ impl Host {
         command
     }
 
+    /// Runs `ip` commands inside, a line each.
+    pub fn configure(&self, commands: &str) -> Result<()> {
+        Ok(self.holder.ip(commands)?)
+    }
+
     /// Returns the traffic through its interface `lo` or `eth0`.
     pub fn counters(&self, interface: &str) -> Result<Counters> {
         let numbers = self.holder.counters(interface)?;

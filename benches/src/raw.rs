@@ -22,7 +22,8 @@ use crate::{Result, line};
 const AT_ONCE: usize = 50;
 const DIAL_TIMEOUT: Duration = Duration::from_secs(60);
 const LOOPBACK: &str = "127.0.0.1";
-const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// The time after which a connection that isn't used is closed: none.
+pub const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The protocols a swarm speaks.
 pub trait Protocols: NetworkBehaviour<ToSwarm: Send> + Send + Sized {
@@ -110,10 +111,11 @@ pub fn serve_dialer() -> Result<()> {
     })
 }
 
-/// Plays the role "raw-hold": a swarm that accepts every connection.
-pub fn serve_holder<B: Protocols>() -> Result<()> {
+/// Plays the role "raw-hold [IP]": a swarm that accepts every connection.
+pub fn serve_holder<B: Protocols>(ip: &[&str]) -> Result<()> {
     let runtime = runtime()?;
-    let (mut swarm, addresses) = runtime.block_on(listening::<B>(LOOPBACK))?;
+    let ip = ip.first().unwrap_or(&LOOPBACK);
+    let (mut swarm, addresses) = runtime.block_on(listening::<B>(ip))?;
     std::thread::spawn(move || {
         runtime.block_on(async move {
             loop {
@@ -144,7 +146,7 @@ async fn bench_dial(swarm: &mut Swarm<Plain>, address: &Multiaddr, dials: u64) -
 }
 
 /// Connects, and waits for the remote's identify.
-async fn connect<B: Protocols>(swarm: &mut Swarm<B>, address: &Multiaddr) -> Result<PeerId> {
+pub async fn connect<B: Protocols>(swarm: &mut Swarm<B>, address: &Multiaddr) -> Result<PeerId> {
     let Some(Protocol::P2p(peer)) = address.iter().last() else {
         return Err(format!("{address} names no peer").into());
     };

@@ -4,10 +4,10 @@
 //! Memory is what reads see, this is what survives. Two tables: `meta` holds the format version,
 //! `peers` a row for each record. Only `store.rs` calls this, from one thread.
 
-use std::fs::OpenOptions;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 
 use redb::backends::FileBackend;
 use redb::{
@@ -17,7 +17,7 @@ use redb::{
 use super::codec;
 use super::memory::DirtyItem;
 use super::record::Record;
-use crate::disk::{self, storage_error};
+use crate::disk::{self, Held, Over, Place, Standing, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{self, Hidden};
 
@@ -25,6 +25,8 @@ use crate::os::{self, Hidden};
 const FORMAT_VERSION: u64 = 1;
 /// redb's page cache. Rows are read once, at start, so it need not be large.
 const CACHE_BYTES: usize = 16 << 20;
+/// Records in one transaction of a book that is written as a whole.
+const BATCH: usize = 1000;
 
 /// The one action that is tried again by itself.
 const WRITTEN: &str = "written";
@@ -34,7 +36,11 @@ const PEERS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
 
 /// An open database.
 pub(super) struct Disk {
-    path: PathBuf,
+    place: Place,
+    /// The directory's lock: who holds another one may have made a book of its own here.
+    lock: Option<Held>,
+    /// The file, and the name that must go on leading to it. None: what had the name is gone and closed.
+    held: Option<Held>,
     /// Closed after a failed write: redb refuses everything until the file is opened anew.
     database: Option<Open>,
 }
@@ -47,57 +53,124 @@ struct Open {
 
 impl Disk {
     /// Opens the file, or makes it where there is none, and reads every record.
-    pub(super) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
+    pub(super) fn open(place: Place, lock: Option<Held>) -> Result<(Self, Vec<Record>)> {
+        let path = &*place.path();
         // A panic of redb comes from what stands in the file.
         let opened = catch_unwind(AssertUnwindSafe(|| {
-            let exists = path.try_exists().map_err(|error| io_error(path, "found", &error))?;
-            if !exists {
-                create(path)?;
+            if place.is_absent().map_err(|error| io_error(path, "found", &error))? {
+                create(&place, &[])?;
             }
-            disk::keep_private(path).map_err(|error| io_error(path, "opened", &error))?;
-            let database = open_existing(path, true)?;
+            let (held, database) = open_existing(&place, true)?;
             let records = load(&database.database, path)?;
-            Ok((database, records))
+            Ok((held, database, records))
         }));
-        let (database, records) =
+        let (held, database, records) =
             opened.unwrap_or_else(|_| Err(corrupt(path, "reading it panicked")))?;
-        Ok((Disk { path: path.to_owned(), database: Some(database) }, records))
+        Ok((Disk { place, lock, held: Some(held), database: Some(database) }, records))
     }
 
-    /// Writes the items in one transaction. When this returns, they survive a crash.
+    /// Writes the items in one transaction. When this returns, they survive a crash: they are in the file that has the
+    /// book's name.
     pub(super) fn write(&mut self, items: &[DirtyItem]) -> Result<()> {
+        self.in_place()?;
         let database = match self.database.take() {
             Some(database) => database,
-            None => open_existing(&self.path, false)?,
+            None => {
+                let (held, database) = open_existing(&self.place, false)?;
+                self.held = Some(held);
+                database
+            }
         };
+        let path = &*self.place.path();
         let written = catch_unwind(AssertUnwindSafe(|| write(&database.database, items)));
         match written {
             Ok(Ok(())) => {
                 self.database = Some(database);
-                Ok(())
+                // The name may have gone while this was being written.
+                self.in_place()
             }
-            Ok(Err(error)) => Err(redb_error(&self.path, WRITTEN, error)),
+            Ok(Err(error)) => Err(redb_error(path, WRITTEN, error)),
             Err(_) => Err(Error::new(
                 ErrorKind::Storage,
-                format!("writing the peer book {} panicked", self.path.display()),
+                format!("writing the peer book {} panicked", path.display()),
             )
-            .with("path", self.path.display().to_string())),
+            .with("path", path.display().to_string())),
         }
+    }
+
+    /// Refuses where the book's name leads to no file or to another one than that which is open.
+    fn in_place(&self) -> Result<()> {
+        let standing =
+            self.standing().map_err(|error| io_error(&self.place.path(), "found", &error));
+        match standing? {
+            Standing::InPlace => Ok(()),
+            Standing::Gone => Err(self.lost("was removed while the node runs").with_hint(
+                "what the node knows is written to a new one where it can be: try again",
+            )),
+            Standing::Replaced => {
+                let why = "was removed while the node runs, and another file is in its place";
+                Err(self.lost(why).with_hint(
+                    "that file is left as it is: move it away, and what the node knows is written to a new one; or \
+                     restart the node to go by it",
+                ))
+            }
+        }
+    }
+
+    fn standing(&self) -> io::Result<Standing> {
+        match &self.held {
+            Some(held) => held.standing(),
+            None if self.place.is_absent()? => Ok(Standing::Gone),
+            None => Ok(Standing::Replaced),
+        }
+    }
+
+    fn lost(&self, why: &str) -> Error {
+        let path = self.place.path().display().to_string();
+        Error::new(ErrorKind::Storage, format!("the peer book {path} {why}")).with("path", path)
+    }
+
+    /// Writes these records to a new file where the old one's name is gone, unless the directory may be another
+    /// node's by now. Returns whether that was so; the file is whole or not there.
+    pub(super) fn restore(&mut self, records: impl FnOnce() -> Vec<Arc<Record>>) -> Result<bool> {
+        let unseen = |error: io::Error| io_error(&self.place.path(), "found", &error);
+        match self.standing().map_err(unseen)? {
+            Standing::InPlace => return Ok(false),
+            Standing::Replaced => return self.in_place().map(|()| false),
+            Standing::Gone => {}
+        }
+        let lock = self.lock.as_ref().map(Held::standing).transpose().map_err(unseen)?;
+        if lock == Some(Standing::Replaced) {
+            let why = "was removed while the node runs, and the directory is locked anew";
+            return Err(self.lost(why).with_hint("stop one of the two nodes"));
+        }
+        // Whoever moved the old file away has it whole.
+        self.held = None;
+        drop(self.database.take());
+        let restored = catch_unwind(AssertUnwindSafe(|| {
+            create(&self.place, &records())?;
+            open_existing(&self.place, false)
+        }));
+        let (held, database) =
+            restored.unwrap_or_else(|_| Err(self.lost("can't be written anew")))?;
+        (self.held, self.database) = (Some(held), Some(database));
+        Ok(true)
     }
 
     /// Closes the file and gives up its lock.
     pub(super) fn close(self) -> Result<()> {
         match self.database.map(|open| open.database.close()) {
-            Some(Err(error)) => Err(database_error(&self.path, "closed", error)),
+            Some(Err(error)) => Err(database_error(&self.place.path(), "closed", error)),
             _ => Ok(()),
         }
     }
 }
 
-/// Makes the file under another name first, so that a crash meanwhile leaves no half-made book.
-fn create(path: &Path) -> Result<()> {
+/// Makes the file with these records, under another name first, so that a crash meanwhile leaves no half-made book.
+fn create(place: &Place, records: &[Arc<Record>]) -> Result<()> {
+    let path = &*place.path();
     let refused = |error: io::Error| io_error(path, "created", &error);
-    let unfinished = disk::create_unfinished(path).map_err(refused)?;
+    let unfinished = place.create_unfinished().map_err(refused)?;
     let _hidden = os::hide(&unfinished);
     let backend =
         FileBackend::new(unfinished).map_err(|error| database_error(path, "created", error))?;
@@ -105,8 +178,12 @@ fn create(path: &Path) -> Result<()> {
         .create_with_backend(backend)
         .map_err(|error| database_error(path, "created", error))?;
     set_up(&database).map_err(|error| redb_error(path, "created", error))?;
+    for batch in records.chunks(BATCH) {
+        let items: Vec<_> = batch.iter().cloned().map(DirtyItem::Put).collect();
+        write(&database, &items).map_err(|error| redb_error(path, "created", error))?;
+    }
     database.close().map_err(|error| database_error(path, "created", error))?;
-    disk::finish(path).map_err(refused)
+    place.finish(Over::Nothing).map_err(refused)
 }
 
 fn set_up(database: &Database) -> Result<(), redb::Error> {
@@ -119,9 +196,15 @@ fn set_up(database: &Database) -> Result<(), redb::Error> {
 
 /// Opens the file of an earlier run. `check` verifies every page's checksum, so that damage is an error
 /// and not missing records.
-fn open_existing(path: &Path, check: bool) -> Result<Open> {
+fn open_existing(place: &Place, check: bool) -> Result<(Held, Open)> {
+    let path = &*place.path();
     let refused = |error: io::Error| io_error(path, "opened", &error);
-    let file = OpenOptions::new().read(true).write(true).open(path).map_err(refused)?;
+    let file = place.open(true).map_err(|why| match why {
+        Unread::NotRegular => corrupt(path, "it is no regular file"),
+        why => refused(why.into()),
+    })?;
+    disk::keep_private(&file).map_err(refused)?;
+    let held = Held::of(place, &file).map_err(refused)?;
     // redb would make a database of it.
     if file.metadata().map_err(refused)?.len() == 0 {
         return Err(corrupt(path, "it is empty"));
@@ -134,7 +217,7 @@ fn open_existing(path: &Path, check: bool) -> Result<Open> {
             .create_with_backend(backend)
     });
     let database = opened.map_err(|error| database_error(path, "opened", error))?;
-    Ok(Open { _hidden, database })
+    Ok((held, Open { _hidden, database }))
 }
 
 fn load(database: &Database, path: &Path) -> Result<Vec<Record>> {

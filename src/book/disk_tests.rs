@@ -9,15 +9,21 @@ use std::time::{Duration, Instant};
 use super::store::StoreHandle;
 use super::tests::{add, addr, at, conn, peer, told};
 use super::*;
+use crate::disk::{Directory, Place};
 use crate::error::ErrorKind;
 use crate::model::{Direction, LastError, Source};
+
+/// Names a book by its path.
+fn place(path: &Path) -> Place {
+    Directory::unjudged(path.parent().unwrap()).place(path.file_name().unwrap())
+}
 
 fn soon() -> Instant {
     Instant::now() + Duration::from_secs(20)
 }
 
 fn start(path: &Path) -> (Arc<Book>, StoreHandle) {
-    let (store, records) = Store::open(path).unwrap();
+    let (store, records) = Store::open(place(path), None).unwrap();
     let book = Arc::new(Book::new(10_000));
     book.load(records, at(1_000_000));
     let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
@@ -58,7 +64,7 @@ fn sample(dir: &Path, n: u64) -> Vec<u8> {
 fn open_bytes(dir: &Path, bytes: &[u8]) -> crate::error::Result<Vec<Record>> {
     let path = dir.join("book.redb");
     fs::write(&path, bytes).unwrap();
-    Store::open(&path).map(|(_, records)| records)
+    Store::open(place(&path), None).map(|(_, records)| records)
 }
 
 #[test]
@@ -137,14 +143,14 @@ fn evicted_and_dropped_records_leave_the_disk() {
     (0..30).for_each(|n| busy_record(&book, n));
     book.disconnect_all(at(9), crate::model::event::DisconnectReason::Shutdown);
     store.close(soon()).unwrap();
-    let (store, records) = Store::open(&path).unwrap();
+    let (store, records) = Store::open(place(&path), None).unwrap();
     let small = Arc::new(Book::new(10));
     small.load(records, at(1_000_000));
     assert_eq!(small.counts().total, 10);
     let store =
         store.spawn(Arc::clone(&small), |_, run| thread::Builder::new().spawn(run)).unwrap();
     store.close(soon()).unwrap();
-    let (_, records) = Store::open(&path).unwrap();
+    let (_, records) = Store::open(place(&path), None).unwrap();
     assert_eq!(records.len(), 10);
 }
 
@@ -218,14 +224,14 @@ fn a_newer_format_is_refused_with_both_numbers() {
     use redb::{Database, TableDefinition};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("book.redb");
-    drop(Store::open(&path).unwrap());
+    drop(Store::open(place(&path), None).unwrap());
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let meta: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
     transaction.open_table(meta).unwrap().insert("format_version", 2).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = Store::open(&path).map(|_| ()).unwrap_err();
+    let error = Store::open(place(&path), None).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageVersion);
     assert_eq!((&error.detail()["found"], &error.detail()["supported"]), (&2.into(), &1.into()));
 }
@@ -235,7 +241,7 @@ fn an_undecodable_row_is_an_error() {
     use redb::{Database, TableDefinition};
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("book.redb");
-    drop(Store::open(&path).unwrap());
+    drop(Store::open(place(&path), None).unwrap());
     let database = Database::open(&path).unwrap();
     let transaction = database.begin_write().unwrap();
     let peers: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("peers");
@@ -243,7 +249,7 @@ fn an_undecodable_row_is_an_error() {
     transaction.open_table(peers).unwrap().insert(key.as_slice(), &b"{"[..]).unwrap();
     transaction.commit().unwrap();
     drop(database);
-    let error = Store::open(&path).map(|_| ()).unwrap_err();
+    let error = Store::open(place(&path), None).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::StorageCorrupt);
 }
 
@@ -252,7 +258,7 @@ fn a_crash_while_the_book_is_made_leaves_none() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("book.redb");
     fs::write(dir.path().join("book.redb.new"), b"half a book").unwrap();
-    let (_, records) = Store::open(&path).unwrap();
+    let (_, records) = Store::open(place(&path), None).unwrap();
     assert!(records.is_empty());
     assert!(!dir.path().join("book.redb.new").exists());
 }
@@ -262,16 +268,19 @@ fn a_second_opener_is_told_and_close_frees_the_file() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("book.redb");
     let (_book, store) = start(&path);
-    let error = Store::open(&path).map(|_| ()).unwrap_err();
+    let error = Store::open(place(&path), None).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataDirLocked);
     store.close(soon()).unwrap();
-    drop(Store::open(&path).unwrap());
+    drop(Store::open(place(&path), None).unwrap());
 }
 
 #[test]
 fn a_directory_that_is_not_there_is_a_storage_error() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Store::open(&dir.path().join("no/book.redb")).map(|_| ()).unwrap_err();
+    fs::create_dir(dir.path().join("no")).unwrap();
+    let place = place(&dir.path().join("no/book.redb"));
+    fs::remove_dir(dir.path().join("no")).unwrap();
+    let error = Store::open(place, None).map(|_| ()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Storage);
     assert!(error.detail().contains_key("path"));
 }
@@ -286,4 +295,52 @@ fn without_a_data_directory_changes_are_applied_at_once() {
     assert!(store.close(soon()).unwrap());
     assert!(!store.close(soon()).unwrap());
     assert_eq!(store.flush(soon()).unwrap_err().kind(), ErrorKind::Closed);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_book_that_is_written_anew_has_every_row_and_none_that_was_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("book.redb");
+    let (book, store) = start(&path);
+    (0..2500).for_each(|n| busy_record(&book, n));
+    store.commit(user_add(1), soon()).unwrap();
+    store.flush(soon()).unwrap();
+    store.commit(UserChange::Remove { id: peer(3) }, soon()).unwrap();
+    fs::remove_file(&path).unwrap();
+    store.flush(soon()).unwrap();
+    assert!(store.was_restored() && store.last_error().is_none());
+    let copy = tempfile::tempdir().unwrap();
+    let records = open_bytes(copy.path(), &fs::read(&path).unwrap()).unwrap();
+    assert_eq!(records.len(), 2499);
+    assert!(records.iter().all(|record| record.id != peer(3)));
+    store.close(soon()).unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_book_that_can_not_be_written_anew_is_an_error_until_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("book.redb");
+    let (_book, store) = start(&path);
+    store.commit(user_add(1), soon()).unwrap();
+    // Stands in the way of the unfinished file even for root, whom no permission stops.
+    fs::create_dir(dir.path().join("book.redb.new")).unwrap();
+    fs::remove_file(&path).unwrap();
+    for n in 2..4 {
+        assert_eq!(store.commit(user_add(n), soon()).unwrap_err().kind(), ErrorKind::Storage);
+    }
+    assert!(store.last_error().is_some() && !path.exists());
+    // The old file is closed by now, so that this one may well have its number.
+    fs::write(&path, "another file").unwrap();
+    assert_eq!(store.commit(user_add(4), soon()).unwrap_err().kind(), ErrorKind::Storage);
+    assert_eq!(fs::read(&path).unwrap(), b"another file");
+    fs::remove_file(&path).unwrap();
+    fs::remove_dir(dir.path().join("book.redb.new")).unwrap();
+    store.flush(soon()).unwrap();
+    store.commit(user_add(5), soon()).unwrap();
+    assert!(store.was_restored() && store.last_error().is_none());
+    assert!(store.close(soon()).unwrap());
+    let (_, records) = Store::open(place(&path), None).unwrap();
+    assert_eq!(records.len(), 2);
 }

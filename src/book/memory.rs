@@ -115,6 +115,11 @@ impl Book {
         items
     }
 
+    /// Returns the rows of a whole book as it should be on disk.
+    pub(crate) fn all_for_disk(&self) -> Vec<Arc<Record>> {
+        self.state.write().rows()
+    }
+
     /// The changes couldn't be written; they stay to be written.
     pub(crate) fn mark_dirty_again(&self, items: Vec<DirtyItem>) {
         let mut state = self.state.write();

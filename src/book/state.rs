@@ -337,6 +337,21 @@ impl State {
         self.at(slot as usize).cloned()
     }
 
+    /// Returns the row of each record that has one, or is to have one, and counts all of them as stored.
+    pub(super) fn rows(&mut self) -> Vec<Arc<Record>> {
+        let (dirty, as_they_were) = (&self.dirty, &self.as_they_were);
+        let storable = |record: &Arc<Record>| record.is_storable();
+        let slots = self.slots.iter_mut().enumerate();
+        let kept = slots.filter_map(|(at, slot)| Some((at as u32, slot.as_mut()?)));
+        let kept = kept.filter(|(_, slot)| slot.stored || storable(&slot.record));
+        kept.map(|(at, slot)| {
+            slot.stored = true;
+            let before = as_they_were.get(&slot.record.id).filter(|_| !dirty.contains(&at));
+            Arc::clone(before.unwrap_or(&slot.record))
+        })
+        .collect()
+    }
+
     pub(super) fn pop_deleted(&mut self) -> Option<PeerId> {
         let id = *self.deleted.iter().next()?;
         self.deleted.remove(&id);

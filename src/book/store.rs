@@ -5,8 +5,8 @@
 //! With no data directory the same handle applies changes at once and nothing is written.
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use super::disk::Disk;
 use super::memory::{Book, DirtyItem};
 use super::record::Record;
 use crate::PeerId;
+use crate::disk::{Held, Place};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The longest time for which an observation stays in memory only.
@@ -47,9 +48,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens `path`, or makes it where there is none, and reads its records.
-    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Record>)> {
-        let (disk, records) = Disk::open(path)?;
+    /// Opens the file at `place`, or makes it where there is none, and reads its records. `lock` is the directory's.
+    pub(crate) fn open(place: Place, lock: Option<Held>) -> Result<(Self, Vec<Record>)> {
+        let (disk, records) = Disk::open(place, lock)?;
         Ok((Store { disk }, records))
     }
 
@@ -60,7 +61,7 @@ impl Store {
         spawn: impl FnOnce(&str, Box<dyn FnOnce() + Send>) -> std::io::Result<JoinHandle<()>>,
     ) -> Result<StoreHandle> {
         let (commands, queue) = bounded(QUEUE);
-        let last_error = Arc::new(Mutex::new(None));
+        let told = Arc::new(Told::default());
         let thread = StoreThread {
             disk: Some(self.disk),
             book: Arc::clone(&book),
@@ -68,12 +69,12 @@ impl Store {
             deferred: VecDeque::new(),
             next_flush: Instant::now() + FLUSH_INTERVAL,
             behind: false,
-            last_error: Arc::clone(&last_error),
+            told: Arc::clone(&told),
         };
         let running = spawn("peerkit-store", Box::new(move || thread.run()))
             .map_err(|error| Error::no_thread(&error))?;
         let kind = Kind::Disk { commands, thread: Arc::new(Mutex::new(Some(running))) };
-        Ok(StoreHandle { book, kind, last_error })
+        Ok(StoreHandle { book, kind, told })
     }
 }
 
@@ -82,7 +83,16 @@ impl Store {
 pub(crate) struct StoreHandle {
     book: Arc<Book>,
     kind: Kind,
-    last_error: Arc<Mutex<Option<Error>>>,
+    told: Arc<Told>,
+}
+
+/// The store's words to whoever asks for the status.
+#[derive(Default)]
+struct Told {
+    /// The reason why the last write failed, if it did.
+    last_error: Mutex<Option<Error>>,
+    /// True once the book was written anew under the running node.
+    restored: AtomicBool,
 }
 
 #[derive(Clone)]
@@ -99,7 +109,7 @@ impl StoreHandle {
     /// Makes a store that writes nothing.
     pub(crate) fn in_memory(book: Arc<Book>) -> Self {
         let kind = Kind::Memory(Arc::new(Mutex::new(false)));
-        StoreHandle { book, kind, last_error: Arc::default() }
+        StoreHandle { book, kind, told: Arc::default() }
     }
 
     /// Makes a user's change durable, applies it to the book and returns what it did. After a
@@ -169,7 +179,12 @@ impl StoreHandle {
 
     /// Returns why the last write failed, if it did; for the warnings in status.
     pub(crate) fn last_error(&self) -> Option<Error> {
-        self.last_error.lock().clone()
+        self.told.last_error.lock().clone()
+    }
+
+    /// Tells whether the book's file went away under the running node and was written anew.
+    pub(crate) fn was_restored(&self) -> bool {
+        self.told.restored.load(Ordering::Relaxed)
     }
 }
 
@@ -226,7 +241,7 @@ struct StoreThread {
     /// True while observations are kept back that the disk refused; a commit that gets through doesn't
     /// make that warning untrue.
     behind: bool,
-    last_error: Arc<Mutex<Option<Error>>>,
+    told: Arc<Told>,
 }
 
 impl StoreThread {
@@ -285,6 +300,7 @@ impl StoreThread {
                 for (_, reply) in group {
                     drop(reply.send(Err(error.clone())));
                 }
+                let _kept_in_last_error = self.restore();
             }
         }
     }
@@ -317,6 +333,7 @@ impl StoreThread {
     /// Writes everything that is dirty now, in batches, and serves commits between them.
     fn flush(&mut self) -> Result<()> {
         self.next_flush = Instant::now() + FLUSH_INTERVAL;
+        self.restore()?;
         // The number is fixed beforehand: records that become dirty meanwhile wait for the next flush.
         let batches = self.book.dirty_len().div_ceil(FLUSH_BATCH);
         for batch in 0..batches {
@@ -334,9 +351,30 @@ impl StoreThread {
             }
         }
         if std::mem::take(&mut self.behind) {
-            *self.last_error.lock() = None;
+            *self.told.last_error.lock() = None;
         }
         Ok(())
+    }
+
+    /// Writes the book anew where its file's name is gone. Where that name leads to another file, or nothing can be
+    /// written, the changes to come are refused.
+    fn restore(&mut self) -> Result<()> {
+        let Some(disk) = self.disk.as_mut() else { return Ok(()) };
+        match disk.restore(|| self.book.all_for_disk()) {
+            Ok(false) => Ok(()),
+            Ok(true) => {
+                self.told.restored.store(true, Ordering::Relaxed);
+                if !self.behind {
+                    *self.told.last_error.lock() = None;
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.behind = true;
+                *self.told.last_error.lock() = Some(error.clone());
+                Err(error)
+            }
+        }
     }
 
     fn serve_commits(&mut self) {
@@ -352,8 +390,8 @@ impl StoreThread {
         let written =
             self.disk.as_mut().map_or_else(|| Err(store_closed()), |disk| disk.write(items));
         match &written {
-            Err(error) => *self.last_error.lock() = Some(error.clone()),
-            Ok(()) if !self.behind => *self.last_error.lock() = None,
+            Err(error) => *self.told.last_error.lock() = Some(error.clone()),
+            Ok(()) if !self.behind => *self.told.last_error.lock() = None,
             Ok(()) => {}
         }
         written

@@ -5,14 +5,15 @@
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
 use super::lock_file::{self, Owner};
 use super::read::FileConfig;
 use crate::clock::Timestamp;
-use crate::disk::{self, Unread, private_directory, refuse_foreign_writers, storage_error};
+use crate::disk::{Directory, Held, Place, Standing, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 use crate::os::{self, Hidden};
 
@@ -26,40 +27,66 @@ const PID_READ_PAUSE: Duration = Duration::from_millis(10);
 /// A data directory that is ours until it is dropped.
 #[derive(Debug)]
 pub(crate) struct DataDir {
-    path: PathBuf,
+    directory: Arc<Directory>,
     _hidden: Hidden,
     lock: File,
+    held: Held,
     owner: u32,
 }
 
 impl DataDir {
-    /// Makes the directory where it's missing, refuses one that others may write, and locks it.
+    /// Makes the directory where it's missing, refuses one that others may write or, unless `foreign`, own, and locks
+    /// it. A `lock` that no peerkit wrote is refused as it is.
     ///
     /// # Errors
     /// `storage` with `detail.path`; `data_dir_locked` with the holder's `detail.pid`, null if unknown.
-    pub(crate) fn open(path: &Path) -> Result<DataDir> {
-        let made = private_directory().recursive(true).create(path);
-        made.map_err(|error| storage_error(path, "the data directory can't be made", &error))?;
-        refuse_foreign_writers(path)?;
-        let lock = lock_file::open(path).map_err(|error| unwritable(path, &error))?;
+    pub(crate) fn open(path: &Path, foreign: bool) -> Result<DataDir> {
+        let directory = Directory::open(path, foreign)?;
+        let place = lock_file::place(&directory);
+        let lock = lock_file::open(&place).map_err(|why| no_lock(&place, why))?;
         match lock_file::take(&lock) {
             Ok(true) => {}
-            Ok(false) => return Err(locked(path)),
+            Ok(false) => return Err(locked(&directory)),
             Err(error) => {
                 return Err(storage_error(path, "the data directory can't be locked", &error));
             }
         }
+        let failed = |error: io::Error| unwritable(path, &error);
+        let held = Held::of(&place, &lock).map_err(failed)?;
+        // It may have been removed before it was locked; then another process locks another one.
+        if held.standing().map_err(failed)? != Standing::InPlace {
+            return Err(locked(&directory));
+        }
+        if !lock_file::is_ours(&lock).map_err(failed)? {
+            return Err(no_lock(&place, Unread::NotRegular));
+        }
         let owner = std::process::id();
         let _hidden = os::hide(&lock);
-        let data_dir = DataDir { path: path.to_owned(), _hidden, lock, owner };
+        let data_dir = DataDir { directory, _hidden, lock, held, owner };
         // Only now: until the lock is ours, the number in it is another owner's.
-        lock_file::write_pid(&data_dir.lock, owner).map_err(|error| unwritable(path, &error))?;
+        lock_file::write_pid(&data_dir.lock, owner).map_err(failed)?;
         Ok(data_dir)
     }
 
     /// Returns its path.
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.directory.path()
+    }
+
+    /// Names a file in it.
+    pub(crate) fn place(&self, name: &str) -> Place {
+        self.directory.place(name)
+    }
+
+    /// Names the file of this path, where that is in this directory itself.
+    pub(crate) fn place_of(&self, path: &Path) -> Option<Place> {
+        let name = path.file_name().filter(|_| path.parent() == Some(self.path()))?;
+        Some(self.directory.place(name))
+    }
+
+    /// Returns the lock, by which to tell whether another process may have taken the directory over.
+    pub(crate) fn lock(&self) -> &Held {
+        &self.held
     }
 
     /// Returns the file in it that was written last, and when.
@@ -69,32 +96,32 @@ impl DataDir {
             let modified = entry.metadata().and_then(|metadata| metadata.modified()).ok()?;
             Some((entry.file_name().to_string_lossy().into_owned(), Timestamp::from(modified)))
         };
-        let files = std::fs::read_dir(&self.path).ok()?.filter_map(written);
+        let files = std::fs::read_dir(self.path()).ok()?.filter_map(written);
         files.max_by_key(|(_, written)| *written)
     }
 
     /// Tells other processes where this one serves a control socket.
     #[cfg(unix)]
     pub(crate) fn tell_socket(&self, socket: &Path) -> Result<()> {
-        lock_file::write_socket(&self.lock, socket).map_err(|error| unwritable(&self.path, &error))
+        lock_file::write_socket(&self.lock, socket).map_err(|error| unwritable(self.path(), &error))
     }
 
     /// Reads `config.json`; None where there is none.
     pub(crate) fn read_config(&self) -> Result<Option<FileConfig>> {
-        let path = self.path.join(CONFIG_FILE);
-        let text = match disk::read_text(&path, MAX_CONFIG_BYTES) {
-            Ok(text) => text,
-            Err(why) if why.is_missing() => return Ok(None),
-            Err(Unread::Failed(error)) => {
-                return Err(storage_error(&path, "the configuration can't be read", &error));
+        let place = self.place(CONFIG_FILE);
+        let path = place.path();
+        match place.read_text(MAX_CONFIG_BYTES) {
+            Ok(text) => FileConfig::parse(path, &text).map(Some),
+            Err(why) if why.is_missing() => Ok(None),
+            Err(why) if why.is_no_matter_of_text() => {
+                Err(storage_error(&path, "the configuration can't be read", &why.into()))
             }
             Err(why) => {
                 let path = path.display();
-                return Err(Error::new(ErrorKind::ConfigInvalid, format!("{path} {why}"))
-                    .with("path", path.to_string()));
+                Err(Error::new(ErrorKind::ConfigInvalid, format!("{path} {why}"))
+                    .with("path", path.to_string()))
             }
-        };
-        FileConfig::parse(path, &text).map(Some)
+        }
     }
 
     /// Duplicates the descriptor of the lock, as a forked child would have.
@@ -119,8 +146,9 @@ impl Drop for DataDir {
 }
 
 /// Makes the error for a directory that another process has locked. A pid that it names is one that can be stopped.
-fn locked(path: &Path) -> Error {
-    let (who, pid) = match holder(path) {
+fn locked(directory: &Arc<Directory>) -> Error {
+    let path = directory.path();
+    let (who, pid) = match holder(directory) {
         Some(pid) if pid == std::process::id() => {
             ("another copy of peerkit in this process".to_owned(), Some(pid))
         }
@@ -151,16 +179,32 @@ fn locked(path: &Path) -> Error {
 }
 
 /// Reads the pid in the lock file. Its holder writes it just after locking, so one look may be too early.
-fn holder(path: &Path) -> Option<u32> {
+fn holder(directory: &Arc<Directory>) -> Option<u32> {
     for attempt in 0..PID_READS {
         if attempt > 0 {
             sleep(PID_READ_PAUSE);
         }
-        if let Some(Owner { pid: Some(pid), .. }) = Owner::read(path).ok()? {
+        if let Some(Owner { pid: Some(pid), .. }) = Owner::read(directory).ok()? {
             return Some(pid);
         }
     }
     None
+}
+
+/// Makes the error for a file `lock` that can't be locked, or that isn't one of peerkit's.
+fn no_lock(place: &Place, why: Unread) -> Error {
+    let path = place.path();
+    let what = match why {
+        Unread::Failed(error) => {
+            return storage_error(&path, "the data directory can't be written", &error);
+        }
+        Unread::NotRegular => "is no lock that peerkit wrote".to_owned(),
+        why => why.to_string(),
+    };
+    let path = path.display().to_string();
+    Error::new(ErrorKind::Storage, format!("the file {path} {what}"))
+        .with("path", path)
+        .with_hint("it is left as it is: move it away, or use another data_dir")
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {

@@ -3,8 +3,6 @@
 //! A key file that can't be used is an error and never replaced: a node that silently becomes someone
 //! else is worse than one that doesn't start. Called by `config::open` under the directory's lock.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
 use base64::Engine as _;
@@ -16,7 +14,7 @@ use super::key_protobuf::Unusable;
 use super::private_key::{from_file, from_text};
 use super::secret::{KeySource, MAX_KEY_FILE_BYTES};
 use super::settings::Settings;
-use crate::disk::{self, storage_error};
+use crate::disk::{self, Held, Place, Unread, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 const KEY_FILE: &str = "identity.key";
@@ -32,6 +30,8 @@ pub(crate) struct Identity {
     pub keypair: Keypair,
     /// A warning about the key's file.
     pub warning: Option<String>,
+    /// The file in the data directory, where the key is in it.
+    pub file: Option<Held>,
 }
 
 /// Takes the node's key from the configuration, else from the data directory, else a new one, which is on
@@ -42,33 +42,31 @@ pub(crate) fn load_identity(settings: &Settings, data_dir: Option<&DataDir>) -> 
             KeySource::Text(_) => None,
             KeySource::File { file } => readable_by_others(file),
         };
-        return Ok(Identity { keypair: keypair_from(source)?, warning });
+        return Ok(Identity { keypair: keypair_from(source)?, warning, file: None });
     }
     let Some(data_dir) = data_dir else {
-        return Ok(generated(Keypair::generate_ed25519()));
+        return Ok(Identity { keypair: Keypair::generate_ed25519(), warning: None, file: None });
     };
-    let path = data_dir.path().join(KEY_FILE);
-    match fs::symlink_metadata(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+    let place = data_dir.place(KEY_FILE);
+    let path = place.path();
+    let (keypair, warning) = match place.read(MAX_KEY_FILE_BYTES) {
+        Err(why) if why.is_missing() => {
             let keypair = Keypair::generate_ed25519();
-            write_key(&path, &keypair)?;
-            Ok(generated(keypair))
+            write_key(&place, &keypair)?;
+            (keypair, None)
         }
-        // Any other failure shows when it's read: a dangling link, too, is not replaced.
-        _ => {
-            Ok(Identity { keypair: keypair_from_file(&path)?, warning: readable_by_others(&path) })
-        }
-    }
-}
-
-fn generated(keypair: Keypair) -> Identity {
-    Identity { keypair, warning: None }
+        // A link that leads to nothing, too, is not replaced.
+        read => (keypair_of(&path, read)?, readable_by_others(&path)),
+    };
+    let file = Held::at(&place)
+        .map_err(|error| storage_error(&path, "the private key can't be read", &error))?;
+    Ok(Identity { keypair, warning, file: Some(file) })
 }
 
 /// Reads the key that `identity` in the configuration stands for.
 pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
     match source {
-        KeySource::File { file } => keypair_from_file(file),
+        KeySource::File { file } => keypair_of(file, disk::read(file, MAX_KEY_FILE_BYTES)),
         KeySource::Text(text) => from_text(text).map_err(|Unusable { what, hint }| {
             Error::new(ErrorKind::Identity, format!("the private key in `identity` {what}"))
                 .with("key", "identity")
@@ -77,24 +75,24 @@ pub(super) fn keypair_from(source: &KeySource) -> Result<Keypair> {
     }
 }
 
-fn keypair_from_file(path: &Path) -> Result<Keypair> {
+fn keypair_of(path: &Path, read: Result<Vec<u8>, Unread>) -> Result<Keypair> {
     let refused = |Unusable { what, hint }| {
         Error::new(ErrorKind::Identity, format!("the private key in {} {what}", path.display()))
             .with("path", path.display().to_string())
             .with_hint(hint.unwrap_or_else(|| PUT_BACK.to_owned()))
     };
-    let bytes = disk::read(path, MAX_KEY_FILE_BYTES);
-    from_file(bytes.map_err(|why| refused(Unusable::damaged(why.to_string())))?).map_err(refused)
+    from_file(read.map_err(|why| refused(Unusable::damaged(why.to_string())))?).map_err(refused)
 }
 
 /// Writes a new key so that after a crash it is there whole or not at all.
-fn write_key(path: &Path, keypair: &Keypair) -> Result<()> {
+fn write_key(place: &Place, keypair: &Keypair) -> Result<()> {
     let bytes = keypair.to_protobuf_encoding().map_err(|error| {
         Error::new(ErrorKind::Identity, format!("the new private key can't be encoded: {error}"))
     })?;
     let text = BASE64_STANDARD.encode(bytes) + "\n";
-    disk::replace(path, text.as_bytes())
-        .map_err(|error| storage_error(path, "the new private key can't be written", &error))
+    place.replace(text.as_bytes()).map_err(|error| {
+        storage_error(&place.path(), "the new private key can't be written", &error)
+    })
 }
 
 /// Warns of a key file that isn't its user's alone.

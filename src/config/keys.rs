@@ -44,6 +44,9 @@ keys! {
         /// The directory of identity, peer book and lists; null: nothing is written, and the identity lasts as long as
         /// the run. `config_dir` is another name for it. Default: null.
         into data_dir: PathBuf, also config_dir;
+        /// True where `data_dir` may belong to another user, as a container's volume does: that user is then trusted with
+        /// all that is in it. Has no effect in `config.json`. Default: false.
+        exact allow_foreign_data_dir: bool;
         /// The private key: base64 of its protobuf, as Kubo and go-libp2p export it, or `{"file": path}`.
         /// Default: the one in data_dir, else a new one.
         into identity: KeySource;

@@ -3,15 +3,17 @@
 //!
 //! Line 1 is the owner's pid; line 2, where it serves a control socket, is the socket's path. What the
 //! file says counts only while the lock is held: a dead owner's words stay behind. `data_dir` writes
-//! it, `control` reads it.
+//! it, `control` reads it. It is no link, and a file that says anything else is somebody's and stays as it is.
 
 use std::fs::{File, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::{disk, os};
+use crate::disk::{Directory, Place, Unread};
+use crate::os;
 
 const LOCK_FILE: &str = "lock";
 /// More than a pid and a path take.
@@ -32,7 +34,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     /// Reads what the directory's lock file says; none where there is no such file.
-    pub(crate) fn read(data_dir: &Path) -> io::Result<Option<Owner>> {
+    pub(crate) fn read(data_dir: &Arc<Directory>) -> io::Result<Option<Owner>> {
         let Some(file) = open_to_read(data_dir)? else {
             return Ok(None);
         };
@@ -46,7 +48,7 @@ impl Owner {
     /// A process that wants to become the owner must not find the lock taken by one that only asks, not even
     /// for a moment: that one may be stopped just then. The lock is therefore tried only where all else speaks
     /// for an owner: it wrote its pid, hasn't taken that back, and there is such a process.
-    pub(crate) fn is_there(&self, data_dir: &Path) -> io::Result<bool> {
+    pub(crate) fn is_there(&self, data_dir: &Arc<Directory>) -> io::Result<bool> {
         if !self.pid.is_some_and(os::process_exists) {
             return Ok(false);
         }
@@ -70,11 +72,16 @@ impl Owner {
     }
 }
 
-fn open_to_read(data_dir: &Path) -> io::Result<Option<File>> {
-    match File::open(data_dir.join(LOCK_FILE)) {
+/// Names the file.
+pub(super) fn place(data_dir: &Arc<Directory>) -> Place {
+    data_dir.place(LOCK_FILE)
+}
+
+fn open_to_read(data_dir: &Arc<Directory>) -> io::Result<Option<File>> {
+    match place(data_dir).open_itself() {
         Ok(file) => Ok(Some(file)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
+        Err(why) if why.is_missing() => Ok(None),
+        Err(why) => Err(why.into()),
     }
 }
 
@@ -107,9 +114,31 @@ pub(super) fn opener(_: &Path) -> Option<u32> {
 }
 
 /// Opens the file for a process that wants to become the owner.
-pub(super) fn open(data_dir: &Path) -> io::Result<File> {
-    let mut options = disk::private_file();
-    options.read(true).write(true).create(true).truncate(false).open(data_dir.join(LOCK_FILE))
+pub(super) fn open(place: &Place) -> Result<File, Unread> {
+    place.open_or_make()
+}
+
+/// Tells whether the file holds what an owner writes and nothing else; half of it, where a crash or a full disk cut
+/// it short, and the zeros that some file systems leave after a loss of power.
+pub(super) fn is_ours(mut lock: &File) -> io::Result<bool> {
+    let mut bytes = Vec::new();
+    lock.take(MAX_BYTES + 1).read_to_end(&mut bytes)?;
+    lock.rewind()?;
+    let is_pid = |line: &[u8]| line.len() <= 10 && line.iter().all(u8::is_ascii_digit);
+    let is_path = |line: &[u8]| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.is_empty() || is_absolute(line) && !line.contains(&b'\n')
+    };
+    let is_written = match bytes.iter().position(|byte| *byte == b'\n') {
+        None => is_pid(&bytes),
+        Some(end) => end > 0 && is_pid(&bytes[..end]) && is_path(&bytes[end + 1..]),
+    };
+    Ok(bytes.len() as u64 <= MAX_BYTES && (is_written || bytes.iter().all(|byte| *byte == 0)))
+}
+
+/// Tells whether the path is from the root on: where sockets have paths at all, they begin so.
+fn is_absolute(line: &[u8]) -> bool {
+    line.starts_with(b"/") || cfg!(not(unix))
 }
 
 /// Takes the lock. False where another has it.
@@ -174,17 +203,40 @@ mod tests {
     #[test]
     fn an_owner_is_there_while_it_holds_the_lock_and_no_longer_than_its_process() {
         let scratch = tempfile::tempdir().unwrap();
+        let directory = Directory::open(scratch.path(), false).unwrap();
         let is_there = || {
-            let owner = Owner::read(scratch.path()).unwrap().unwrap();
-            owner.is_there(scratch.path()).unwrap()
+            let owner = Owner::read(&directory).unwrap().unwrap();
+            owner.is_there(&directory).unwrap()
         };
-        assert_eq!(Owner::read(scratch.path()).unwrap(), None);
-        let lock = open(scratch.path()).unwrap();
+        assert_eq!(Owner::read(&directory).unwrap(), None);
+        let lock = open(&place(&directory)).unwrap();
         write_pid(&lock, std::process::id()).unwrap();
         assert!(!is_there(), "the process is, but has no lock");
         assert!(take(&lock).unwrap(), "asking has left it free");
         assert!(is_there());
         write_pid(&lock, i32::MAX as u32).unwrap();
         assert!(!is_there());
+    }
+    #[test]
+    fn a_file_that_says_anything_else_is_not_ours() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join(LOCK_FILE);
+        for (bytes, ours) in [
+            (&b""[..], true),
+            (b"12", true),
+            (b"12\n", true),
+            (b"12\n/a/b.so", true),
+            (b"12\n/a/b.sock\n", true),
+            (b"\0\0\0\0", true),
+            (b"\n", false),
+            (b"precious", false),
+            (b"12\nprecious", false),
+            (b"12\n/a\nprecious", false),
+            (b"12345678901\n", false),
+            (&[b'1'; 9000], false),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            assert_eq!(is_ours(&File::open(&path).unwrap()).unwrap(), ours, "{bytes:?}");
+        }
     }
 }

@@ -62,6 +62,7 @@ pub(crate) use settings::Settings;
 
 use identity::{Identity, load_identity};
 
+use crate::disk::{Held, Unread};
 use crate::error::Result;
 
 /// Everything a start begins with.
@@ -73,6 +74,8 @@ pub(crate) struct Opened {
     pub data_dir: Option<DataDir>,
     /// The node's key pair.
     pub keypair: Keypair,
+    /// The file in the data directory that the key is in.
+    pub key_file: Option<Held>,
 }
 
 /// Checks the configuration, locks the data directory, reads `config.json` and the identity.
@@ -81,8 +84,14 @@ pub(crate) fn open(config: &Config) -> Result<Opened> {
     // Resolves once without the file: a bad call is refused before it leaves a directory behind.
     let mut settings = Settings::resolve(config, None)?;
     check::control_socket(&settings)?;
-    let data_dir = settings.data_dir.as_deref().map(DataDir::open).transpose()?;
+    let foreign = settings.allow_foreign_data_dir;
+    let open = |path| DataDir::open(path, foreign);
+    let data_dir = settings.data_dir.as_deref().map(open).transpose()?;
+    if let Some(data_dir) = &data_dir {
+        refuse_foreign_keys(config, data_dir)?;
+    }
     if let Some(file) = data_dir.as_ref().map(DataDir::read_config).transpose()?.flatten() {
+        data_dir.iter().try_for_each(|it| refuse_foreign_keys(&file.config, it))?;
         let path = file.path.clone();
         settings = Settings::resolve(config, Some(file)).map_err(|error| {
             let error = error.in_file(&path);
@@ -94,7 +103,25 @@ pub(crate) fn open(config: &Config) -> Result<Opened> {
             }
         })?;
     }
-    let Identity { keypair, warning } = load_identity(&settings, data_dir.as_ref())?;
+    let Identity { keypair, warning, file } = load_identity(&settings, data_dir.as_ref())?;
     settings.warnings.extend(warning);
-    Ok(Opened { settings, data_dir, keypair })
+    Ok(Opened { settings, data_dir, keypair, key_file: file })
+}
+
+/// Refuses files of keys that lie in the data directory and belong to somebody else; elsewhere the user, who names
+/// them, knows whose they are.
+fn refuse_foreign_keys(config: &Config, data_dir: &DataDir) -> Result<()> {
+    for (key, source) in [("identity", &config.identity), ("swarm_key", &config.swarm_key)] {
+        let Some(KeySource::File { file }) = source else { continue };
+        let place = std::path::absolute(file).ok().and_then(|file| data_dir.place_of(&file));
+        if let Some(Err(why @ (Unread::Foreign(_) | Unread::ForeignLink(_)))) =
+            place.map(|place| place.open(false))
+        {
+            let why = format!("{} {why}", file.display());
+            return Err(error::invalid(key, why)
+                .with("path", file.display().to_string())
+                .with_hint("make it the user's that the node runs as, or name another file"));
+        }
+    }
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! Reads JSON into a [`Config`], for a call and for `config.json`.
 //!
-//! Errors name the whole key (`limits.max_peers`). An unknown key is an error in a call, with the nearest
-//! known one, and a warning in the file: another version may know it. serde reads; what it can't do is here:
+//! Errors name the whole key (`limits.max_peers`). An unknown key is an error in a call, with the nearest known one. In
+//! the file it is one too where it is near a known one, for it would be a slip of the pen that starts a node with a
+//! default; else a warning: another version or another program may know it. serde reads; what it can't do is here:
 //! other names of keys, and objects given as lists, which serde would take.
 
 use std::path::{Path, PathBuf};
@@ -36,11 +37,7 @@ impl Config {
         let Read { config, unknown } = read_object(text.strip_prefix('\u{feff}').unwrap_or(text))?;
         match unknown.into_iter().next() {
             None => config,
-            Some(UnknownKey { shown, nearest, message }) => {
-                Err(Error::new(ErrorKind::ConfigInvalid, message)
-                    .with("key", shown)
-                    .with("nearest", nearest))
-            }
+            Some(unknown) => Err(unknown.into_error()),
         }
     }
 
@@ -71,12 +68,21 @@ impl FileConfig {
     pub(super) fn parse(path: PathBuf, text: &str) -> Result<FileConfig> {
         let at_path = |error: Error| error.in_file(&path);
         let Read { config, unknown } = read_object(text).map_err(at_path)?;
+        let (near, far): (Vec<_>, Vec<_>) =
+            unknown.into_iter().partition(|key| key.nearest.is_some());
+        if let Some(slip) = near.into_iter().next() {
+            return Err(at_path(slip.into_error()).with_hint("correct the key, or take it out"));
+        }
         let mut config = config.map_err(at_path)?;
         let mut warnings: Vec<String> =
-            unknown.into_iter().map(|key| format!("config.json: {}", key.message)).collect();
-        if config.data_dir.take().is_some() {
-            warnings.push("`data_dir` has no effect in config.json".to_owned());
-        }
+            far.into_iter().map(|key| format!("config.json: {}", key.message)).collect();
+        // What says where the file is, and whether it is believed, can't be said in it.
+        let outside = [
+            ("data_dir", config.data_dir.take().is_some()),
+            ("allow_foreign_data_dir", config.allow_foreign_data_dir.take().is_some()),
+        ];
+        let given = outside.into_iter().filter(|(_, given)| *given);
+        warnings.extend(given.map(|(key, _)| format!("`{key}` has no effect in config.json")));
         if let Some(dir) = path.parent() {
             config.rebase(dir);
         }
@@ -240,6 +246,12 @@ impl UnknownKey {
         let shown: String = key.chars().take(MAX_KEY_CHARS).flat_map(char::escape_debug).collect();
         let message = format!("unknown key `{shown}`{}", guess.unwrap_or_default());
         UnknownKey { shown, nearest, message }
+    }
+
+    fn into_error(self) -> Error {
+        Error::new(ErrorKind::ConfigInvalid, self.message)
+            .with("key", self.shown)
+            .with("nearest", self.nearest)
     }
 }
 

@@ -37,6 +37,7 @@ impl Settings {
             numbers.default_timeout_ms.or_default(config.default_timeout_ms)?;
         Ok(Settings {
             data_dir: absolute_path("data_dir", config.data_dir.as_deref())?,
+            allow_foreign_data_dir: config.allow_foreign_data_dir.unwrap_or(false),
             control_socket: config.control_socket.unwrap_or(false),
             identity: config.identity.clone(),
             profile,

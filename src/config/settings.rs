@@ -19,6 +19,8 @@ use crate::model::reply::LimitsInForce;
 pub(crate) struct Settings {
     /// The data directory, absolute; None: nothing is written.
     pub data_dir: Option<PathBuf>,
+    /// True where the data directory may be another user's.
+    pub allow_foreign_data_dir: bool,
     /// True where other processes of the user are served.
     pub control_socket: bool,
     /// The private key, if the configuration gives one.

@@ -11,7 +11,7 @@ use super::message::ServerHello;
 use super::socket::NAME as SOCKET;
 use super::wire::Wire;
 use crate::config::Owner;
-use crate::disk::{refuse_foreign_writers, storage_error};
+use crate::disk::{Directory, storage_error};
 use crate::error::{Error, ErrorKind, Result};
 
 /// The time an owner may take from its lock to its socket, which it opens before anything that takes long.
@@ -25,11 +25,14 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
         |error: io::Error| storage_error(data_dir, "the data directory can't be read", &error);
     let mut silent = Silent::default();
     loop {
-        let Some(owner) = Owner::read(data_dir).map_err(unreadable)? else {
+        let Some(directory) = Directory::of_any_owner(data_dir)? else {
             return Err(nobody(data_dir));
         };
-        // The file is followed only where nobody else can have written it.
-        refuse_foreign_writers(data_dir)?;
+        let Some(owner) = Owner::read(&directory).map_err(unreadable)? else {
+            return Err(nobody(data_dir));
+        };
+        // The file is followed only where nobody but the directory's owner can have written it.
+        directory.judge()?;
         for socket in owner.socket.iter().flat_map(|named| places(data_dir, named)) {
             match open(&socket, deadline) {
                 Ok((wire, hello)) => return Ok((socket, wire, hello)),
@@ -37,7 +40,7 @@ pub(super) fn attach(data_dir: &Path, deadline: Instant) -> Result<(PathBuf, Wir
                 Err(Unopened::Absent) => {}
             }
         }
-        if !owner.is_there(data_dir).map_err(unreadable)? {
+        if !owner.is_there(&directory).map_err(unreadable)? {
             return Err(nobody(data_dir));
         }
         let late = Instant::now() >= deadline;

@@ -27,7 +27,7 @@ pub type peerkit_t = u64;
 /// low_water, high_water, max_peers}, swarm_key, protocol_prefix, agent_version, idle_timeout_s,
 /// default_timeout_ms, control_socket (other processes of the user are served, by a Unix socket that
 /// they find by data_dir), serve_perf (peers may measure the bandwidth to this node),
-/// log {level, file}.
+/// allow_foreign_data_dir (data_dir may belong to another user), log {level, file}.
 /// Reply: `handle`, `already_running`, and the fields of peerkit_status. Any number of threads
 /// may start at once: one does the work, all get the same handle.
 /// Errors: config_invalid, unsupported, config_conflict (`detail.keys`), identity, storage,

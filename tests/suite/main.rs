@@ -17,6 +17,7 @@ mod control_budget;
 mod daemons;
 mod dead_peers;
 mod dht;
+mod directory;
 mod durability;
 mod events;
 mod events_churn;

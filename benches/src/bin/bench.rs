@@ -1,12 +1,12 @@
 //! The driver: `bench all`, or the names of some parts. Tables go to standard output, progress to
-//! standard error. `raw`, `raw-hold`, `crowd`, `full-hold`, `full-crowd` and `member` are roles it plays
-//! for itself.
+//! standard error. `raw`, `raw-hold`, `crowd`, `full-hold`, `full-crowd`, `member` and those of `attack`
+//! are roles it plays for itself.
 
 use peerkit_bench::member::{self, Full};
 use peerkit_bench::raw::{self, Plain};
 use peerkit_bench::table::Section;
 use peerkit_bench::{
-    Result, connect, discovery, events, http, idle, lookups, memory, pages, reads,
+    Result, attack, connect, discovery, events, http, idle, lookups, memory, pages, reads,
 };
 
 type Part = fn() -> Result<Vec<Section>>;
@@ -21,16 +21,18 @@ const PARTS: &[(&str, Part)] = &[
     ("idle", idle::run),
     ("memory", memory::run),
     ("http", http::run),
+    ("attack", attack::run),
 ];
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["raw"] => raw::serve_dialer(),
-        ["raw-hold"] => raw::serve_holder::<Plain>(),
+        ["raw-hold", ref ip @ ..] => raw::serve_holder::<Plain>(ip),
         ["crowd"] => raw::serve_crowd::<Plain>(),
-        ["full-hold"] => raw::serve_holder::<Full>(),
+        ["full-hold"] => raw::serve_holder::<Full>(&[]),
         ["full-crowd"] => raw::serve_crowd::<Full>(),
+        ["attack", role, options] => attack::serve(role, options),
         ["member", ref arguments @ ..] => member::serve(arguments),
         [] | ["all"] => PARTS.iter().try_for_each(|(_, part)| print(*part)),
         ref names => names.iter().try_for_each(|name| {

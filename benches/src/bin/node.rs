@@ -5,6 +5,7 @@ use std::ffi::CString;
 use std::time::{Duration, Instant};
 
 use peerkit_bench::abi::{Node, Reply};
+use peerkit_bench::attack::user;
 use peerkit_bench::reference::Reference;
 use peerkit_bench::stats::Samples;
 use peerkit_bench::{Result, http, line, load, readers};
@@ -40,6 +41,7 @@ fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Res
         }
         "fill" => load::fill(node, command),
         "find" => find(node, command),
+        "history" => user::history(node, command),
         "hear" => readers::hear(node, command),
         "load" => load::measure(node, command),
         "pages" => {
@@ -65,6 +67,7 @@ fn serve(node: &Node, reference: &mut Option<Reference>, command: &Value) -> Res
             reference.measure(line::number(command, "n")?)
         }
         "state" => state(node),
+        "user-connects" => user::connects(node, command),
         "status" => node.status().json(),
         other => Err(format!("unknown command {other}").into()),
     }

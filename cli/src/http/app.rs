@@ -59,7 +59,7 @@ impl App {
             threads,
             large: Threads::start(SHARES)?,
             hosts: Hosts::new(bound, &args.allow_hosts)?,
-            token: Token::of(&setup.data_dir),
+            token: Token::of(&setup.data_dir, setup.config.allow_foreign_data_dir == Some(true)),
             policy: Policy::of(args)?,
             budget: Arc::new(Budget::new(Arc::clone(&connections), Arc::clone(&refusals))),
             connections,

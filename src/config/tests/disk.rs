@@ -71,40 +71,40 @@ fn without_a_data_dir_each_run_is_someone_new() {
 #[test]
 fn a_locked_data_dir_names_its_holder() {
     let scratch = scratch();
-    let held = DataDir::open(scratch.path()).unwrap();
-    let error = DataDir::open(scratch.path()).unwrap_err();
+    let held = DataDir::open(scratch.path(), false).unwrap();
+    let error = DataDir::open(scratch.path(), false).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::DataDirLocked);
     assert_eq!(error.detail()["pid"], json!(std::process::id()));
     assert_eq!(error.detail()["path"], json!(scratch.path()));
     assert!(error.message().contains("another copy of peerkit in this process"), "{error}");
 
     fs::write(scratch.path().join("lock"), "1\n").unwrap();
-    let error = DataDir::open(scratch.path()).unwrap_err();
+    let error = DataDir::open(scratch.path(), false).unwrap_err();
     assert_eq!(error.detail()["pid"], json!(1));
     assert!(error.message().ends_with("in use by process 1"), "{error}");
 
     // A process that is gone can't be stopped.
     fs::write(scratch.path().join("lock"), format!("{}\n", i32::MAX)).unwrap();
-    let error = DataDir::open(scratch.path()).unwrap_err();
+    let error = DataDir::open(scratch.path(), false).unwrap_err();
     assert_eq!(error.detail()["pid"], Value::Null);
     assert!(error.hint().unwrap().contains("`lock`"), "{error}");
 
     fs::write(scratch.path().join("lock"), "rubbish").unwrap();
-    assert_eq!(DataDir::open(scratch.path()).unwrap_err().detail()["pid"], Value::Null);
+    assert_eq!(DataDir::open(scratch.path(), false).unwrap_err().detail()["pid"], Value::Null);
 
     held.close();
     assert!(scratch.path().join("lock").exists());
-    DataDir::open(scratch.path()).unwrap();
+    DataDir::open(scratch.path(), false).unwrap();
 }
 
 #[test]
 fn the_lock_outlives_neither_the_manager_nor_a_shared_descriptor() {
     let scratch = scratch();
-    let held = DataDir::open(scratch.path()).unwrap();
+    let held = DataDir::open(scratch.path(), false).unwrap();
     // A child that inherits no descriptor by name still shares the open file until it execs.
     let copy = held.clone_lock();
     drop(held);
-    DataDir::open(scratch.path()).unwrap();
+    DataDir::open(scratch.path(), false).unwrap();
     drop(copy);
 }
 
@@ -112,7 +112,7 @@ fn the_lock_outlives_neither_the_manager_nor_a_shared_descriptor() {
 fn a_stale_pid_needs_no_person() {
     let scratch = scratch();
     fs::write(scratch.path().join("lock"), "1\n").unwrap();
-    let held = DataDir::open(scratch.path()).unwrap();
+    let held = DataDir::open(scratch.path(), false).unwrap();
     let text = fs::read_to_string(scratch.path().join("lock")).unwrap();
     assert_eq!(text, format!("{}\n", std::process::id()));
     drop(held);
@@ -177,7 +177,7 @@ fn a_failed_start_gives_the_lock_back() {
     let scratch = scratch();
     fs::write(scratch.path().join("identity.key"), "rubbish").unwrap();
     open_error(&offline(scratch.path()));
-    DataDir::open(scratch.path()).unwrap();
+    DataDir::open(scratch.path(), false).unwrap();
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn config_json_stands_between_profile_and_call() {
     let scratch = scratch();
     let text = json!({
         "profile": "offline", "agent_version": "from-file", "limits": {"max_peers": 5, "max_pending": 6},
-        "limts": 1, "log": {"file": "peerkit.log"}, "data_dir": "/elsewhere", "identity": {"file": "my.key"},
+        "discovery_sources": 1, "log": {"file": "peerkit.log"}, "data_dir": "/elsewhere", "identity": {"file": "my.key"},
     })
     .to_string();
     fs::write(scratch.path().join("config.json"), &text).unwrap();
@@ -203,10 +203,7 @@ fn config_json_stands_between_profile_and_call() {
     assert!(!scratch.path().join("identity.key").exists());
     assert_eq!(
         settings.warnings,
-        [
-            "config.json: unknown key `limts`, did you mean `limits`?",
-            "`data_dir` has no effect in config.json",
-        ]
+        ["config.json: unknown key `discovery_sources`", "`data_dir` has no effect in config.json",]
     );
     assert_eq!(fs::read_to_string(scratch.path().join("config.json")).unwrap(), text);
 }

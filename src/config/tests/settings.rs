@@ -215,13 +215,14 @@ fn a_start_conflicts_only_where_a_named_key_differs() {
         "discovery": {"mdns": false, "dht": "off", "gossip": false, "gossip_topic": "u", "interval_s": 8},
         "bootstrap": [], "bootstrap_from_ipfs": false, "bootstrap_from_cluster": "http://u:other@h:1",
         "protocol_prefix": "/theirs", "control_socket": true,
-        "serve_perf": true,
+        "serve_perf": true, "allow_foreign_data_dir": true,
     }));
     assert_eq!(
         all,
         [
             "advertise",
             "agent_version",
+            "allow_foreign_data_dir",
             "bootstrap",
             "bootstrap_from_cluster",
             "bootstrap_from_ipfs",
