@@ -124,5 +124,8 @@ fn protocols_take_of_the_same_meter() {
     assert_eq!(taken, Work::DhtQuestions.budget().burst);
     assert_eq!(connection.in_budget(), Err(OverBudget(Work::DhtQuestions)));
     let told = OverBudget(Work::DhtQuestions).to_string();
-    assert_eq!(told, "more questions to the DHT than a peer may ask for: 50 a second, 2000 at once");
+    assert_eq!(
+        told,
+        "more questions to the DHT than a peer may ask for: 50 a second, 2000 at once"
+    );
 }
