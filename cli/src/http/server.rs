@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use peerkit::{Error, ErrorKind};
@@ -19,8 +21,7 @@ use super::budget::{Budget, USUAL_HEAD};
 use super::connections::{Connection, HEADER_TIME, Place, READ_TIME};
 use super::sending::Answering;
 use super::stall::{Meter, NoStall};
-use super::unparsed::Enveloped;
-use crate::node::Reply;
+use super::unparsed::{Enveloped, last_answer};
 use crate::show;
 
 /// The most bytes that line and headers take.
@@ -132,12 +133,8 @@ async fn connection(
 /// Says that there is no room; only as far as the socket takes it at once.
 async fn refuse(mut stream: TcpStream) {
     let error = Error::new(ErrorKind::Busy, "too many connections at once");
-    let body = Reply::refused("", &error).into_json();
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-         cache-control: no-store\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    );
-    let _ = timeout(PAUSE, stream.write_all((head + &body).as_bytes())).await;
+    let later = (RETRY_AFTER, HeaderValue::from_static("1"));
+    let answer = last_answer(StatusCode::SERVICE_UNAVAILABLE, error, Some(later));
+    let _ = timeout(PAUSE, stream.write_all(&answer)).await;
     let _ = stream.shutdown().await;
 }

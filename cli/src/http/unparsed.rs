@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use axum::http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use peerkit::{Error, ErrorKind};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -157,16 +157,24 @@ fn ours(answer: &Answer<'_>) -> Vec<u8> {
         ),
     };
     let error = Error::new(ErrorKind::InvalidArgument, message).with_hint(hint);
-    let body = Refusal::new(answer.status, error).to_json("");
+    let date = answer.date.and_then(|date| HeaderValue::from_str(date).ok());
+    last_answer(answer.status, error, date.map(|date| (DATE, date)))
+}
+
+/// Writes an answer that hyper has no part in, after which the connection is closed.
+pub fn last_answer(
+    status: StatusCode,
+    error: Error,
+    more: Option<(HeaderName, HeaderValue)>,
+) -> Vec<u8> {
+    let body = Refusal::new(status, error).to_json("");
     let mut headers = HeaderMap::new();
     add_security_headers(&mut headers);
     headers.insert(CONTENT_TYPE, JSON);
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     headers.insert(CONTENT_LENGTH, body.len().into());
-    if let Some(date) = answer.date.and_then(|date| HeaderValue::from_str(date).ok()) {
-        headers.insert(DATE, date);
-    }
-    let mut text = format!("HTTP/1.1 {}\r\n", answer.status).into_bytes();
+    headers.extend(more);
+    let mut text = format!("HTTP/1.1 {status}\r\n").into_bytes();
     for (name, value) in &headers {
         text.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
     }
@@ -176,6 +184,7 @@ fn ours(answer: &Answer<'_>) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::RETRY_AFTER;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
@@ -198,6 +207,22 @@ mod tests {
         ] {
             assert_eq!(hypers_answer(other.as_bytes()), None, "{other:?}");
         }
+    }
+
+    #[test]
+    fn an_answer_without_hyper_has_the_headers_that_all_have() {
+        let error = Error::new(ErrorKind::Busy, "no place");
+        let later = (RETRY_AFTER, HeaderValue::from_static("1"));
+        let answer = last_answer(StatusCode::SERVICE_UNAVAILABLE, error, Some(later));
+        let answer = String::from_utf8(answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        assert!(head.starts_with("HTTP/1.1 503 Service Unavailable\r\n"), "{head}");
+        for header in
+            ["retry-after: 1", "x-content-type-options: nosniff", "cache-control: no-store"]
+        {
+            assert!(head.contains(&format!("\r\n{header}")), "{head}");
+        }
+        assert!(body.contains("\"code\":\"busy\""), "{body}");
     }
 
     #[tokio::test]
