@@ -18,19 +18,16 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{AsyncReadExt, AsyncWriteExt, FutureExt};
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{InboundUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::kad::{KBucketKey, RecordKey};
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionHandler, ConnectionHandlerEvent, Stream, StreamProtocol, SubstreamProtocol,
 };
 use libp2p::{Multiaddr, PeerId};
 use serde_json::Value;
 
+use super::each_connection::EachConnection;
 use super::record::{field, varint};
 
 const PUT_VALUE: usize = 0;
@@ -43,7 +40,13 @@ const STOCK: usize = 2000;
 /// A time as long as a test may take.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-pub struct RawKad(Arc<Ways>);
+pub type RawKad = EachConnection<Speaker>;
+
+pub fn behaviour(options: &Value, local: PeerId) -> Option<RawKad> {
+    let ways = options.is_object().then(|| Arc::new(Ways::new(options, local)))?;
+    let floods = ways.provide + ways.put + ways.ask > 0;
+    Some(EachConnection::new(move || Speaker { ways: Arc::clone(&ways), floods }))
+}
 
 /// Its options.
 struct Ways {
@@ -59,33 +62,6 @@ struct Ways {
     key_bytes: usize,
 }
 
-impl RawKad {
-    pub fn new(options: &Value, local: PeerId) -> Self {
-        let number = |key: &str| options[key].as_u64().unwrap_or(0);
-        let name = options["protocol"].as_str().unwrap_or("/peerkit/kad/1.0.0");
-        let told = options["peers"].as_array().into_iter().flatten();
-        let made_up = &options["made_up"];
-        let count = made_up["count"].as_u64().unwrap_or(0) as usize;
-        RawKad(Arc::new(Ways {
-            protocol: StreamProtocol::try_from_owned(name.to_owned()).unwrap(),
-            local,
-            peers: told.map(|peer| (peer_id(&peer["id"]), addresses(&peer["addrs"]))).collect(),
-            made_up: (count, addresses(&made_up["addrs"])),
-            stock: (0..if count > 0 { STOCK } else { 0 }).map(|_| PeerId::random()).collect(),
-            silent: options["silent"] == true,
-            provide: number("provide"),
-            put: number("put"),
-            ask: number("ask"),
-            key_bytes: options["key_bytes"].as_u64().unwrap_or(34) as usize,
-        }))
-    }
-
-    fn speaker(&self) -> Speaker {
-        let Ways { provide, put, ask, .. } = *self.0;
-        Speaker { ways: Arc::clone(&self.0), floods: provide + put + ask > 0 }
-    }
-}
-
 fn peer_id(id: &Value) -> PeerId {
     id.as_str().unwrap().parse().unwrap()
 }
@@ -96,6 +72,26 @@ fn addresses(texts: &Value) -> Vec<Multiaddr> {
 }
 
 impl Ways {
+    fn new(options: &Value, local: PeerId) -> Self {
+        let number = |key: &str| options[key].as_u64().unwrap_or(0);
+        let name = options["protocol"].as_str().unwrap_or("/peerkit/kad/1.0.0");
+        let told = options["peers"].as_array().into_iter().flatten();
+        let made_up = &options["made_up"];
+        let count = made_up["count"].as_u64().unwrap_or(0) as usize;
+        Ways {
+            protocol: StreamProtocol::try_from_owned(name.to_owned()).unwrap(),
+            local,
+            peers: told.map(|peer| (peer_id(&peer["id"]), addresses(&peer["addrs"]))).collect(),
+            made_up: (count, addresses(&made_up["addrs"])),
+            stock: (0..if count > 0 { STOCK } else { 0 }).map(|_| PeerId::random()).collect(),
+            silent: options["silent"] == true,
+            provide: number("provide"),
+            put: number("put"),
+            ask: number("ask"),
+            key_bytes: options["key_bytes"].as_u64().unwrap_or(34) as usize,
+        }
+    }
+
     fn answer(&self, question: &HashMap<u8, Vec<u8>>) -> Vec<u8> {
         let kind = question.get(&1).map_or(0, |kind| usize::from(kind[0]));
         let key = RecordKey::new(question.get(&2).unwrap_or(&Vec::new()));
@@ -186,47 +182,6 @@ fn fields(mut message: &[u8]) -> HashMap<u8, Vec<u8>> {
 async fn write(stream: &mut Stream, message: &[u8]) -> io::Result<()> {
     stream.write_all(&[varint(message.len() as u64), message.to_vec()].concat()).await?;
     stream.flush().await
-}
-
-impl NetworkBehaviour for RawKad {
-    type ConnectionHandler = Speaker;
-    type ToSwarm = Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.speaker())
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.speaker())
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        never: THandlerOutEvent<Self>,
-    ) {
-        match never {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
-    }
 }
 
 pub struct Speaker {

@@ -26,25 +26,25 @@ use futures::{AsyncReadExt, AsyncWriteExt, FutureExt, StreamExt};
 use libp2p::allow_block_list::{self, BlockedPeers};
 use libp2p::autonat;
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerBox};
-use libp2p::core::transport::{Boxed, PortUse};
+use libp2p::core::transport::Boxed;
 use libp2p::core::upgrade::{
     DeniedUpgrade, InboundConnectionUpgrade, InboundUpgrade, OutboundConnectionUpgrade,
     UpgradeInfo, Version,
 };
-use libp2p::core::{ConnectedPoint, Endpoint, Transport as _};
+use libp2p::core::{ConnectedPoint, Transport as _};
 use libp2p::identity::Keypair;
 use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
-    Config, ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, Swarm, SwarmEvent, THandler,
-    THandlerInEvent, THandlerOutEvent, ToSwarm,
+    Config, ConnectionHandler, ConnectionHandlerEvent, NetworkBehaviour, Stream, StreamProtocol,
+    SubstreamProtocol, Swarm, SwarmEvent,
 };
 use libp2p::{Multiaddr, PeerId, gossipsub, identify, noise, quic, tcp, tls, yamux};
 use serde_json::{Value, json};
 
+use super::each_connection::EachConnection;
 use super::raw_gossip::{self, Gossip};
-use super::raw_kad::RawKad;
+use super::raw_kad::{self, RawKad};
 use super::raw_perf::{self, RawPerf};
 use super::raw_push::{self, RawPush};
 use super::record::{field, varint};
@@ -53,7 +53,7 @@ use super::record::{field, varint};
 struct Behaviour {
     blocked: allow_block_list::Behaviour<BlockedPeers>,
     identify: Toggle<identify::Behaviour>,
-    own_words: Toggle<OwnWords>,
+    own_words: Toggle<EachConnection<Speaker>>,
     gossipsub: Toggle<gossipsub::Behaviour>,
     kad: Toggle<RawKad>,
     autonat: Toggle<autonat::v2::server::Behaviour>,
@@ -144,7 +144,6 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
         None => Keypair::generate_ed25519(),
     };
     let local = keypair.public().to_peer_id();
-    let kad = &options["kad"];
     let identify = &options["identify"];
     let mut behaviour = Behaviour {
         blocked: allow_block_list::Behaviour::default(),
@@ -152,12 +151,12 @@ fn swarm(options: &Value) -> Swarm<Behaviour> {
             identify::Behaviour::new(identify::Config::new("raw/1".to_owned(), keypair.public()))
         })),
         own_words: Toggle::from(match identify {
-            Value::Object(_) => Some(OwnWords(Some(message(&keypair, identify)))),
-            Value::String(kind) if kind == "silent" => Some(OwnWords(None)),
+            Value::Object(_) => Some(own_words(Some(message(&keypair, identify)))),
+            Value::String(kind) if kind == "silent" => Some(own_words(None)),
             _ => None,
         }),
         gossipsub: raw_gossip::behaviour(&keypair, &options["topics"]).into(),
-        kad: Toggle::from(kad.is_object().then(|| RawKad::new(kad, local))),
+        kad: raw_kad::behaviour(&options["kad"], local).into(),
         autonat: Toggle::from(
             (options["autonat"] == true).then(autonat::v2::server::Behaviour::default),
         ),
@@ -283,50 +282,11 @@ pub fn message(keypair: &Keypair, identify: &Value) -> Vec<u8> {
 }
 
 /// Answers identify with bytes made by hand; with none, never.
-struct OwnWords(Option<Vec<u8>>);
-
-impl NetworkBehaviour for OwnWords {
-    type ConnectionHandler = Speaker;
-    type ToSwarm = Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Speaker(Words(self.0.clone())))
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(Speaker(Words(self.0.clone())))
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        never: THandlerOutEvent<Self>,
-    ) {
-        match never {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
-    }
-}
-
 struct Speaker(Words);
+
+fn own_words(words: Option<Vec<u8>>) -> EachConnection<Speaker> {
+    EachConnection::new(move || Speaker(Words(words.clone())))
+}
 
 impl ConnectionHandler for Speaker {
     type FromBehaviour = Infallible;

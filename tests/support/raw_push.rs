@@ -11,88 +11,26 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::{AsyncWriteExt, FutureExt};
-use libp2p::core::Endpoint;
-use libp2p::core::transport::PortUse;
 use libp2p::core::upgrade::{DeniedUpgrade, OutboundUpgrade, UpgradeInfo};
 use libp2p::identity::Keypair;
 use libp2p::swarm::handler::ConnectionEvent;
 use libp2p::swarm::{
-    ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-    NetworkBehaviour, Stream, StreamProtocol, SubstreamProtocol, THandler, THandlerInEvent,
-    THandlerOutEvent, ToSwarm,
+    ConnectionHandler, ConnectionHandlerEvent, Stream, StreamProtocol, SubstreamProtocol,
 };
-use libp2p::{Multiaddr, PeerId};
 use serde_json::{Value, json};
 use tokio::time::{Sleep, sleep};
 
+use super::each_connection::EachConnection;
 use super::raw_peer::message;
 
 /// The time before the last one.
 const REST: Duration = Duration::from_millis(500);
 
-pub struct RawPush {
-    keypair: Keypair,
-    options: Value,
-}
+pub type RawPush = EachConnection<Pusher>;
 
 pub fn behaviour(keypair: &Keypair, options: &Value) -> Option<RawPush> {
-    options.is_object().then(|| RawPush { keypair: keypair.clone(), options: options.clone() })
-}
-
-impl RawPush {
-    fn pusher(&self) -> Pusher {
-        let count = self.options["count"].as_u64().unwrap_or(1);
-        Pusher {
-            keypair: self.keypair.clone(),
-            count,
-            every: Duration::from_millis(self.options["every_ms"].as_u64().unwrap_or(0)),
-            protocols: self.options["protocols"].as_u64().unwrap_or(1),
-            sent: 0,
-            under_way: false,
-            next: Box::pin(sleep(if count == 0 { REST } else { Duration::ZERO })),
-        }
-    }
-}
-
-impl NetworkBehaviour for RawPush {
-    type ConnectionHandler = Pusher;
-    type ToSwarm = Infallible;
-
-    fn handle_established_inbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: &Multiaddr,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.pusher())
-    }
-
-    fn handle_established_outbound_connection(
-        &mut self,
-        _: ConnectionId,
-        _: PeerId,
-        _: &Multiaddr,
-        _: Endpoint,
-        _: PortUse,
-    ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(self.pusher())
-    }
-
-    fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
-
-    fn on_connection_handler_event(
-        &mut self,
-        _: PeerId,
-        _: ConnectionId,
-        never: THandlerOutEvent<Self>,
-    ) {
-        match never {}
-    }
-
-    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
-        Poll::Pending
-    }
+    let (keypair, options) = (keypair.clone(), options.clone());
+    options.is_object().then(|| EachConnection::new(move || Pusher::new(&keypair, &options)))
 }
 
 pub struct Pusher {
@@ -103,6 +41,21 @@ pub struct Pusher {
     sent: u64,
     under_way: bool,
     next: Pin<Box<Sleep>>,
+}
+
+impl Pusher {
+    fn new(keypair: &Keypair, options: &Value) -> Self {
+        let count = options["count"].as_u64().unwrap_or(1);
+        Pusher {
+            keypair: keypair.clone(),
+            count,
+            every: Duration::from_millis(options["every_ms"].as_u64().unwrap_or(0)),
+            protocols: options["protocols"].as_u64().unwrap_or(1),
+            sent: 0,
+            under_way: false,
+            next: Box::pin(sleep(if count == 0 { REST } else { Duration::ZERO })),
+        }
+    }
 }
 
 impl ConnectionHandler for Pusher {

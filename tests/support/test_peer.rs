@@ -12,6 +12,7 @@
 
 mod crowd;
 mod dns_server;
+mod each_connection;
 mod flood;
 mod http_server;
 mod raw_gossip;
