@@ -131,7 +131,8 @@ fn connections_that_say_nothing_lock_nobody_out() {
     bystanders(&server);
     println!("{} came", crowd.came());
     assert!(crowd.came() > 700, "they are renewed");
-    assert!(refused(&server, "displaced") > 0);
+    // The longest silent make room: for a newcomer, or because they take too long, as fast as the crowd comes.
+    assert!(refused(&server, "displaced") + refused(&server, "overdue") > 0);
 }
 
 #[test]

@@ -295,6 +295,7 @@ mod tests {
         idle.connection().was_answered();
         assert!(!over(&holder) && !over(&answered) && !over(&idle));
         assert!(over(&silent[0]) && !over(&silent[MAX_CONNECTIONS - 1]));
+        assert!(all.counts().of(Refusal::Displaced) > 0);
         // Idle now for a shorter time than the silent are.
         let more: Vec<_> = (0..16).map(|_| all.enter(here).unwrap()).collect();
         assert!(!over(&idle) && !over(&more[0]));
