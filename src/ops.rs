@@ -19,6 +19,7 @@
 //! # Ok::<(), peerkit::Error>(())
 //! ```
 
+mod estimate;
 mod json;
 
 use std::time::Duration;
@@ -26,20 +27,17 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value};
 
+pub use self::estimate::ReplySizes;
 pub use self::json::MAX_REPLY;
 use self::json::{failure, schema};
 pub(crate) use self::json::{failure_of, parse, success};
 use crate::error::{Error, ErrorKind, MAX_NAME, Result, may_be_meant, nearest};
 use crate::features::{Feature, cargo_feature};
-use crate::manager::{PeerManager, check_timeout, read};
+use crate::manager::{PeerManager, check_timeout};
 pub use crate::model::given::{whole_numbers, wrong_value};
-pub use crate::model::once::{Misread, read_json};
+pub use crate::model::once::{JSON_MEMORY, Misread, read_json};
 use crate::model::params::*;
 use crate::model::reply::*;
-
-/// The bytes that a peer usually takes in a list, and a reply without one.
-const USUAL_ROW: usize = 640;
-const USUAL_REPLY: usize = 4 << 10;
 
 /// The effect of calling an operation on the world.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,20 +125,6 @@ impl Operation {
     #[must_use]
     pub const fn takes_cancel_token(&self) -> bool {
         self.cancellable
-    }
-
-    /// Estimates the bytes of its reply to these parameters, for a door that makes room for a reply before it has it
-    /// made. A peer counts as usual ones are; those with many addresses take more.
-    #[must_use]
-    pub fn reply_estimate(&self, params: &Map<String, Value>) -> usize {
-        let rows = match self.name {
-            "list_peers" => read::PAGE,
-            "get_peers" | "search_peers" => read::SELECTION,
-            _ => return USUAL_REPLY,
-        };
-        let given = params.get("limit").and_then(Value::as_f64).map(|limit| limit as u64);
-        let rows = given.unwrap_or(u64::from(rows.usual)).min(u64::from(rows.most));
-        usize::try_from(rows).unwrap_or(0) * USUAL_ROW + USUAL_REPLY
     }
 
     /// Runs it with JSON parameters; returns the whole JSON reply, of success or failure. Blocks as the method of
@@ -432,18 +416,6 @@ mod tests {
             serde_json::from_str(&find("get_peers").unwrap().failure(&error)).unwrap();
         assert_eq!(reply["peers"], Value::Array(Vec::new()));
         assert_eq!(reply["code"], "invalid_argument");
-    }
-
-    #[test]
-    fn a_reply_is_estimated_by_the_rows_that_are_asked_for() {
-        let estimate = |name, params: &str| {
-            find(name).unwrap().reply_estimate(&serde_json::from_str(params).unwrap())
-        };
-        assert_eq!(estimate("status", "{}"), USUAL_REPLY);
-        assert_eq!(estimate("list_peers", "{}"), USUAL_REPLY + 50 * USUAL_ROW);
-        assert_eq!(estimate("list_peers", r#"{"limit": 9999}"#), USUAL_REPLY + 500 * USUAL_ROW);
-        assert_eq!(estimate("get_peers", r#"{"limit": 2e3}"#), USUAL_REPLY + 2000 * USUAL_ROW);
-        assert_eq!(estimate("search_peers", r#"{"limit": -1}"#), USUAL_REPLY);
     }
 
     #[test]

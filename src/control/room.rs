@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+use crate::ops::{JSON_MEMORY, ReplySizes};
+
 /// The room of replies, and of requests.
 const REPLIES: usize = 8 << 20;
 const REQUESTS: usize = 16 << 20;
@@ -20,12 +22,6 @@ const SMALL_REPLY: usize = 64 << 10;
 const SMALL_REQUEST: usize = 4 << 10;
 /// The estimate from which on a reply is made in its turn.
 const LARGE_REPLY: usize = 256 << 10;
-/// The estimate from which on it is one of rows.
-const ROWS: usize = 8 << 10;
-/// The most times that an estimate is taken to be too small: peers may have many addresses. It is learnt from replies.
-const MOST_OFF: usize = 64;
-/// The bytes that JSON may take once it is read, for each of its text: `0,` becomes a value of 32 bytes.
-const READ_JSON: usize = 16;
 /// The time that a call waits for its turn and for room.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The speed that is expected of a client while others wait, in bytes a second, and the time by which it may be late.
@@ -37,6 +33,7 @@ const LATE: Duration = Duration::from_secs(1);
 pub(super) struct Room {
     state: Mutex<State>,
     freed: Condvar,
+    sizes: ReplySizes,
 }
 
 #[derive(Default)]
@@ -47,27 +44,22 @@ struct State {
     making: bool,
     /// The calls that wait for their turn or for room.
     waiting: usize,
-    /// The size of large replies beside their estimates, in sixteenths.
-    measure: usize,
 }
 
 impl Room {
     /// Waits until a reply of about this size may be made; None where that doesn't come in time.
     pub(super) fn turn(self: &Arc<Self>, estimate: usize) -> Option<Held> {
         let mut held = self.none();
-        if estimate < ROWS {
-            return Some(held);
-        }
         held.estimate = estimate;
-        let estimate = estimate * self.state.lock().measure.max(16) / 16;
-        if estimate < LARGE_REPLY {
+        let expected = self.sizes.expected(estimate);
+        if expected < LARGE_REPLY {
             return Some(held);
         }
-        let estimate = estimate.min(REPLIES);
-        let mut state = self.wait(|state| !state.making && state.replies + estimate <= REPLIES)?;
+        let expected = expected.min(REPLIES);
+        let mut state = self.wait(|state| !state.making && state.replies + expected <= REPLIES)?;
         state.making = true;
-        state.replies += estimate;
-        (held.making, held.bytes) = (true, estimate);
+        state.replies += expected;
+        (held.making, held.bytes) = (true, expected);
         Some(held)
     }
 
@@ -99,7 +91,6 @@ impl Room {
 /// The room that a reply has.
 pub(super) struct Held {
     room: Arc<Room>,
-    /// The estimate where rows were estimated; else 0.
     estimate: usize,
     bytes: usize,
     making: bool,
@@ -110,10 +101,7 @@ impl Held {
     /// expected; false where there is none in time.
     pub(super) fn is_made(&mut self, length: usize) -> bool {
         let bytes = if length <= SMALL_REPLY { 0 } else { length.min(REPLIES) };
-        if let Some(off) = length.saturating_mul(16).checked_div(self.estimate) {
-            let mut state = self.room.state.lock();
-            state.measure = off.min(MOST_OFF * 16).max(state.measure - state.measure / 16);
-        }
+        self.room.sizes.learn(self.estimate, length);
         if bytes == self.bytes && !self.making {
             return true;
         }
@@ -170,7 +158,7 @@ impl Requests {
 
     /// Takes what a line takes once it is read.
     pub(super) fn is_read(&self, length: usize) -> bool {
-        let bytes = length.saturating_mul(READ_JSON).min(REQUESTS / 4 * 3);
+        let bytes = length.saturating_mul(JSON_MEMORY).min(REQUESTS / 4 * 3);
         self.reach(if length <= SMALL_REQUEST { 0 } else { bytes })
     }
 

@@ -10,6 +10,14 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, MAX_NAME, invalid_argument};
 
+/// The most bytes of memory that JSON takes once it is read, for each of its text: `0,` becomes a value of 32 bytes.
+///
+/// ```
+/// let body = br#"{ "peer_id": "12D3" }"#;
+/// assert!(body.len() * peerkit::ops::JSON_MEMORY < 1 << 20);
+/// ```
+pub const JSON_MEMORY: usize = 16;
+
 /// The reason why a text wasn't read.
 #[derive(Debug)]
 #[non_exhaustive]

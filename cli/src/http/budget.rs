@@ -8,9 +8,9 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use peerkit::ops::{JSON_MEMORY, ReplySizes};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
@@ -34,12 +34,6 @@ const HOLDERS: Sizes = Sizes { small: 16 << 20, large: 16 << 20, bodies: 24 << 2
 const HEADS: usize = 4 << 20;
 /// The length up to which a head isn't counted.
 pub const USUAL_HEAD: usize = 8 << 10;
-/// The estimate from which on it is one of rows.
-const ROWS: usize = 8 << 10;
-/// The most times that an estimate is taken to be too small.
-const MOST_OFF: usize = 64;
-/// The bytes that JSON may take once it is read, for each of its text: `0,` becomes a value of 32 bytes.
-const READ_JSON: usize = 16;
 /// The room that an exchange over MCP takes: a reply has its text twice, of 50 KB at most.
 pub const MCP_EXCHANGE: usize = 128 << 10;
 /// The time that a call waits for room for its reply.
@@ -61,8 +55,7 @@ pub struct Budget {
     strangers: Pools,
     holders: Pools,
     heads: Arc<Semaphore>,
-    /// The size of replies beside their estimates, in sixteenths.
-    measure: AtomicUsize,
+    sizes: ReplySizes,
     connections: Arc<Connections>,
     refusals: Arc<Refusals>,
 }
@@ -113,7 +106,7 @@ impl Budget {
             strangers: Pools::new(&STRANGERS),
             holders: Pools::new(&HOLDERS),
             heads: Arc::new(Semaphore::new(HEADS / UNIT)),
-            measure: AtomicUsize::new(16),
+            sizes: ReplySizes::default(),
             connections,
             refusals,
         }
@@ -144,8 +137,7 @@ impl Budget {
     /// time.
     pub async fn room(&self, caller: Caller, estimate: usize) -> Option<Room> {
         let pools = self.pools(caller);
-        let measure = if estimate < ROWS { 16 } else { self.measure.load(Ordering::Relaxed) };
-        let expected = estimate.saturating_mul(measure) / 16;
+        let expected = self.sizes.expected(estimate);
         // At rest there is room, and nothing needs a timer.
         if expected <= SMALL
             && let Ok(permit) = Arc::clone(&pools.small).try_acquire_many_owned(units(expected))
@@ -192,8 +184,8 @@ impl Budget {
         connection: Option<&Arc<Connection>>,
     ) -> Option<Taken> {
         let (pool, size) = self.pools(caller).replies(bytes);
-        if let Some(room) = reserved.as_ref().filter(|room| room.estimate >= ROWS) {
-            self.learn(room.estimate, bytes);
+        if let Some(room) = &reserved {
+            self.sizes.learn(room.estimate, bytes);
         }
         let reserved = reserved.filter(|room| room.large == (bytes > SMALL));
         let mut permit = reserved.map(|room| room.permit);
@@ -210,17 +202,6 @@ impl Budget {
             connection.holds(Some(share(caller, bytes)));
         }
         Some(Taken(Arc::new(Held { _permit: permit, connection })))
-    }
-
-    /// Learns from a reply how far estimates are off: where peers have many addresses they are, all of them. One reply
-    /// that is larger counts at once, smaller ones little by little.
-    fn learn(&self, estimate: usize, bytes: usize) {
-        let now = (bytes.saturating_mul(16) / estimate.max(1)).min(MOST_OFF * 16);
-        let before = self.measure.load(Ordering::Relaxed);
-        let measure = now.max(before - before / 16).max(16);
-        if measure != before {
-            self.measure.store(measure, Ordering::Relaxed);
-        }
     }
 
     /// Begins to count the body of a request.
@@ -285,7 +266,7 @@ impl Intake {
 
     /// Takes what JSON of this length takes once it is read.
     pub fn is_read(&mut self, length: usize) -> bool {
-        self.reach(length.saturating_mul(READ_JSON))
+        self.reach(length.saturating_mul(JSON_MEMORY))
     }
 
     fn reach(&mut self, bytes: usize) -> bool {
