@@ -26,6 +26,17 @@ pub(super) enum Kind {
     Other,
 }
 
+impl From<std::fs::FileType> for Kind {
+    fn from(kind: std::fs::FileType) -> Self {
+        match () {
+            () if kind.is_file() => Kind::Regular,
+            () if kind.is_dir() => Kind::Directory,
+            () if kind.is_symlink() => Kind::Link,
+            () => Kind::Other,
+        }
+    }
+}
+
 /// The ways in which a file is opened: none follows a link or waits for the other end of a pipe.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Access {
@@ -76,12 +87,7 @@ mod unix {
     }
 
     fn of_metadata(metadata: &Metadata) -> Found {
-        let kind = match metadata.file_type() {
-            kind if kind.is_file() => Kind::Regular,
-            kind if kind.is_dir() => Kind::Directory,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
-        };
+        let kind = metadata.file_type().into();
         let id = (metadata.dev(), metadata.ino());
         Found { kind, owner: metadata.uid(), mode: metadata.mode() & 0o7777, id }
     }
@@ -214,12 +220,7 @@ mod plain {
     }
 
     fn of_metadata(metadata: &Metadata) -> Found {
-        let kind = match metadata.file_type() {
-            kind if kind.is_file() => Kind::Regular,
-            kind if kind.is_dir() => Kind::Directory,
-            kind if kind.is_symlink() => Kind::Link,
-            _ => Kind::Other,
-        };
+        let kind = metadata.file_type().into();
         Found { kind, owner: 0, mode: 0, id: (0, 0) }
     }
 
