@@ -1,4 +1,4 @@
-//! How many were refused at a door, by reason.
+//! Counts those that were refused at a door, by reason.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,4 +1,4 @@
-//! Who gets in where there isn't room for everybody: one rule for every door that strangers can knock at,
+//! The rule of admission where there isn't room for everybody: one for every door that strangers can knock at,
 //! which are the swarm's, the program's HTTP server and the control socket.
 //!
 //! A door keeps a [`Pool`] of its places. A connection comes from a [`Source`] and has a [`Standing`]: in its
@@ -13,6 +13,7 @@
 //! Pure: whoever asks hands in the time and closes what was displaced, and nothing happens while nobody asks.
 //! Each question costs a few look-ups in ordered maps. docs/admission.md says what is promised to whom.
 
+mod bucket;
 mod counts;
 mod pool;
 mod rate;
@@ -21,6 +22,7 @@ mod source;
 use std::fmt;
 use std::time::Duration;
 
+pub(crate) use self::bucket::TokenBucket;
 pub use self::counts::Counts;
 pub use self::pool::Pool;
 pub use self::rate::Rate;

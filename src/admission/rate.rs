@@ -1,9 +1,9 @@
-//! How many may come in a second. A source is held to its share of them only while they are running out.
+//! Limits how many may come in a second. A source is held to its share of them only while they are running out.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{Prefix, Refusal, Source};
+use super::{Prefix, Refusal, Source, TokenBucket};
 
 /// The time over which a source's share of the rate is counted.
 const WINDOW: Duration = Duration::from_secs(1);
@@ -20,9 +20,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// ```
 #[derive(Debug)]
 pub struct Rate {
-    per_second: f64,
-    tokens: f64,
-    refilled: Option<Instant>,
+    tokens: TokenBucket,
+    /// The tokens below which a source is held to its share.
+    half: f64,
     /// Those that passed in this window: never more than the tokens of two.
     window: Option<Instant>,
     sources: HashMap<Source, u32>,
@@ -36,9 +36,8 @@ impl Rate {
     #[must_use]
     pub fn new(per_second: u32) -> Rate {
         Rate {
-            per_second: per_second.into(),
-            tokens: per_second.into(),
-            refilled: None,
+            tokens: TokenBucket::new(per_second, per_second),
+            half: f64::from(per_second) / 2.0,
             window: None,
             sources: HashMap::new(),
             prefixes: HashMap::new(),
@@ -53,28 +52,26 @@ impl Rate {
     /// [`Refusal::TooFast`], [`Refusal::Share`].
     pub fn take(&mut self, source: Source, now: Instant) -> Result<(), Refusal> {
         self.turn(now);
-        if self.tokens < 1.0 {
+        let left = self.tokens.left(now);
+        if left < 1.0 {
             return Err(Refusal::TooFast);
         }
         if let Some(prefix) = source.prefix() {
             let of_source = self.sources.entry(source).or_default();
             let of_prefix = self.prefixes.entry(prefix).or_default();
-            let short = self.tokens < self.per_second / 2.0;
+            let short = left < self.half;
             if short && (*of_source >= self.of_source || *of_prefix >= self.of_prefix) {
                 return Err(Refusal::Share);
             }
             *of_source += 1;
             *of_prefix += 1;
         }
-        self.tokens -= 1.0;
+        self.tokens.take(now);
         Ok(())
     }
 
-    /// Fills up what has come since the last time, and begins a new window when it is time.
+    /// Begins a new window when it is time.
     fn turn(&mut self, now: Instant) {
-        let idle = now.saturating_duration_since(self.refilled.unwrap_or(now));
-        self.tokens = (self.tokens + idle.as_secs_f64() * self.per_second).min(self.per_second);
-        self.refilled = self.refilled.max(Some(now));
         if self.window.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
             self.window = Some(now);
             self.sources.clear();

@@ -1,4 +1,4 @@
-//! Where a connection comes from: the addresses that one owner has for nothing count as one.
+//! The sources of connections: the addresses that one owner has for nothing count as one.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -40,6 +40,13 @@ impl From<IpAddr> for Source {
             IpAddr::V4(ip) => Source::V4(ip.octets()),
             IpAddr::V6(ip) => Source::V6(first(ip)),
         }
+    }
+}
+
+impl From<Option<IpAddr>> for Source {
+    /// Takes one without an IP address, as of a pipe, to come from this machine.
+    fn from(ip: Option<IpAddr>) -> Source {
+        ip.map_or(Source::Local, Source::from)
     }
 }
 

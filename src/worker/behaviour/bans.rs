@@ -17,14 +17,14 @@ use crate::worker::util::budgets::Budgets;
 use crate::{Multiaddr, PeerId};
 
 /// Refuses those that were over a budget.
-pub(crate) struct Standing {
+pub(crate) struct Bans {
     budgets: Arc<Budgets>,
     terms: DialTerms,
 }
 
-impl Standing {
+impl Bans {
     pub(super) fn new(budgets: Arc<Budgets>, terms: DialTerms) -> Self {
-        Standing { budgets, terms }
+        Bans { budgets, terms }
     }
 
     fn admit(&self, peer: &PeerId) -> Result<(), ConnectionDenied> {
@@ -34,7 +34,7 @@ impl Standing {
     }
 }
 
-impl NetworkBehaviour for Standing {
+impl NetworkBehaviour for Bans {
     type ConnectionHandler = dummy::ConnectionHandler;
     type ToSwarm = Infallible;
 

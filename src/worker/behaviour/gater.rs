@@ -89,15 +89,14 @@ impl Gater {
             self.shared.discovery.refused("inbound.public_address");
             return Err(ConnectionDenied::new(Refusal::PublicAddress));
         }
-        let (source, now) = (source(remote), self.clock.now());
+        let (source, now) = (Source::from(addr::ip_of(remote)), self.clock.now());
         let end = self.terms.handshakes().last();
+        let told = |why| refused(&self.shared, why);
         let passed = self.rate.take(source, now);
-        let begun = passed.and_then(|()| self.limits.begin_handshake(connection, source, end, now));
-        for (why, times) in self.limits.take_ended() {
-            (0..times).for_each(|_| self.refused(why));
-        }
+        let begun =
+            passed.and_then(|()| self.limits.begin_handshake(connection, source, end, now, told));
         begun.map_err(|why| {
-            self.refused(why);
+            told(why);
             ConnectionDenied::new(why)
         })
     }
@@ -112,20 +111,10 @@ impl Gater {
         let now = self.clock.now();
         let displaced = self.limits.admit(connection, peer, (source, standing), now)?;
         if displaced.is_some() {
-            self.refused(admission::Refusal::Displaced);
+            refused(&self.shared, admission::Refusal::Displaced);
         }
         self.displaced.extend(displaced);
         Ok(dummy::ConnectionHandler)
-    }
-
-    fn refused(&self, why: admission::Refusal) {
-        self.shared.discovery.refused(match why {
-            admission::Refusal::Full => "inbound.full",
-            admission::Refusal::Share => "inbound.share",
-            admission::Refusal::Displaced => "inbound.displaced",
-            admission::Refusal::Overdue => "inbound.overdue",
-            admission::Refusal::TooFast => "inbound.too_fast",
-        });
     }
 
     /// Judges whose connection a remote opened: one that the user named, or a stranger's.
@@ -135,9 +124,15 @@ impl Gater {
     }
 }
 
-/// Returns where a connection comes from. One without an IP address comes from this machine.
-fn source(remote: &Multiaddr) -> Source {
-    addr::ip_of(remote).map_or(Source::Local, Source::from)
+/// Counts an inbound connection that was refused, or has lost its place.
+fn refused(shared: &Shared, why: admission::Refusal) {
+    shared.discovery.refused(match why {
+        admission::Refusal::Full => "inbound.full",
+        admission::Refusal::Share => "inbound.share",
+        admission::Refusal::Displaced => "inbound.displaced",
+        admission::Refusal::Overdue => "inbound.overdue",
+        admission::Refusal::TooFast => "inbound.too_fast",
+    });
 }
 
 impl NetworkBehaviour for Gater {
@@ -163,10 +158,10 @@ impl NetworkBehaviour for Gater {
         if !self.limits.end_handshake(connection) {
             return Err(ConnectionDenied::new(admission::Refusal::Displaced));
         }
-        let whose = (source(remote), self.standing(&peer));
+        let whose = (Source::from(addr::ip_of(remote)), self.standing(&peer));
         self.admit(connection, &peer, whose).map_err(|no_place| {
             match no_place.why {
-                Some(why) => self.refused(why),
+                Some(why) => refused(&self.shared, why),
                 None => self.shared.discovery.refused("inbound.per_peer"),
             }
             ConnectionDenied::new(no_place.limit)
@@ -204,7 +199,7 @@ impl NetworkBehaviour for Gater {
             Origin::Query => Standing::Proven,
             Origin::Call | Origin::Bootstrap | Origin::Auto => Standing::Trusted,
         };
-        let whose = (source(remote), standing);
+        let whose = (Source::from(addr::ip_of(remote)), standing);
         let admitted = self.admit(connection, &peer, whose);
         admitted.map_err(|no_place| ConnectionDenied::new(no_place.limit))
     }

@@ -55,8 +55,6 @@ pub(crate) struct Limits {
     /// Everything that is open, what is being closed as well.
     open: HashMap<ConnectionId, PeerId>,
     per_peer: HashMap<PeerId, u32>,
-    /// The number of handshakes that took too long or made room for others, and weren't told of yet.
-    ended: [u64; 2],
 }
 
 impl Limits {
@@ -72,7 +70,6 @@ impl Limits {
             open: HashMap::new(),
             per_peer: HashMap::new(),
             limits,
-            ended: [0; 2],
         }
     }
 
@@ -88,30 +85,25 @@ impl Limits {
     }
 
     /// Counts an inbound connection whose handshake begins, and ends those that are overdue or that make room
-    /// for it.
+    /// for it: each is `told`.
     pub(crate) fn begin_handshake(
         &mut self,
         id: ConnectionId,
         source: Source,
         end: Option<AbortHandle>,
         now: Instant,
+        told: impl Fn(Refusal),
     ) -> Result<(), Refusal> {
         while let Some(overdue) = self.handshakes.overdue(now) {
-            self.ended[0] += 1;
+            told(Refusal::Overdue);
             self.end(overdue);
         }
         if let Some(displaced) = self.handshakes.admit(id, source, Standing::Unproven, now)? {
-            self.ended[1] += 1;
+            told(Refusal::Displaced);
             self.end(displaced);
         }
         self.ends.extend(end.map(|end| (id, end)));
         Ok(())
-    }
-
-    /// Returns how many handshakes were ended since the last time, by reason.
-    pub(crate) fn take_ended(&mut self) -> [(Refusal, u64); 2] {
-        let [overdue, displaced] = std::mem::take(&mut self.ended);
-        [(Refusal::Overdue, overdue), (Refusal::Displaced, displaced)]
     }
 
     fn end(&mut self, id: ConnectionId) {
@@ -193,6 +185,8 @@ pub(crate) struct NoPlace {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::cell::RefCell;
+
     use super::*;
 
     const STRANGER: (Source, Standing) = (Source::Local, Standing::Proven);
@@ -239,11 +233,15 @@ mod tests {
     fn a_handshake_that_makes_room_is_really_ended() {
         let (mut limits, now) = (limits(9, 1), Instant::now());
         let (end, _registration) = AbortHandle::new_pair();
-        assert_eq!(limits.begin_handshake(id(1), Source::Local, Some(end.clone()), now), Ok(()));
-        assert_eq!(limits.begin_handshake(id(2), Source::Local, None, now), Ok(()));
+        let told = RefCell::new(Vec::new());
+        let mut begin = |number, end| {
+            let tell = |why| told.borrow_mut().push(why);
+            limits.begin_handshake(id(number), Source::Local, end, now, tell)
+        };
+        assert_eq!(begin(1, Some(end.clone())), Ok(()));
+        assert_eq!(begin(2, None), Ok(()));
+        assert_eq!(told.into_inner(), [Refusal::Displaced]);
         assert!(end.is_aborted() && !limits.end_handshake(id(1)) && limits.end_handshake(id(2)));
-        assert_eq!(limits.take_ended()[1], (Refusal::Displaced, 1));
-        assert_eq!(limits.take_ended()[1], (Refusal::Displaced, 0));
     }
 
     #[test]
@@ -280,7 +278,7 @@ mod tests {
     fn who_is_gone_is_forgotten() {
         let (mut limits, now) = (limits(9, 9), Instant::now());
         for (nth, peer) in (0..100).map(|nth| (nth, peer())) {
-            limits.begin_handshake(id(nth), Source::Local, None, now).unwrap();
+            limits.begin_handshake(id(nth), Source::Local, None, now, |_| {}).unwrap();
             assert!(limits.end_handshake(id(nth)));
             limits.admit(id(nth), &peer, STRANGER, now).unwrap();
             limits.established(id(nth), peer);

@@ -1,9 +1,9 @@
-//! The node's protocols, and the swarm that runs them. `gater` and `limits` admit connections, `standing` ends
+//! The node's protocols, and the swarm that runs them. `gater` and `limits` admit connections, `bans` ends
 //! those of peers that were over a budget of work.
 
+mod bans;
 mod gater;
 pub(crate) mod limits;
-mod standing;
 
 use std::num::NonZeroU8;
 use std::panic::AssertUnwindSafe;
@@ -18,8 +18,8 @@ use libp2p::swarm::behaviour::toggle::Toggle;
 use libp2p::swarm::{Config, NetworkBehaviour, Swarm};
 use tokio::sync::Notify;
 
+use self::bans::Bans;
 use self::gater::Gater;
-use self::standing::Standing;
 use super::protocols::autonat::Autonat;
 use super::protocols::find_peer::{self, FindPeer};
 #[cfg(feature = "gossip")]
@@ -50,7 +50,7 @@ const NEVER: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 #[derive(NetworkBehaviour)]
 pub(crate) struct Behaviour {
     gater: Gater,
-    standing: Standing,
+    bans: Bans,
     identify: identify::Behaviour,
     pub(crate) ping: ping::Behaviour,
     #[cfg(feature = "dht")]
@@ -80,7 +80,7 @@ pub(crate) fn swarm(
     let reachability = settings.discovery.dht == DhtMode::Auto;
     let behaviour = Behaviour {
         gater: Gater::new(Arc::clone(shared), terms.clone(), clock.clone()),
-        standing: Standing::new(counters.budgets, terms.clone()),
+        bans: Bans::new(counters.budgets, terms.clone()),
         identify: identify(keypair, settings),
         ping: ping::Behaviour::new(clock.clone()),
         #[cfg(feature = "dht")]

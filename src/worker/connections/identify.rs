@@ -11,6 +11,7 @@ use std::time::Duration;
 use libp2p::identify;
 use libp2p::swarm::ConnectionId;
 
+use crate::admission::TokenBucket;
 use crate::book::{Identified, MAX_PROTOCOLS};
 use crate::model::event::EventKind;
 use crate::model::{Source, Text};
@@ -19,7 +20,6 @@ use crate::worker::core::notes::Note;
 use crate::worker::core::peers::Identity;
 use crate::worker::core::timers::Timer;
 use crate::worker::util::addresses::filter_addresses;
-use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId};
 
 /// Characters kept of a remote's agent and protocol version.

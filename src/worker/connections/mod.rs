@@ -139,8 +139,9 @@ impl Connections {
         // A connection that was closed because nobody wanted it was never noted.
         let Some((connection, gone)) = core.peers.remove(&peer, id) else { return };
         // A protocol that found the peer over a budget has the swarm close its connections.
-        let over = core.shared.budgets.refuses(&peer).filter(|_| cause.is_none());
-        let ours = connection.closing.or(over.map(|_| DisconnectReason::OverBudget));
+        let over = core.shared.budgets.refuses(&peer);
+        let unasked = over.filter(|_| cause.is_none()).map(|_| DisconnectReason::OverBudget);
+        let ours = connection.closing.or(unasked);
         let (reason, inferred) = closed::reason(ours, cause);
         if let Some(state) = &gone {
             self.identities.peer_gone(core, peer, &state.text);
@@ -154,9 +155,7 @@ impl Connections {
                 visible(&cause.to_string()).chars().take(MAX_ERROR_CHARS).collect()
             };
             let error = match reason {
-                DisconnectReason::OverBudget => {
-                    core.shared.budgets.refuses(&peer).map(|over| over.to_string())
-                }
+                DisconnectReason::OverBudget => over.map(|over| over.to_string()),
                 _ => cause.map(text),
             };
             let kind = EventKind::PeerDisconnected { reason, inferred, error };
@@ -219,7 +218,7 @@ fn add(
         number: core.peers.next_number(),
         id,
         address: info.address.clone(),
-        source: addr::ip_of(&remote).map_or(admission::Source::Local, admission::Source::from),
+        source: admission::Source::from(addr::ip_of(&remote)),
         direction,
         transport: info.transport,
         since: core.now,
@@ -281,7 +280,7 @@ fn tell_connected(
     core.shared.hub.publish(Some(text), kind);
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "dns"))]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -293,7 +292,6 @@ mod tests {
     use crate::worker::core::testing::core;
 
     /// A listed name may lead to several peers, none of which the list names.
-    #[cfg(feature = "dns")]
     #[tokio::test]
     async fn a_peer_that_answered_for_a_listed_name_was_discovered_by_the_list() {
         let listed = json!(["/dnsaddr/bootstrap.libp2p.io"]);

@@ -7,13 +7,13 @@ use std::time::Duration;
 use super::acceptance::tell_failure;
 use super::dial::{Dial, Plan};
 use super::dials::{Dials, FailedDial, NewDial};
+use crate::admission::TokenBucket;
 use crate::book::{Intent, LONGEST_WAIT, Origin, Record, may_dial};
 use crate::error::Error;
 use crate::model::{LastError, Source, Text};
 use crate::worker::core::Core;
 use crate::worker::core::notes::{ListedDial, ListedDialEnd, Note};
 use crate::worker::core::timers::Timer;
-use crate::worker::util::rate::TokenBucket;
 use crate::{Multiaddr, PeerId, addr};
 
 /// Connected peers that the auto dialer aims at, where `low_water` isn't less (Kubo's low water).

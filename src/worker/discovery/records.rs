@@ -14,9 +14,10 @@ use libp2p::identity::{Keypair, SigningError};
 use prost::Message;
 
 use crate::addr::Scope;
+use crate::admission::TokenBucket;
 use crate::worker::util::addresses::{Dropped, MAX_ADDRESS_BYTES, MAX_ADDRESSES, filter_addresses};
 use crate::worker::util::lru::Lru;
-use crate::worker::util::rate::{Rates, TokenBucket};
+use crate::worker::util::rate::Rates;
 use crate::{Multiaddr, PeerId, Timestamp, addr};
 
 #[cfg(test)]

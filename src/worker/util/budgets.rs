@@ -3,7 +3,7 @@
 //!
 //! A meter belongs to a peer and outlives its connections, so that connecting anew doesn't fill it. Transports
 //! count by a [`ConnectionMeter`], protocols by [`Budgets::take`]. A peer over a budget loses its connections
-//! (`behaviour/standing`), and is refused for [`REFUSAL`].
+//! (`behaviour/bans`), and is refused for [`REFUSAL`].
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,8 +17,9 @@ use parking_lot::Mutex;
 
 use super::clock::Clock;
 use super::lru::Lru;
-use super::rate::{MAX_PEERS, TokenBucket};
+use super::rate::MAX_PEERS;
 use crate::PeerId;
+use crate::admission::TokenBucket;
 use crate::discovery_log::DiscoveryLog;
 
 /// Time for which a peer that was over a budget may not connect, and isn't dialled automatically.

@@ -15,9 +15,9 @@ use libp2p::gossipsub::{DataTransform, Message, RawMessage, TopicHash};
 use parking_lot::Mutex;
 
 use crate::PeerId;
+use crate::admission::TokenBucket;
 use crate::discovery_log::DiscoveryLog;
 use crate::worker::util::clock::Clock;
-use crate::worker::util::rate::TokenBucket;
 
 /// The longest message, without signature and topic; gossipsub's own default for all of it.
 const MAX_DATA_BYTES: usize = 64 * 1024;

@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::{Duration, Instant};
 
 use super::Discovered;
-use crate::worker::util::rate::TokenBucket;
+use crate::admission::TokenBucket;
 
 /// Least time between two multicasts of the same on one interface (RFC 6762 sections 5.2 and 6).
 const INTERVAL: Duration = Duration::from_secs(1);
