@@ -249,7 +249,7 @@ fn parameters_without_mcps_form_are_invalid_params() {
     }
     raw.refuses(asking(3, "nope", "7"), json!(3), METHOD_NOT_FOUND);
     raw.still_serves("a");
-    // What a tool doesn't take is for the agent to read.
+    // The agent is to read that a tool doesn't take them.
     raw.send(asking(4, "tools/call", r#"{"name":"get_peers","arguments":{"limit":"x"}}"#));
     assert_eq!(raw.next()["result"]["isError"], true);
 

@@ -9,7 +9,7 @@ use super::{Goal, Row, Scene, measure};
 use crate::Result;
 use crate::child::Child;
 
-/// What each attack holds, and how fast it comes: in a second at first, and then.
+/// The connections that each attack holds, and the pace at which they come: in a second at first, and then.
 pub const IDENTITIES: [u64; 3] = [540, 100, 36];
 pub const SILENT: [u64; 3] = [130, 130, 13];
 const YOUNG: [u64; 3] = [400, 100, 20];

@@ -12,7 +12,7 @@ use crate::line;
 
 /// The calls of the holder's in a second, of each kind.
 pub const CALLS_PER_S: u64 = 20;
-/// What holds connections, and how fast they come: in a second at first, and then.
+/// The connections that are held, and the pace at which they come: in a second at first, and then.
 const CONNECTIONS: [u64; 3] = [512, 400, 100];
 const READERS: [u64; 3] = [315, 100, 50];
 /// Records in the book: as many as a reply has room for.

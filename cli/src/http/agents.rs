@@ -84,7 +84,7 @@ async fn speak_json(State(app): State<Arc<App>>, request: Request, next: Next) -
         return refused_unread(no_room_for_reply());
     };
     let said_json = calls::says_json(&parts.headers);
-    if let Some(refused) = mcp::refuse_doubled(&body).filter(|_| said_json) {
+    if let Some(refused) = said_json.then(|| mcp::refuse_doubled(&body)).flatten() {
         return status::json(StatusCode::BAD_REQUEST, refused.to_json());
     }
     let response = next.run(Request::from_parts(parts, Body::from(body.clone()))).await;

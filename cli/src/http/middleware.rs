@@ -75,7 +75,7 @@ fn admit(
         app.policy.authenticate(&app.token, &parts.headers)?
     };
     parts.extensions.insert(caller);
-    // Where nobody needs a token, nobody has proved anything by having none.
+    // Having no token proves nothing where nobody needs one.
     if let (Caller::Authenticated, false, Some(connection)) =
         (caller, app.policy.needs_no_token, connection)
     {
